@@ -1,0 +1,5 @@
+"""SSD's multibox loss and its trainer in Chainer and CuPy."""
+from multibox import compat  # noqa: F401  first: it makes Chainer importable
+from multibox.losses.chainercv import multibox_loss
+
+__all__ = ['multibox_loss']

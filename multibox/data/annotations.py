@@ -1,0 +1,191 @@
+"""VOC annotations: read and checked once, before training; what is wrong is left out and listed."""
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from defusedxml import ElementTree
+from PIL import Image
+from tqdm import tqdm
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.JPG', '.JPEG', '.PNG')
+CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
+
+
+class Problem(NamedTuple):
+    """One thing wrong in one file; ``str()`` of it is a readable line.
+
+    Attributes:
+        file: pathlib.Path of the annotation, or of the image where that is missing or unreadable.
+        number: the object's place in the file, from 1; None when it concerns the whole file.
+        coordinates: (xmin, ymin, xmax, ymax) as written, each str or None where absent; None when
+            the box is not the matter.
+        reason: str, what is wrong.
+    """
+    file: Path
+    number: int | None
+    coordinates: tuple | None
+    reason: str
+
+    def __str__(self):
+        where = '' if self.number is None else f', object {self.number}'
+        if self.coordinates is not None:
+            where += ', ' + ' '.join(f'{k}={v}' for k, v in zip(CORNERS, self.coordinates))
+        return f'{self.file}{where}: {self.reason}'
+
+
+class Example(NamedTuple):
+    """One image and its objects, R >= 0 of them.
+
+    Attributes:
+        path: pathlib.Path of the image.
+        bbox: (R, 4) float32, see README "Data conventions".
+        label: (R,) int32, index into the label names.
+        difficult: (R,) bool, VOC's mark for objects the evaluation leaves out.
+    """
+    path: Path
+    bbox: np.ndarray
+    label: np.ndarray
+    difficult: np.ndarray
+
+
+class _FileError(Exception):
+    """The whole file is of no use: (file, reason)."""
+
+
+def _progress(ids):
+    return tqdm(ids, desc='Reading annotations', unit='file', delay=2, leave=False)
+
+
+def _annotation_path(folder, example_id):
+    return Path(folder) / 'Annotations' / f'{example_id}.xml'
+
+
+def _parse(path):
+    try:
+        root = ElementTree.parse(path).getroot()  # defusedxml's refusals are ValueErrors
+    except FileNotFoundError:
+        raise _FileError(path, 'annotation file is missing') from None
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
+        raise _FileError(path, f'annotation cannot be read ({error})') from error
+    if root.tag != 'annotation':
+        raise _FileError(path, f'not a VOC annotation: its root is <{root.tag}>, not <annotation>')
+    return root
+
+
+def _text(element, path):
+    text = element.findtext(path)
+    return None if text is None else text.strip()
+
+
+def _find_image(folder, example_id):
+    paths = [Path(folder) / 'JPEGImages' / f'{example_id}{suffix}' for suffix in IMAGE_SUFFIXES]
+    for path in paths:
+        if path.is_file():
+            return path
+    raise _FileError(paths[0], 'image file is missing')
+
+
+def _image_size(root, image):
+    """(width, height) by the annotation's <size>, by the image's header where that says nothing."""
+    with suppress(TypeError, ValueError):  # absent or not a number
+        width, height = (float(root.findtext(f'size/{tag}')) for tag in ('width', 'height'))
+        if width > 0 and height > 0:
+            return width, height
+    try:
+        with Image.open(image) as header:
+            return header.size
+    except OSError as error:
+        raise _FileError(image, f'image cannot be read ({error})') from error
+
+
+def _to_bbox(coordinates, width, height):
+    """Turn VOC's coordinates as written into (4,) float32 (y_min, x_min, y_max, x_max).
+
+    Raises:
+        ValueError: its text is the reason why the box is of no use.
+    """
+    try:
+        x_min, y_min, x_max, y_max = written = np.array([float(text) for text in coordinates])
+    except (TypeError, ValueError):
+        raise ValueError('box coordinates are missing or not numbers') from None
+    if not np.isfinite(written).all():
+        raise ValueError('box coordinates are not finite')
+    if x_min > x_max or y_min > y_max:
+        raise ValueError('box is inverted, its min is above its max')
+    # Tools that count from 0 and tools that count from 1 both stay within 0 and the full size.
+    if written.min() < 0 or x_max > width or y_max > height:
+        raise ValueError(f'box reaches outside the image of {width:g} x {height:g} pixels')
+    # VOC counts from 1. ChainerCV subtracts 1 from all four; its published numbers rest on that.
+    bbox = np.maximum(np.array([y_min, x_min, y_max, x_max]) - 1, 0).astype(np.float32)
+    if (bbox[:2] == bbox[2:]).any():
+        raise ValueError('box has no area')
+    return bbox
+
+
+def _read_example(folder, example_id, label_names):
+    """One id's Example and the problems of its objects; _FileError where there is none."""
+    path = _annotation_path(folder, example_id)
+    root = _parse(path)
+    image = _find_image(folder, example_id)
+    width, height = _image_size(root, image)
+    bboxes, labels, difficult, problems = [], [], [], []
+    # Direct children only: the <part>s of an object have a name and a box of their own.
+    for number, entry in enumerate(root.findall('object'), start=1):
+        coordinates = tuple(_text(entry, f'bndbox/{corner}') for corner in CORNERS)
+        name = _text(entry, 'name')
+        try:
+            bbox = _to_bbox(coordinates, width, height)
+        except ValueError as fault:
+            problems.append(Problem(path, number, coordinates, str(fault)))
+            continue
+        if name not in label_names:
+            problems.append(Problem(path, number, None, f'class {name!r} is not one of the '
+                                    f'{len(label_names)} label names'))
+            continue
+        bboxes.append(bbox)
+        labels.append(label_names.index(name))
+        difficult.append(_text(entry, 'difficult') == '1')
+    example = Example(image, np.array(bboxes, np.float32).reshape(-1, 4),
+                      np.array(labels, np.int32), np.array(difficult, bool))
+    return example, problems
+
+
+def read_annotations(folder, ids, label_names):
+    """Read and check ``Annotations/<id>.xml`` of a VOC-layout folder.
+
+    An object with a problem is left out, and so is an example with one that concerns a whole file.
+    An image without objects is a valid example: all of it is background.
+
+    Args:
+        folder: holds Annotations/ and JPEGImages/.
+        ids: list of str, file names without suffix; the image may be .jpg, .jpeg or .png.
+        label_names: sequence of str; an object's label is the index of its name.
+
+    Returns:
+        ``(examples, problems)``: lists of :class:`Example`, in the order of ``ids``, and
+        :class:`Problem`.
+    """
+    examples, problems = [], []
+    for example_id in _progress(ids):
+        try:
+            example, found = _read_example(folder, example_id, label_names)
+        except _FileError as error:
+            file, reason = error.args
+            problems.append(Problem(file, None, None, reason))
+            continue
+        examples.append(example)
+        problems += found
+    return examples, problems
+
+
+def find_label_names(folder, ids):
+    """Find the class names in use: sorted tuple of str; see :func:`read_annotations`."""
+    names = set()
+    for example_id in _progress(ids):
+        try:
+            root = _parse(_annotation_path(folder, example_id))
+        except _FileError:
+            continue  # listed by read_annotations
+        names.update(_text(entry, 'name') for entry in root.findall('object'))
+    return tuple(sorted(names - {None, ''}))

@@ -1,0 +1,111 @@
+"""Training batches from several processes, in order, with errors that arrive."""
+import collections
+import concurrent.futures
+import multiprocessing
+import os
+import signal
+
+from multibox.errors import UserError
+
+import chainer
+import cv2
+
+BATCHES_AHEAD = 3  # kept ready; the workers never wait for the main process to fetch one
+
+
+class Loader(chainer.dataset.Iterator):
+    """Read a :class:`TrainingSequence` batch by batch, each example once, in its order.
+
+    Unlike Chainer's ``MultiprocessIterator`` an error in a worker is raised here instead of being
+    waited for, a dead worker is reported, and the only state to save is the position.
+
+    Args:
+        sequence: the examples of the whole run.
+        batchsize: number of examples in a batch.
+        n_processes: worker processes; 0 loads in this one.
+    """
+
+    def __init__(self, sequence, batchsize, n_processes):
+        self.sequence, self.batchsize, self.n_processes = sequence, batchsize, n_processes
+        self.position = 0
+        self._pending, self._executor = collections.deque(), None
+
+    def __next__(self):
+        """List of the next ``batchsize`` examples.
+
+        Raises:
+            StopIteration: the sequence is at its end.
+            UserError: an example cannot be loaded, or a worker died.
+        """
+        positions = range(self.position, self.position + self.batchsize)
+        if positions.stop > len(self.sequence):
+            raise StopIteration
+        if self.n_processes == 0:
+            batch = [self.sequence[t] for t in positions]
+        else:
+            self._submit()
+            try:
+                batch = [self._pending.popleft().result() for _ in positions]
+            except concurrent.futures.process.BrokenProcessPool:
+                raise UserError('a loader process died, most often for lack of memory; try fewer '
+                                'with --loader-processes') from None
+        self.position = positions.stop
+        return batch
+
+    next = __next__
+
+    def _submit(self):
+        if self._executor is None:
+            # Not fork: the parent has threads, and may hold a GPU or MPI.
+            method = 'forkserver' if os.name == 'posix' else 'spawn'
+            context = multiprocessing.get_context(method)
+            if method == 'forkserver':
+                context.set_forkserver_preload(['multibox.data'])
+            self._executor = concurrent.futures.ProcessPoolExecutor(
+                self.n_processes, context, _start_worker, (self.sequence,))
+        last = min(self.position + BATCHES_AHEAD * self.batchsize, len(self.sequence))
+        for t in range(self.position + len(self._pending), last):
+            self._pending.append(self._executor.submit(_load, t))
+
+    def finalize(self):
+        """End the worker processes."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
+        self._pending.clear()
+
+    def serialize(self, serializer):
+        """Save or restore the position; what was loaded ahead is dropped."""
+        self.position = int(serializer('position', self.position))
+        self.finalize()
+
+    @property
+    def epoch_detail(self):
+        """Passes over the data set so far, as a float."""
+        return self.position / len(self.sequence.dataset)
+
+    @property
+    def epoch(self):
+        """Complete passes over the data set so far."""
+        return int(self.epoch_detail)
+
+    @property
+    def previous_epoch_detail(self):
+        """:attr:`epoch_detail` before the last batch."""
+        return max(0, self.position - self.batchsize) / len(self.sequence.dataset)
+
+    @property
+    def is_new_epoch(self):
+        """Whether the last batch completed a pass."""
+        return int(self.previous_epoch_detail) < self.epoch
+
+
+def _start_worker(sequence):
+    global _sequence
+    _sequence = sequence
+    cv2.setNumThreads(0)  # the processes share the cores already
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+
+
+def _load(t):
+    return _sequence[t]

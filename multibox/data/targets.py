@@ -1,0 +1,32 @@
+"""From an annotated image to what the loss is computed on."""
+import copy
+
+from multibox.data.augmentation import augment
+
+
+class MakeTargets:
+    """Augment an image and match it with the default boxes; a class, so that workers receive it.
+
+    Args:
+        coder: a :class:`multibox.detectors.coder.Coder` on the host.
+        size: side of the network's input in pixels.
+        mean: (3, 1, 1) array, RGB, what the network expects to be subtracted.
+    """
+
+    def __init__(self, coder, size, mean):
+        self.coder = copy.copy(coder)  # the original may move to a GPU
+        self.size, self.mean = size, mean
+
+    def __call__(self, img, bbox, label):
+        """One training example.
+
+        Args:
+            img: (3, H, W) float32 array, RGB, 0 to 255.
+            bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels.
+            label: (R,) int32 array.
+
+        Returns:
+            ``(img, mb_loc, mb_label)``: (3, size, size) float32, (K, 4) float32, (K,) int32.
+        """
+        img, bbox, label = augment(img, bbox, label, self.size, self.mean)
+        return (img - self.mean).astype('f'), *self.coder.encode(bbox, label)

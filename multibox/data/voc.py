@@ -1,0 +1,206 @@
+"""PASCAL VOC, or any folder laid out like it, as a training and a test set."""
+from pathlib import Path
+from typing import NamedTuple
+
+from multibox.data.annotations import find_label_names, read_annotations
+from multibox.errors import UserError
+
+import chainer
+import cv2
+import numpy as np
+from chainercv.datasets import voc_bbox_label_names
+
+LAYOUT = ('Annotations/*.xml, JPEGImages/*.jpg and ImageSets/Main/*.txt, or be a VOCdevkit with '
+          'VOC2007/ or VOC2012/ (README "Data")')
+MAX_SHOWN = 10  # problems in an error that is not about each of them
+
+
+class VOCDataset(chainer.dataset.DatasetMixin):
+    """Images decoded on demand, with annotations read beforehand.
+
+    Attributes:
+        examples: list of :class:`multibox.data.annotations.Example`.
+    """
+
+    def __init__(self, examples):
+        self.examples = examples
+
+    def __len__(self):
+        return len(self.examples)
+
+    def get_example(self, i):
+        """Decode image ``i``.
+
+        Returns:
+            ``(img, bbox, label, difficult)``: (3, H, W) float32 RGB 0..255, (R, 4) float32,
+            (R,) int32, (R,) bool.
+
+        Raises:
+            UserError: the file is not an image that can be decoded.
+        """
+        path, bbox, label, difficult = self.examples[i]
+        # As stored, whatever EXIF says of its orientation: the boxes belong to the stored pixels.
+        img = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if img is None:
+            raise UserError(f'{path}: cannot be decoded as an image; replace it, or take its id '
+                            'out of ImageSets/Main')
+        img = cv2.cvtColor(img, cv2.COLOR_BGR2RGB).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+        return img.astype(np.float32), bbox, label, difficult
+
+    @property
+    def paths(self):
+        """The image files: list of pathlib.Path."""
+        return [example.path for example in self.examples]
+
+
+class VOCData(NamedTuple):
+    """What :func:`load_voc` found.
+
+    Attributes:
+        train: VOCDataset to train on.
+        test: VOCDataset to evaluate on; it keeps difficult objects, marked.
+        label_names: tuple of str.
+        problems: list of :class:`multibox.data.annotations.Problem`, what was left out.
+        notes: list of str, what the user should be told about splits and classes.
+    """
+    train: VOCDataset
+    test: VOCDataset
+    label_names: tuple
+    problems: list
+    notes: list
+
+
+def _split_file(folder, split):
+    return folder / 'ImageSets' / 'Main' / f'{split}.txt'
+
+
+def _read_lines(path):
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'{path}: cannot be read ({error}); it should be a list, one name a line '
+                        'in UTF-8') from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _read_ids(folder, split):
+    # Split files of one class carry a second column: 1, 0 or -1.
+    return [line.split()[0] for line in _read_lines(_split_file(folder, split))]
+
+
+def _has_test_annotations(folder):
+    return _split_file(folder, 'test').is_file() and any(
+        (folder / 'Annotations' / f'{i}.xml').is_file() for i in _read_ids(folder, 'test'))
+
+
+def _devkit_splits(devkit):
+    """Splits of a VOCdevkit as the paper's "07+12", or the nearest to it that is on disk.
+
+    Returns:
+        ``(train, test, notes)``: two lists of (folder, split name), and a list of str.
+    """
+    voc2007, voc2012 = devkit / 'VOC2007', devkit / 'VOC2012'
+    notes = [f'{year}: not here; going on without it' for year in (voc2007, voc2012)
+             if not (year / 'Annotations').is_dir()]
+    train, test = [], []
+    if (voc2007 / 'Annotations').is_dir():
+        if _has_test_annotations(voc2007):
+            train, test = [(voc2007, 'trainval')], [(voc2007, 'test')]
+        else:
+            notes.append(f'{voc2007}: no annotated test split; VOC2007 val is kept out of '
+                         'training and evaluated on instead')
+            train, test = [(voc2007, 'train')], [(voc2007, 'val')]
+    if (voc2012 / 'Annotations').is_dir():
+        train.append((voc2012, 'trainval' if test else 'train'))
+        test = test or [(voc2012, 'val')]
+    return train, test, notes
+
+
+def _folder_splits(folder):
+    """Splits of a folder with one ImageSets/Main: two lists of (folder, split name)."""
+    has = {split: _split_file(folder, split).is_file()
+           for split in ('trainval', 'train', 'val', 'test')}
+    if has['test'] and (has['trainval'] or has['train']):
+        return [(folder, 'trainval' if has['trainval'] else 'train')], [(folder, 'test')]
+    if has['train'] and has['val']:
+        return [(folder, 'train')], [(folder, 'val')]
+    found = ', '.join(f'{split}.txt' for split in has if has[split]) or 'none of them'
+    raise UserError(f'{folder / "ImageSets" / "Main"}: needs trainval.txt (or train.txt) and '
+                    f'test.txt, or train.txt and val.txt, but holds {found}; write the missing '
+                    'list, one file name without suffix a line')
+
+
+def _find_splits(folder):
+    """Returns (train, test, label names or None, notes) for any folder load_voc takes."""
+    if not folder.is_dir():
+        raise UserError(f'{folder}: no such folder; it should hold {LAYOUT}')
+    for devkit in (folder, folder / 'VOCdevkit'):
+        if any((devkit / year / 'Annotations').is_dir() for year in ('VOC2007', 'VOC2012')):
+            train, test, notes = _devkit_splits(devkit)
+            return train, test, voc_bbox_label_names, notes
+    if not (folder / 'Annotations').is_dir():
+        raise UserError(f'{folder}: no Annotations/ here; the folder should hold {LAYOUT}')
+    train, test = _folder_splits(folder)
+    labels = folder / 'labels.txt'
+    return train, test, tuple(_read_lines(labels)) if labels.is_file() else None, []
+
+
+def _read(sources, label_names):
+    """Examples and problems of a list of (folder, ids), joined."""
+    examples, problems = [], []
+    for folder, ids in sources:
+        read, found = read_annotations(folder, ids, label_names)
+        examples += read
+        problems += found
+    return examples, problems
+
+
+def _without_difficult(example):
+    easy = ~example.difficult
+    return example._replace(bbox=example.bbox[easy], label=example.label[easy],
+                            difficult=example.difficult[easy])
+
+
+def load_voc(folder, difficult=False, strict=False):
+    """Find the splits of a VOC folder and read all its annotations, checking each.
+
+    A VOCdevkit (or a folder that holds one) gives the paper's "07+12": VOC2007 and VOC2012
+    trainval to train on, VOC2007 test to evaluate on (Liu et al., ECCV 2016, sec. 3.1). Another
+    folder gives trainval.txt (or train.txt) and test.txt, or else train.txt and val.txt, with
+    the class names of its labels.txt, or else those found in the annotations, sorted.
+
+    Args:
+        folder: str or path.
+        difficult: train on objects marked difficult too. The paper's Caffe code does, ChainerCV
+            and ssd.pytorch do not.
+        strict: refuse a data set with problems instead of leaving the bad parts out.
+
+    Returns:
+        :class:`VOCData`.
+
+    Raises:
+        UserError: the layout is not VOC's, nothing usable is left to train or evaluate on, or
+            ``strict`` and a problem was found.
+    """
+    train_splits, test_splits, label_names, notes = _find_splits(Path(folder))
+    train_ids, test_ids = ([(source, _read_ids(source, split)) for source, split in splits]
+                           for splits in (train_splits, test_splits))
+    if label_names is None:
+        label_names = tuple(sorted({name for source, ids in train_ids + test_ids
+                                    for name in find_label_names(source, ids)}))
+        notes.append(f'{folder}: no labels.txt; found {len(label_names)} classes: '
+                     + ', '.join(label_names))
+    train, problems = _read(train_ids, label_names)
+    test, test_problems = _read(test_ids, label_names)
+    problems += test_problems
+    if strict and problems:
+        raise UserError(f'{folder}: {len(problems)} problems in the annotations:\n'
+                        + '\n'.join(map(str, problems)))
+    if not difficult:
+        train = [_without_difficult(example) for example in train]
+    for use, examples in (('train on', train), ('evaluate on', test)):
+        if not any(len(example.bbox) for example in examples):
+            shown = ''.join(f'\n{problem}' for problem in problems[:MAX_SHOWN])
+            raise UserError(f'{folder}: no usable object to {use}, in {len(examples)} usable '
+                            f'images; the first of {len(problems)} problems:{shown}')
+    return VOCData(VOCDataset(train), VOCDataset(test), label_names, problems, notes)

@@ -1,0 +1,59 @@
+"""The link that joins a network and its loss, and reports what the loss is made of."""
+from multibox import multibox_loss
+
+import chainer
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A term of the loss is nan or infinite; raised before the update, so the weights are good.
+
+    Args:
+        term: name of the term, ``'loc'`` or ``'conf'``.
+        value: its value.
+    """
+
+    def __init__(self, term, value):
+        super().__init__(f'the {term} loss is {value}')
+        self.term, self.value = term, value
+
+
+class TrainChain(chainer.Chain):
+    """Eq. 1 of Liu et al., ECCV 2016: conf + alpha * loc.
+
+    Args:
+        model: a network of :func:`multibox.detectors.make_detector`.
+        k: hard negatives per positive.
+        alpha: weight of the localisation loss.
+        comm: a ChainerMN communicator, or None.
+    """
+
+    def __init__(self, model, k=3, alpha=1, comm=None):
+        super().__init__()
+        self.k, self.alpha, self.comm = k, alpha, comm
+        with self.init_scope():
+            self.model = model
+
+    def forward(self, imgs, gt_mb_locs, gt_mb_labels):
+        """Loss of a batch; reports ``loss``, ``loss/loc`` and ``loss/conf``.
+
+        Args:
+            imgs: (B, 3, insize, insize) float32 array, RGB minus the network's mean.
+            gt_mb_locs: (B, K, 4) float32 array.
+            gt_mb_labels: (B, K) int32 array.
+
+        Returns:
+            Scalar Variable.
+
+        Raises:
+            NonFiniteLoss: a term is nan or infinite.
+        """
+        mb_locs, mb_confs = self.model(imgs)
+        loc_loss, conf_loss = multibox_loss(
+            mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, self.k, self.comm)
+        loss = conf_loss + self.alpha * loc_loss
+        chainer.report(
+            {'loss': loss, 'loss/loc': loc_loss, 'loss/conf': conf_loss}, self)
+        for term, value in (('loc', loc_loss), ('conf', conf_loss)):
+            if not self.xp.isfinite(value.array):
+                raise NonFiniteLoss(term, float(value.array))
+        return loss

@@ -1,0 +1,87 @@
+"""Loss and mAP of a run over its iterations, as pictures."""
+import contextlib
+import json
+from pathlib import Path
+
+from multibox.files import open_whole
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+LOSSES = {'main/loss': 'black', 'main/loss/loc': 'tab:blue', 'main/loss/conf': 'tab:orange'}
+
+
+def plot_curves(out):
+    """Draw ``out/loss.png`` and, once there was an evaluation, ``out/map.png``.
+
+    Uses no pyplot: no display and no global state, so it may run in the middle of training.
+
+    Args:
+        out: folder with Chainer's ``log``; without one, nothing is drawn.
+
+    Raises:
+        UserError: a picture cannot be written.
+    """
+    out = Path(out)
+    if not (out / 'log').exists():
+        return
+    entries = json.loads((out / 'log').read_text(encoding='utf-8'))
+    with _axes(out / 'loss.png', 'loss') as axes:
+        _draw_losses(axes, entries)
+    iteration, mean_ap = _series(entries, 'validation/main/map')
+    if len(iteration):
+        with _axes(out / 'map.png', 'mAP') as axes:
+            axes.plot(iteration, mean_ap, color='tab:green', marker='o', markersize=4)
+            axes.annotate(f'{mean_ap[-1]:.4f}', (iteration[-1], mean_ap[-1]), xytext=(0, 8),
+                          textcoords='offset points', ha='center', weight='bold')
+            axes.set_ylim(0, 1.1)  # room for the number at a perfect 1
+
+
+@contextlib.contextmanager
+def _axes(path, y_label):
+    figure = Figure(figsize=(9, 5), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(xlabel='iteration', ylabel=y_label)
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.xaxis.set_major_formatter('{x:,.0f}')
+    yield axes
+    with open_whole(path) as file:
+        figure.savefig(file, format='png', dpi=100)
+
+
+def _series(entries, key):
+    """Iterations and values, both (N,) float64, of the entries that have the key."""
+    points = [(entry['iteration'], entry[key]) for entry in entries if key in entry]
+    return np.array(points, float).reshape(-1, 2).T
+
+
+def _draw_losses(axes, entries):
+    for key, color in LOSSES.items():
+        iteration, loss = _series(entries, key)
+        if len(loss) > 60:  # fewer points are readable as they are
+            axes.plot(iteration, loss, color=color, alpha=0.2, linewidth=0.8)
+            loss = _smooth(loss)
+        axes.plot(iteration, loss, color=color, label=key.removeprefix('main/'),
+                  marker='.' if len(loss) == 1 else None)
+    axes.set_yscale('log')  # it falls from 20 to 2: a linear axis would show the start only
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.yaxis.set_major_formatter('{x:g}')
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    iteration, lr = _series(entries, 'lr')
+    cuts = np.flatnonzero(lr[1:] < 0.66 * lr[:-1]) + 1
+    for i in np.setdiff1d(cuts, cuts - 1):  # of two in a row, an entry's mean lies across the cut
+        axes.axvline(iteration[i], color='gray', linestyle='--', linewidth=1)
+        axes.annotate(f'lr {lr[i]:.0e}', (iteration[i], 1), xycoords=('data', 'axes fraction'),
+                      xytext=(3, -9), textcoords='offset points', color='gray', fontsize=8)
+    axes.legend(frameon=False)
+
+
+def _smooth(values, width=20):
+    """Mean of the last ``width`` values that are not nan: looking back only, a cut stays sharp."""
+    known = np.isfinite(values)
+    total, count = (np.convolve(terms, np.ones(width))[:len(values)]
+                    for terms in (np.where(known, values, 0), known))
+    return total / np.maximum(count, 1)

@@ -1,0 +1,77 @@
+"""Detections of a network beside the ground truth, as one picture."""
+from multibox.files import open_whole
+
+import matplotlib
+import numpy as np
+from chainercv.utils import bbox_iou
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
+
+PALETTE = np.array(matplotlib.colormaps['tab20'].colors) * 255  # as many colours as VOC classes
+FONT = ImageFont.truetype(findfont('DejaVu Sans'), size=13)
+HEIGHT, GAP = 400, 12  # pixels: of an image among the detections, and between two
+
+
+def draw_detections(path, images, predictions, ground_truth, label_names, min_score=0.5):
+    """Draw each image twice, with its objects on the left and what was detected on the right.
+
+    Args:
+        path: the PNG file to write.
+        images: (3, H, W) float32 arrays, sizes may differ; see README "Data conventions".
+        predictions: (bboxes, labels, scores), as ``model.predict(images)`` returns them.
+        ground_truth: (bboxes, labels), lists of (R, 4) float32 and (R,) int32 arrays.
+        label_names: the foreground classes, in the order of their numbers.
+        min_score: detections below are not drawn.
+
+    Raises:
+        UserError: the picture cannot be written.
+    """
+    tiles = []
+    for img, gt_bbox, gt_label, bbox, label, score in zip(images, *ground_truth, *predictions):
+        keep = score >= min_score
+        scored = [f'{label_names[n]} {s:.2f}' for n, s in zip(label[keep], score[keep])]
+        tiles.append(_draw_boxes(img, gt_bbox, gt_label, [label_names[n] for n in gt_label]))
+        tiles.append(_draw_boxes(img, bbox[keep], label[keep], scored))
+    n_column = 2 if len(images) < 3 else 4
+    rows = [tiles[i:i + n_column] for i in range(0, len(tiles), n_column)]
+    width = max(sum(tile.width + GAP for tile in row) for row in rows) + GAP
+    picture = Image.new('RGB', (width, len(rows) * (HEIGHT + 3 * GAP)), 'white')
+    for r, row in enumerate(rows):
+        x, y = GAP, r * (HEIGHT + 3 * GAP) + 2 * GAP
+        for tile, title in zip(row, 2 * ('ground truth', f'detected, score from {min_score}')):
+            ImageDraw.Draw(picture).text((x, y - 4), title, 'black', FONT, anchor='ls')
+            picture.paste(tile, (x, y))
+            x += tile.width + GAP
+    with open_whole(path) as file:
+        picture.save(file, 'PNG')
+
+
+def _draw_boxes(img, bbox, label, names):
+    """The image, ``HEIGHT`` pixels high, with boxes and their names; labels avoid each other."""
+    scale = HEIGHT / img.shape[1]
+    tile = Image.fromarray(img.transpose(1, 2, 0).clip(0, 255).astype(np.uint8))
+    tile = tile.resize((round(img.shape[2] * scale), HEIGHT), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(tile)
+    bbox = (bbox * scale).round()
+    colors = [tuple(map(round, color)) for color in PALETTE[label % len(PALETTE)]]
+    for (y_min, x_min, y_max, x_max), color in zip(bbox, colors):
+        draw.rectangle((x_min - 1, y_min - 1, x_max + 1, y_max + 1), outline='black', width=5)
+        draw.rectangle((x_min, y_min, x_max, y_max), outline=color, width=3)
+    taken = np.zeros((0, 4), np.float32)
+    for box, name, color in zip(bbox, names, colors):
+        places = _label_places(box, (18, FONT.getlength(name) + 6), tile.size[::-1])
+        y_min, x_min, y_max, x_max = place = places[bbox_iou(places, taken).sum(axis=1).argmin()]
+        taken = np.vstack([taken, place])
+        draw.rectangle((x_min, y_min, x_max - 1, y_max - 1), fill=color, outline='black')
+        dark = np.dot(color, (0.299, 0.587, 0.114)) < 128  # luma of ITU-R BT.601
+        draw.text((x_min + 3, y_min + 14), name, 'white' if dark else 'black', FONT, anchor='ls')
+    return tile
+
+
+def _label_places(box, size, limit):
+    """Where a label may stand, best first: above, inside at a corner, below; (8, 4) float32."""
+    (y_min, x_min, y_max, x_max), (height, width) = box, size
+    corners = [(y, x) for y in (y_min - height, y_min, y_max - height, y_max)
+               for x in (x_min, x_max - width)]
+    corners = np.clip(corners, 0, np.maximum(np.subtract(limit, size), 0))
+    return np.hstack([corners, corners + size]).astype(np.float32)

@@ -1,0 +1,84 @@
+"""What a run says while it runs: a bar on a terminal, and one line per log entry anywhere."""
+import math
+import sys
+from time import perf_counter
+
+import chainer
+from tqdm import tqdm
+
+
+class Progress(chainer.training.Extension):
+    """Trainer extension: a bar of iterations and one line for each new entry of ``LogReport``.
+
+    The bar is drawn on a terminal only; the lines are also there in a file or a pipe. Speed and
+    time left count from the start of this process, so a resumed run tells its own.
+
+    Args:
+        n_iteration: iterations of the whole run.
+        batchsize: images in one iteration, over all processes.
+    """
+
+    trigger = 1, 'iteration'
+    priority = chainer.training.PRIORITY_READER - 1  # after LogReport has added its entry
+
+    def __init__(self, n_iteration, batchsize):
+        self._n_iteration = n_iteration
+        self._batchsize = batchsize
+
+    def initialize(self, trainer):
+        self._start_iteration = trainer.updater.iteration
+        self._start_time = perf_counter()
+        self._n_told = len(trainer.get_extension('LogReport').log)
+        self._bar = tqdm(total=self._n_iteration, initial=self._start_iteration, disable=None,
+                         unit='it', mininterval=0.5, dynamic_ncols=True)
+
+    def __call__(self, trainer):
+        # Only when the bar is redrawn: reading the loss makes the host wait for the GPU.
+        if self._bar.update():
+            loss = float(chainer.as_array(trainer.observation['main/loss']))
+            self._bar.set_postfix_str(f'loss {loss:.3f}')
+        log = trainer.get_extension('LogReport').log
+        for entry in log[self._n_told:]:
+            self._tell(entry, trainer.updater.epoch_detail)
+        self._n_told = len(log)
+
+    def _tell(self, entry, epoch):
+        seconds = perf_counter() - self._start_time
+        iterations_per_second = (entry['iteration'] - self._start_iteration) / seconds
+        tqdm.write(format_entry(
+            entry, epoch, self._n_iteration,
+            images_per_second=iterations_per_second * self._batchsize,
+            seconds_left=(self._n_iteration - entry['iteration']) / iterations_per_second))
+        sys.stdout.flush()  # a file or a pipe would hold the lines back for minutes
+
+    def finalize(self):
+        self._bar.close()
+
+
+def format_entry(entry, epoch, n_iteration, images_per_second, seconds_left):
+    """Put one entry of Chainer's log on a line.
+
+    Args:
+        entry: dict with ``iteration``, ``main/loss``, ``main/loss/loc``, ``main/loss/conf``, ``lr``
+            and, if an evaluation was made, ``validation/main/map``.
+        epoch: passes over the training set so far, a float.
+        n_iteration: iterations of the whole run.
+        images_per_second: speed of training.
+        seconds_left: time to the end of the run at that speed.
+
+    Returns:
+        str without a line break.
+    """
+    fields = [
+        f'iter {entry["iteration"]:{len(str(n_iteration))}}/{n_iteration}',
+        f'epoch {epoch:5.2f}',
+        f'loss {entry["main/loss"]:.3f} (loc {entry["main/loss/loc"]:.3f}, '
+        f'conf {entry["main/loss/conf"]:.3f})',
+        f'lr {entry["lr"]:.1e}',
+        f'{images_per_second:.1f} img/s',
+        f'left {tqdm.format_interval(seconds_left)}',
+    ]
+    mean_ap = entry.get('validation/main/map')
+    if mean_ap is not None and not math.isnan(mean_ap):
+        fields.append(f'mAP {mean_ap:.4f}')
+    return '  '.join(fields)

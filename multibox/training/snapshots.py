@@ -1,0 +1,102 @@
+"""Snapshots of a run, resuming from the newest good one, and the settings that must not change."""
+import json
+import re
+from pathlib import Path
+
+from multibox.errors import UserError
+from multibox.files import save_npz, write_json
+
+import numpy as np
+from chainer.serializers import DictionarySerializer, NpzDeserializer
+from chainer.training import extensions
+
+
+def snapshot(n_retains=2):
+    """Make the extension that writes ``OUT/snapshot_iter_N`` and keeps the last ``n_retains``."""
+    return extensions.snapshot(savefun=save_npz, n_retains=n_retains)
+
+
+def resume(trainer, out):
+    """Load the newest good snapshot into a trainer that has not run yet.
+
+    A snapshot that cannot be read to its end is named on stdout and the one before it is taken.
+    All arrays are read and their checksums compared before any is loaded; nothing is unpickled.
+
+    Args:
+        trainer: the trainer, built as it was for the run that is resumed.
+        out: folder with ``snapshot_iter_N`` files.
+
+    Returns:
+        int, the iteration to go on from.
+
+    Raises:
+        UserError: no good snapshot there, or it belongs to another network or data set.
+    """
+    for path in _newest_first(out):
+        try:
+            with open(path, 'rb') as file, np.load(file, allow_pickle=False) as archive:
+                saved = dict(archive)
+        except Exception as error:  # a spoilt archive raises anything from EOFError to zlib.error
+            print(f'{path}: damaged, trying the snapshot before it ({error})', flush=True)
+            continue
+        _check_same_updater(path, saved, trainer.updater)
+        try:
+            NpzDeserializer(saved).load(trainer)
+        except KeyError as error:
+            raise UserError(f'{path}: holds no {error}; resume with the version of this program '
+                            'that wrote it') from error
+        return trainer.updater.iteration
+    raise UserError(f'{out}: no good snapshot_iter_* in this folder; point --out at the run to '
+                    'resume, or start anew without --resume')
+
+
+def _newest_first(out):
+    """The snapshots of a folder, by time of writing, as Chainer's own clean-up counts them."""
+    snapshots = [(path.stat().st_mtime_ns, int(match[1]), path) for path in Path(out).glob('*')
+                 if (match := re.fullmatch(r'snapshot_iter_(\d+)', path.name))]
+    return [path for _, _, path in sorted(snapshots, reverse=True)]
+
+
+def _check_same_updater(path, saved, updater):
+    """Raise UserError unless weights, optimizer and iterator fit what was saved."""
+    here = {}
+    updater.serialize(DictionarySerializer(here)['updater'])
+    # A fresh optimizer has no momentum yet: of what is in the file only, just weights are amiss.
+    names = [*here, *(name for name in saved if name.startswith('updater/model:'))]
+    differences = []
+    for name in dict.fromkeys(names):
+        then, now = (arrays[name].shape if name in arrays else 'absent' for arrays in (saved, here))
+        if name in saved and name in here and here[name].dtype == object:
+            continue  # a None: this weight gets its shape at the first forward
+        if then != now:
+            differences.append(f'{name.removeprefix("updater/")} is {then} there and {now} here')
+    if differences:
+        raise UserError(f'{path}: of another network or data set: {"; ".join(differences[:3])} '
+                        f'({len(differences)} in all); give the --model and --data of that run')
+
+
+def save_settings(out, settings):
+    """Write the run's settings to ``out/settings.json``; see :func:`check_settings`."""
+    write_json(Path(out) / 'settings.json', settings)
+
+
+def check_settings(out, settings, fixed):
+    """Refuse to resume a run with a setting that must not change on the way.
+
+    Args:
+        out: folder of the run; without a ``settings.json`` there, nothing is checked.
+        settings: dict of the resuming run's settings, as given to :func:`save_settings`.
+        fixed: names of the settings that must be the same.
+
+    Raises:
+        UserError: one of them differs.
+    """
+    path = Path(out) / 'settings.json'
+    if not path.exists():
+        return
+    before = json.loads(path.read_text(encoding='utf-8'))
+    now = json.loads(json.dumps(settings, default=str))  # tuples are lists there
+    for name in fixed:
+        if before.get(name) != now.get(name):
+            raise UserError(f'{path}: the run to resume had {name} {before.get(name)}, not '
+                            f'{now.get(name)}; give the same, or another --out')

@@ -1,0 +1,72 @@
+"""Hard negatives against hand-worked cases and a loop."""
+from multibox.mining import hard_negatives
+
+import numpy as np
+import pytest
+from chainer.backends import cuda
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def slow_hard_negatives(conf_loss, positive, neg_pos_ratio, ignored):
+    mined = np.zeros(positive.shape, bool)
+    for b in range(len(positive)):
+        candidates = [j for j in range(positive.shape[1]) if not (positive | ignored)[b, j]]
+        candidates.sort(key=lambda j: (-conf_loss[b, j], j))
+        mined[b, candidates[:int(np.ceil(positive[b].sum() * neg_pos_ratio))]] = True
+    return mined
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(1, 3), st.integers(1, 20), st.sampled_from([0, .5, 1, 1.5, 3, 100]),
+       st.integers(0, 2 ** 31))
+def test_equals_a_loop_over_sorted_candidates(B, K, neg_pos_ratio, seed):
+    rng = np.random.RandomState(seed)
+    conf_loss = rng.randint(0, 5, (B, K)).astype('f')  # many ties
+    kind = rng.choice(3, (B, K), p=[.6, .2, .2])
+    np.testing.assert_array_equal(
+        hard_negatives(conf_loss, kind == 1, neg_pos_ratio, ignored=kind == 2),
+        slow_hard_negatives(conf_loss, kind == 1, neg_pos_ratio, kind == 2))
+
+
+def test_three_negatives_per_positive_of_the_same_image(xp):
+    conf_loss = xp.asarray([[9, 1, 5, 4, 3, 2, 6, 0], [1, 2, 3, 4, 5, 6, 7, 8]], 'f')
+    positive = xp.zeros((2, 8), bool)
+    positive[0, 0] = True
+    mined = cuda.to_cpu(hard_negatives(conf_loss, positive))
+    assert np.flatnonzero(mined[0]).tolist() == [2, 3, 6]
+    assert not mined[1].any()
+
+
+@pytest.mark.parametrize('n_positive', [0, 1, 8, 40], ids='{}pos'.format)
+def test_never_more_than_the_ratio_or_the_negatives(xp, n_positive):
+    positive = xp.arange(40)[None] < n_positive  # (1, 40)
+    mined = hard_negatives(xp.ones((1, 40), 'f'), positive)
+    assert int(mined.sum()) == min(3 * n_positive, 40 - n_positive)
+    assert not (mined & positive).any()
+
+
+def test_ties_go_to_the_lowest_index(xp):
+    positive = xp.arange(10)[None] == 4
+    mined = cuda.to_cpu(hard_negatives(xp.ones((1, 10), 'f'), positive, neg_pos_ratio=5))
+    assert np.flatnonzero(mined[0]).tolist() == [0, 1, 2, 3, 5]
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_ranks_last(xp, bad):
+    conf_loss = xp.asarray([[1, bad, 0, .5]], 'f')
+    positive = xp.asarray([[True, False, False, False]])
+    two = hard_negatives(conf_loss, positive, neg_pos_ratio=2)
+    three = hard_negatives(conf_loss, positive, neg_pos_ratio=3)
+    assert two.tolist() == [[False, False, True, True]]
+    assert three.tolist() == [[False, True, True, True]]
+
+
+@pytest.mark.parametrize('conf_loss, positive, ratio, match', [
+    (np.zeros((2, 3), 'f'), np.zeros((2, 4), bool), 3, r'\(2, 3\) and \(2, 4\)'),
+    (np.zeros(3, 'f'), np.zeros(3, bool), 3, r'\(B, K\), got \(3,\)'),
+    (np.zeros((2, 3), 'f'), np.zeros((2, 3), bool), -1, '>= 0, got -1'),
+], ids=['shapes', 'rank', 'ratio'])
+def test_bad_input_is_named(conf_loss, positive, ratio, match):
+    with pytest.raises(ValueError, match=match):
+        hard_negatives(conf_loss, positive, ratio)

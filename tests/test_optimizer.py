@@ -1,0 +1,40 @@
+"""The rules of the update against numbers worked out by hand."""
+from multibox.training.optimizer import learning_rate, make_optimizer, scaled_cuts
+
+import chainer
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize('iteration, expected', [
+    (0, 1e-3), (79999, 1e-3), (80000, 1e-4), (99999, 1e-4), (100000, 1e-5), (119999, 1e-5)])
+def test_the_papers_schedule(iteration, expected):
+    assert learning_rate(iteration, 1e-3, scaled_cuts(120000)) == pytest.approx(expected)
+
+
+def test_a_shorter_run_cuts_at_the_same_fractions():
+    assert scaled_cuts(300) == [200, 250]
+
+
+def test_warm_up_grows_linearly_to_the_base():
+    rates = [learning_rate(iteration, .4, [8], warmup=4) for iteration in range(9)]
+    np.testing.assert_allclose(rates, [.1, .2, .3, .4, .4, .4, .4, .4, .04])
+
+
+def test_biases_learn_twice_as_fast_and_do_not_decay():
+    chain = chainer.links.Linear(1, 1, initialW=2., initial_bias=3.)
+    optimizer = make_optimizer('momentum_sgd', chain, lr=.1, weight_decay=.5)
+    for parameter in chain.params():
+        parameter.grad = np.ones_like(parameter.array)
+    optimizer.update()
+    np.testing.assert_allclose(chain.W.array, 2 - .1 * (1 + .5 * 2))
+    np.testing.assert_allclose(chain.b.array, 3 - .1 * 2 * 1)
+
+
+def test_momentum_is_the_papers():
+    chain = chainer.links.Linear(1, 1, nobias=True, initialW=0.)
+    optimizer = make_optimizer('momentum_sgd', chain, lr=.1, weight_decay=0)
+    for _ in range(2):
+        chain.W.grad = np.ones_like(chain.W.array)
+        optimizer.update()
+    np.testing.assert_allclose(chain.W.array, -.1 - (.1 + .9 * .1))

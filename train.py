@@ -1,0 +1,214 @@
+"""Train SSD with multibox_loss: the recipe, from top to bottom.
+
+    python train.py                                      the slim network on the built-in set
+    python train.py --data VOCdevkit --pretrained imagenet --device 0       the paper's SSD300
+    python train.py --data my-photos --model slim300 --iteration 2000       your own images
+"""
+import argparse
+import os
+import pathlib
+import sys
+import time
+
+from multibox import convolution
+from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
+from multibox.detectors import MODELS, load_pretrained, make_detector, save_model
+from multibox.devices import select_device
+from multibox.errors import UserError
+from multibox.training import (
+    OPTIMIZERS,
+    Evaluation,
+    LearningRate,
+    NonFiniteLoss,
+    Progress,
+    TrainChain,
+    check_settings,
+    draw_detections,
+    make_optimizer,
+    plot_curves,
+    resume,
+    save_settings,
+    scaled_cuts,
+    snapshot,
+    write_metrics,
+)
+
+import chainer
+from chainer.training import extensions, triggers
+
+# ChainerCV's run of 77.5 mAP, with the paper's numbers; and one a laptop finishes in minutes.
+PAPER = {'optimizer': 'momentum_sgd', 'lr': 1e-3, 'iteration': 120000, 'batchsize': 32,
+         'warmup': 0, 'weight_decay': 5e-4, 'log_interval': 100, 'snapshot_interval': 2000}
+SLIM = {'optimizer': 'adam', 'lr': 4e-3, 'iteration': 250, 'batchsize': 16,
+        'warmup': 10, 'weight_decay': 5e-4, 'log_interval': 10, 'snapshot_interval': 100}
+RECIPES = {'ssd300': PAPER, 'ssd512': PAPER, 'slim300': SLIM}
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = parser.add_argument_group('data')
+    data.add_argument('--data', type=pathlib.Path, metavar='DIR',
+                      help='a VOCdevkit or a VOC-layout folder (default: the built-in drawn set)')
+    data.add_argument('--difficult', action='store_true',
+                      help='train on objects marked difficult too, as the Caffe original does')
+    data.add_argument('--strict', action='store_true',
+                      help='end at bad annotations instead of leaving them out')
+    data.add_argument('--loader-processes', type=int, metavar='N',
+                      help='processes that load and augment (default: cores - 1, at most 8)')
+    model = parser.add_argument_group('network')
+    model.add_argument('--model', choices=sorted(MODELS),
+                       help='(default: ssd300; slim300 on the built-in set)')
+    model.add_argument('--pretrained', metavar='SOURCE',
+                       help="'imagenet', 'hed' or the path of an .npz file (default: none)")
+    recipe = parser.add_argument_group(
+        "recipe (defaults: ChainerCV's for ssd300 and ssd512, a short one for slim300)")
+    recipe.add_argument('--iteration', type=int, metavar='N', help='number of updates')
+    recipe.add_argument('--batchsize', type=int, metavar='N', help='images in an update')
+    recipe.add_argument('--optimizer', choices=sorted(OPTIMIZERS))
+    recipe.add_argument('--lr', type=float, help='step size before the first cut')
+    recipe.add_argument('--cuts', type=int, nargs='*', metavar='N',
+                        help='iterations at which it is cut by ten (default: 2/3 and 5/6 of all)')
+    recipe.add_argument('--warmup', type=int, metavar='N', help='iterations of linear growth')
+    recipe.add_argument('--weight-decay', type=float, metavar='X', help='not applied to biases')
+    recipe.add_argument('--k', type=float, default=3, help='hard negatives per positive (3)')
+    recipe.add_argument('--alpha', type=float, default=1, help='weight of the location loss (1)')
+    recipe.add_argument('--seed', type=int, default=0, help='(0)')
+    run = parser.add_argument_group('run')
+    run.add_argument('--device', default='-1', help='-1, 0, @numpy or @cupy:0 (-1, the CPU)')
+    run.add_argument('--out', type=pathlib.Path, default=pathlib.Path('result'), metavar='DIR',
+                     help='where everything is written (result)')
+    run.add_argument('--resume', action='store_true', help="continue from DIR's newest snapshot")
+    run.add_argument('--log-interval', type=int, metavar='N', help='iterations between log lines')
+    run.add_argument('--snapshot-interval', type=int, metavar='N')
+    args = parser.parse_args(argv)
+
+    if args.model is None:
+        args.model = 'ssd300' if args.data else 'slim300'
+    for name, value in RECIPES[args.model].items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    if args.cuts is None:
+        args.cuts = scaled_cuts(args.iteration)
+    if args.loader_processes is None:
+        args.loader_processes = max(1, min(8, (os.cpu_count() or 2) - 1))
+    return args
+
+
+def check_args(args):
+    for lowest, names in ((1, ('iteration', 'batchsize', 'log_interval', 'snapshot_interval')),
+                          (0, ('lr', 'weight_decay', 'k', 'alpha', 'seed', 'warmup',
+                               'loader_processes'))):
+        for name in names:
+            if not getattr(args, name) >= lowest:
+                raise UserError(f'--{name.replace("_", "-")} must be at least {lowest}, '
+                                f'got {getattr(args, name)}')
+    if not args.resume and (args.out / 'log').exists():
+        raise UserError(f'{args.out}: holds a run already; continue it with --resume, or give '
+                        'another --out')
+
+
+def load_data(args):
+    folder = args.data
+    if folder is None:
+        folder = drawn_set()
+        print(f'no --data: using the built-in drawn set in {folder}')
+    data = load_voc(folder, difficult=args.difficult, strict=args.strict)
+    for note in data.notes:
+        print(note)
+    if data.problems:
+        print(f'left out for bad annotations (with --strict the run ends here): '
+              f'{len(data.problems)}')
+        for problem in data.problems:
+            print(f'  {problem}')
+    print(f'{len(data.train)} images to train, {len(data.test)} to evaluate, classes: '
+          f'{", ".join(data.label_names)}')
+    return data
+
+
+def make_trainer(args, data, model, device):
+    sequence = TrainingSequence(data.train, MakeTargets(model.coder, model.insize, model.mean),
+                                args.seed, args.iteration * args.batchsize)
+    loader = Loader(sequence, args.batchsize, args.loader_processes)
+    chain = TrainChain(model, args.k, args.alpha)
+    chain.to_device(device)
+    optimizer = make_optimizer(args.optimizer, chain, args.lr, args.weight_decay)
+    updater = chainer.training.updaters.StandardUpdater(loader, optimizer, device=device)
+    trainer = chainer.training.Trainer(updater, (args.iteration, 'iteration'), args.out)
+
+    def at(*iterations):
+        return triggers.ManualScheduleTrigger(sorted({*iterations, args.iteration}), 'iteration')
+
+    log = range(args.log_interval, args.iteration, args.log_interval)
+    saved = range(args.snapshot_interval, args.iteration, args.snapshot_interval)
+    trainer.extend(LearningRate(OPTIMIZERS[args.optimizer].step_size,
+                                args.lr, args.cuts, args.warmup))
+    trainer.extend(Evaluation(model, data.test, data.label_names, args.batchsize),
+                   trigger=at(*args.cuts))
+    trainer.extend(extensions.LogReport(trigger=at(*log, *args.cuts)))
+    trainer.extend(Progress(args.iteration, args.batchsize))
+    trainer.extend(snapshot(), trigger=at(*saved))
+    return trainer
+
+
+def run(trainer, data):
+    loader = trainer.updater.get_iterator('main')
+    try:
+        trainer.run(show_loop_exception_msg=False)
+    except NonFiniteLoss as error:
+        images = [data.train.paths[loader.sequence.source(t)[1]]
+                  for t in range(loader.position - loader.batchsize, loader.position)]
+        raise UserError(
+            f'iteration {trainer.updater.iteration + 1}: {error}. The snapshots in {trainer.out} '
+            'are from before; try a lower --lr or a --warmup. The images of this batch:\n  '
+            + '\n  '.join(map(str, images))) from None
+
+
+def report(args, data, model, trainer, start):
+    evaluation = trainer.get_extension('Evaluation')
+    if evaluation.result is None:  # resumed at its end
+        evaluation(trainer)
+    iteration, result = evaluation.result
+    write_metrics(args.out / 'metrics.json', result, iteration, settings=vars(args),
+                  seconds=time.time() - start, device=args.device)
+    save_model(args.out / 'model.npz', model, args.model, data.label_names)
+    plot_curves(args.out)
+    examples = [data.test[i] for i in range(min(8, len(data.test)))]
+    imgs, bboxes, labels, _ = zip(*examples)
+    draw_detections(args.out / 'detections.png', imgs, model.predict(imgs), (bboxes, labels),
+                    data.label_names)
+    for name, ap in result['ap'].items():
+        print(f'{name:>20}  {"no objects" if ap is None else f"{ap:.4f}"}')
+    print(f'{"mAP":>20}  {result["map"]:.4f}')
+    print(f'pictures: {args.out / "detections.png"}, loss.png, map.png; weights: model.npz')
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    check_args(args)
+    start = time.time()
+    device = select_device(args.device)
+    convolution.install()
+    convolution.keep_freed_memory()
+    data = load_data(args)
+    seed_all(args.seed)
+    model = make_detector(args.model, len(data.label_names))
+    if args.pretrained:
+        print(load_pretrained(model, args.pretrained))
+    model.use_preset('evaluate')
+    trainer = make_trainer(args, data, model, device)
+    settings = {**vars(args), 'classes': data.label_names}
+    if args.resume:
+        check_settings(args.out, settings, fixed=('model', 'classes', 'batchsize'))
+        print(f'resuming after iteration {resume(trainer, args.out)}')
+    args.out.mkdir(parents=True, exist_ok=True)
+    save_settings(args.out, settings)
+    run(trainer, data)
+    report(args, data, model, trainer, start)
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f'train.py: {error}')
