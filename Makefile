@@ -1,10 +1,10 @@
-# make setup | demo | test | lint | hed    each sets up first; PYTHON=python3.12 chooses another Python
+# make setup | demo | test | hed    each sets up first; PYTHON=python3.12 chooses another Python
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 DONE := $(VENV)/.complete
 
-.PHONY: setup demo test lint hed clean
+.PHONY: setup demo test hed clean
 setup: $(DONE)
 
 # The mark is written last: an interrupted installation is begun again, a complete one is not.
@@ -21,10 +21,8 @@ $(DONE): requirements.txt requirements-chainer.txt
 demo: setup
 	$(PY) train.py --out result/demo-$$(date +%Y%m%d-%H%M%S)
 
-test: setup lint
+test: setup
 	$(PY) -m pytest
-
-lint: setup
 	$(PY) -m ruff check .
 
 hed: setup

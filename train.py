@@ -5,15 +5,14 @@
     python train.py --data my-photos --model slim300 --iteration 2000       your own images
 """
 import argparse
-import os
+import math
 import pathlib
 import sys
-import time
 
 from multibox import convolution
 from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
 from multibox.detectors import MODELS, load_pretrained, make_detector, save_model
-from multibox.devices import select_device
+from multibox.devices import available_cores, leave_cores, select_device
 from multibox.errors import UserError
 from multibox.training import (
     OPTIMIZERS,
@@ -24,8 +23,11 @@ from multibox.training import (
     TrainChain,
     check_settings,
     draw_detections,
+    find_snapshots,
+    is_finite,
     make_optimizer,
     plot_curves,
+    read_settings,
     resume,
     save_settings,
     scaled_cuts,
@@ -39,9 +41,11 @@ from chainer.training import extensions, triggers
 # ChainerCV's run of 77.5 mAP, with the paper's numbers; and one a laptop finishes in minutes.
 PAPER = {'optimizer': 'momentum_sgd', 'lr': 1e-3, 'iteration': 120000, 'batchsize': 32,
          'warmup': 0, 'weight_decay': 5e-4, 'log_interval': 100, 'snapshot_interval': 2000}
-SLIM = {'optimizer': 'adam', 'lr': 4e-3, 'iteration': 250, 'batchsize': 16,
-        'warmup': 10, 'weight_decay': 5e-4, 'log_interval': 10, 'snapshot_interval': 100}
+SLIM = {'optimizer': 'adam', 'lr': 3e-3, 'iteration': 600, 'batchsize': 8,
+        'warmup': 20, 'weight_decay': 5e-5, 'log_interval': 20, 'snapshot_interval': 200}
 RECIPES = {'ssd300': PAPER, 'ssd512': PAPER, 'slim300': SLIM}
+# What a resumed run must have in common with its beginning.
+FIXED = ('model', 'classes', 'images', 'difficult', 'optimizer', 'batchsize', 'k', 'alpha', 'seed')
 
 
 def parse_args(argv=None):
@@ -55,12 +59,12 @@ def parse_args(argv=None):
     data.add_argument('--strict', action='store_true',
                       help='end at bad annotations instead of leaving them out')
     data.add_argument('--loader-processes', type=int, metavar='N',
-                      help='processes that load and augment (default: cores - 1, at most 8)')
+                      help='that load and augment (default: 1; on a GPU, cores - 1 up to 8)')
     model = parser.add_argument_group('network')
     model.add_argument('--model', choices=sorted(MODELS),
                        help='(default: ssd300; slim300 on the built-in set)')
-    model.add_argument('--pretrained', metavar='SOURCE',
-                       help="'imagenet', 'hed' or the path of an .npz file (default: none)")
+    model.add_argument('--pretrained', default='none', metavar='SOURCE',
+                       help='imagenet, hed, the path of an .npz file, or none (none)')
     recipe = parser.add_argument_group(
         "recipe (defaults: ChainerCV's for ssd300 and ssd512, a short one for slim300)")
     recipe.add_argument('--iteration', type=int, metavar='N', help='number of updates')
@@ -71,18 +75,24 @@ def parse_args(argv=None):
                         help='iterations at which it is cut by ten (default: 2/3 and 5/6 of all)')
     recipe.add_argument('--warmup', type=int, metavar='N', help='iterations of linear growth')
     recipe.add_argument('--weight-decay', type=float, metavar='X', help='not applied to biases')
-    recipe.add_argument('--k', type=float, default=3, help='hard negatives per positive (3)')
-    recipe.add_argument('--alpha', type=float, default=1, help='weight of the location loss (1)')
+    recipe.add_argument('--k', type=float, default=3.0, help='hard negatives per positive (3)')
+    recipe.add_argument('--alpha', type=float, default=1.0, help='weight of the location loss (1)')
     recipe.add_argument('--seed', type=int, default=0, help='(0)')
     run = parser.add_argument_group('run')
     run.add_argument('--device', default='-1', help='-1, 0, @numpy or @cupy:0 (-1, the CPU)')
     run.add_argument('--out', type=pathlib.Path, default=pathlib.Path('result'), metavar='DIR',
                      help='where everything is written (result)')
-    run.add_argument('--resume', action='store_true', help="continue from DIR's newest snapshot")
+    run.add_argument('--resume', action='store_true',
+                     help="continue DIR's run from its newest good snapshot, with its settings")
     run.add_argument('--log-interval', type=int, metavar='N', help='iterations between log lines')
     run.add_argument('--snapshot-interval', type=int, metavar='N')
     args = parser.parse_args(argv)
 
+    if args.resume:
+        began_with = read_settings(args.out)
+        parser.set_defaults(**{name: began_with[name] for name in vars(args) if name in began_with
+                               and name not in ('out', 'resume')})
+        args = parser.parse_args(argv)
     if args.model is None:
         args.model = 'ssd300' if args.data else 'slim300'
     for name, value in RECIPES[args.model].items():
@@ -91,7 +101,8 @@ def parse_args(argv=None):
     if args.cuts is None:
         args.cuts = scaled_cuts(args.iteration)
     if args.loader_processes is None:
-        args.loader_processes = max(1, min(8, (os.cpu_count() or 2) - 1))
+        on_cpu = args.device in ('-1', '@numpy')
+        args.loader_processes = 1 if on_cpu else max(1, min(8, available_cores() - 1))
     return args
 
 
@@ -100,12 +111,18 @@ def check_args(args):
                           (0, ('lr', 'weight_decay', 'k', 'alpha', 'seed', 'warmup',
                                'loader_processes'))):
         for name in names:
-            if not getattr(args, name) >= lowest:
-                raise UserError(f'--{name.replace("_", "-")} must be at least {lowest}, '
-                                f'got {getattr(args, name)}')
-    if not args.resume and (args.out / 'log').exists():
+            value = getattr(args, name)
+            if not lowest <= value < math.inf:
+                raise UserError(f'--{name.replace("_", "-")} must be a number from {lowest}, '
+                                f'got {value}')
+    if not args.resume and (find_snapshots(args.out) or (args.out / 'model.npz').exists()):
         raise UserError(f'{args.out}: holds a run already; continue it with --resume, or give '
                         'another --out')
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'--out {args.out}: cannot be made ({error.strerror}); name a folder that '
+                        'can') from None
 
 
 def load_data(args):
@@ -147,31 +164,41 @@ def make_trainer(args, data, model, device):
                    trigger=at(*args.cuts))
     trainer.extend(extensions.LogReport(trigger=at(*log, *args.cuts)))
     trainer.extend(Progress(args.iteration, args.batchsize))
-    trainer.extend(snapshot(), trigger=at(*saved))
+    trainer.extend(snapshot(chain), trigger=at(*saved))
     return trainer
 
 
 def run(trainer, data):
+    """Train to the end, or to a loss that is not finite: then name what it was computed on."""
     loader = trainer.updater.get_iterator('main')
     try:
         trainer.run(show_loop_exception_msg=False)
     except NonFiniteLoss as error:
         images = [data.train.paths[loader.sequence.source(t)[1]]
                   for t in range(loader.position - loader.batchsize, loader.position)]
-        raise UserError(
-            f'iteration {trainer.updater.iteration + 1}: {error}. The snapshots in {trainer.out} '
-            'are from before; try a lower --lr or a --warmup. The images of this batch:\n  '
-            + '\n  '.join(map(str, images))) from None
+        raise UserError('\n  '.join([
+            f'iteration {trainer.updater.iteration + 1}: {error}. {way_on(trainer.out)} The images '
+            'of this batch:', *map(str, images)])) from None
+    if not is_finite(trainer.updater.get_optimizer('main').target):
+        raise UserError(f'iteration {trainer.updater.iteration}: the last update made weights that '
+                        f'are not finite. {way_on(trainer.out)}')
 
 
-def report(args, data, model, trainer, start):
+def way_on(out):
+    saved = find_snapshots(out)
+    if not saved:
+        return 'There is no snapshot yet; try a lower --lr or a longer --warmup.'
+    return f'{saved[0]} is from before; go on from it with --resume and a lower --lr.'
+
+
+def report(args, data, model, trainer):
+    save_model(args.out / 'model.npz', model, args.model, data.label_names)
     evaluation = trainer.get_extension('Evaluation')
     if evaluation.result is None:  # resumed at its end
         evaluation(trainer)
     iteration, result = evaluation.result
     write_metrics(args.out / 'metrics.json', result, iteration, settings=vars(args),
-                  seconds=time.time() - start, device=args.device)
-    save_model(args.out / 'model.npz', model, args.model, data.label_names)
+                  seconds=trainer.elapsed_time, device=args.device)
     plot_curves(args.out)
     examples = [data.test[i] for i in range(min(8, len(data.test)))]
     imgs, bboxes, labels, _ = zip(*examples)
@@ -179,32 +206,35 @@ def report(args, data, model, trainer, start):
                     data.label_names)
     for name, ap in result['ap'].items():
         print(f'{name:>20}  {"no objects" if ap is None else f"{ap:.4f}"}')
-    print(f'{"mAP":>20}  {result["map"]:.4f}')
+    if result['map'] is not None:
+        print(f'{"mAP":>20}  {result["map"]:.4f}')
     print(f'pictures: {args.out / "detections.png"}, loss.png, map.png; weights: model.npz')
 
 
 def main(argv=None):
     args = parse_args(argv)
     check_args(args)
-    start = time.time()
     device = select_device(args.device)
     convolution.install()
     convolution.keep_freed_memory()
+    leave_cores(args.loader_processes)
     data = load_data(args)
     seed_all(args.seed)
     model = make_detector(args.model, len(data.label_names))
-    if args.pretrained:
+    if args.pretrained != 'none':
         print(load_pretrained(model, args.pretrained))
     model.use_preset('evaluate')
     trainer = make_trainer(args, data, model, device)
-    settings = {**vars(args), 'classes': data.label_names}
+    settings = {**vars(args), 'classes': data.label_names, 'images': len(data.train)}
     if args.resume:
-        check_settings(args.out, settings, fixed=('model', 'classes', 'batchsize'))
-        print(f'resuming after iteration {resume(trainer, args.out)}')
-    args.out.mkdir(parents=True, exist_ok=True)
+        check_settings(args.out, settings, FIXED)
+        iteration = resume(trainer, args.out)
+        print(f'resuming after iteration {iteration}')
+        if iteration > args.iteration:
+            raise UserError(f'--iteration {args.iteration}: the run in {args.out} is past it')
     save_settings(args.out, settings)
     run(trainer, data)
-    report(args, data, model, trainer, start)
+    report(args, data, model, trainer)
 
 
 if __name__ == '__main__':
@@ -212,3 +242,6 @@ if __name__ == '__main__':
         main()
     except UserError as error:
         sys.exit(f'train.py: {error}')
+    except KeyboardInterrupt:
+        print('train.py: interrupted; --resume goes on from the newest snapshot', file=sys.stderr)
+        sys.exit(130)

@@ -25,8 +25,7 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
         with cuda.get_device_from_array(logits.array):
             weight = xp.where(self.labels < 0, 0, grad_loss.array)[..., None]
             grad = xp.exp(_log_softmax(xp, logits.array))
-            column = xp.arange(grad.shape[-1], dtype=self.labels.dtype)
-            grad -= self.labels[..., None] == column
+            grad -= self.labels[..., None] == xp.arange(grad.shape[-1])
             # where, not a product: a box without weight gives 0 even if its logits are nan.
             with np.errstate(invalid='ignore'):
                 grad = xp.where(weight != 0, grad * weight, grad.dtype.type(0))

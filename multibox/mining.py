@@ -27,10 +27,13 @@ def hard_negatives(conf_loss, positive, neg_pos_ratio=3, ignored=None):
     if conf_loss.ndim != 2 or conf_loss.shape != positive.shape:
         raise ValueError('conf_loss and positive must have one shape (B, K), got '
                          f'{conf_loss.shape} and {positive.shape}')
+    if ignored is not None and ignored.shape != positive.shape:
+        raise ValueError(f'ignored must be (B, K) = {positive.shape}, got {ignored.shape}')
     if not neg_pos_ratio >= 0:
         raise ValueError(f'neg_pos_ratio must be >= 0, got {neg_pos_ratio}')
     xp = cuda.get_array_module(conf_loss)
     negative = ~positive if ignored is None else ~(positive | ignored)
-    candidate = xp.where(negative, xp.where(xp.isfinite(conf_loss), conf_loss, xp.finfo(
-        conf_loss.dtype).min), -xp.inf)
+    last = xp.finfo(conf_loss.dtype).min
+    candidate = xp.where(negative, xp.where(xp.isfinite(conf_loss), conf_loss, last), -xp.inf)
+    neg_pos_ratio = min(neg_pos_ratio, conf_loss.shape[1])  # more makes no difference, but inf * 0
     return kernels.n_largest(candidate, positive.sum(axis=1) * neg_pos_ratio)

@@ -109,7 +109,7 @@ def test_a_missing_image_is_listed(tmp_path):
                                 'image file is missing')]
 
 
-def test_an_unreadable_image_is_listed_where_its_size_is_needed(tmp_path):
+def test_an_unreadable_image_is_listed(tmp_path):
     write(tmp_path, GOOD, image=None)
     (tmp_path / 'JPEGImages' / 'a.jpg').write_bytes(b'not an image')
     examples, (problem,) = read_annotations(tmp_path, ['a'], NAMES)
@@ -184,9 +184,10 @@ def test_parts_of_an_object_are_not_objects(tmp_path):
 
 @pytest.mark.parametrize('size', [
     '', '<size><width>0</width><height>0</height></size>', '<size><width>999</width></size>',
+    '<size><width>4000</width><height>3000</height></size>',
     '<size><width>?</width><height>80</height></size>',
-], ids=['missing', 'zero', 'half', 'not a number'])
-def test_without_a_size_the_image_itself_is_asked(tmp_path, size):
+], ids=['missing', 'zero', 'half', 'too large', 'not a number'])
+def test_the_image_itself_is_asked_for_its_size(tmp_path, size):
     (example,), (problem,) = read_one(tmp_path, size + thing((1, 1, WIDTH, HEIGHT))
                                       + thing((1, 1, WIDTH + 1, HEIGHT)))
     assert len(example.bbox) == 1

@@ -1,4 +1,6 @@
 """The networks, their coder against ChainerCV's, and weights in and out."""
+import json
+
 from multibox.detectors import load_model, load_pretrained, make_detector, save_model, weights
 from multibox.detectors.coder import Coder, suppress
 from multibox.errors import UserError
@@ -69,6 +71,25 @@ def test_suppression_keeps_what_chainercv_keeps(n):
         suppress(bbox, score, .45), non_maximum_suppression(bbox, .45, score))
 
 
+@pytest.mark.parametrize('bbox', [
+    [[np.nan] * 4, [0, 0, 10, 10], [20, 20, 30, 30]],
+    [[5, 5, 5, 5], [5, 5, 5, 5], [50, 50, 50, 50]],
+    [[0, 0, 10, 10], [0, 0, 10, 5], [0, 5, 10, 10]],
+], ids=['nan', 'no area', 'exactly half'])
+def test_suppression_of_odd_boxes_is_chainercvs(bbox):
+    bbox, score = np.array(bbox, 'f'), np.array([.9, .8, .7], 'f')
+    with np.errstate(invalid='ignore'):
+        expected = non_maximum_suppression(bbox, .5, score)
+    np.testing.assert_array_equal(suppress(bbox, score, .5), expected)
+
+
+def test_a_score_at_the_threshold_counts_and_no_suppression_keeps_all():
+    coder = Coder(np.array([[150., 150, 100, 100]] * 2))
+    mb_conf = np.zeros((2, 4), 'f')  # every class has a probability of exactly 1/4
+    kept = coder.decode(np.zeros((2, 4), 'f'), mb_conf, nms_thresh=None, score_thresh=.25)
+    assert kept[1].tolist() == [0, 0, 1, 1, 2, 2]
+
+
 def test_decoding_large_logits_stays_finite():
     coder = Coder(np.array([[150., 150, 100, 100]]))
     bbox, label, score = coder.decode(np.zeros((1, 4), 'f'), np.array([[0, 1e4, -1e4]], 'f'))
@@ -91,7 +112,7 @@ def test_a_saved_model_starts_another_with_other_classes(slim, tmp_path):
     np.testing.assert_array_equal(
         other.extractor.to19[0].conv.W.array, slim.extractor.to19[0].conv.W.array)
     np.testing.assert_array_equal(other.multibox.loc[0].W.array, slim.multibox.loc[0].W.array)
-    assert 'random: multibox/conf/0, multibox/conf/1' in said
+    assert 'not taken: multibox/conf/0, multibox/conf/1' in said
     assert 'multibox/loc' not in said
 
 
@@ -134,7 +155,7 @@ def test_hed_weights_become_an_rgb_vgg16(tmp_path, monkeypatch):
             file[f'{group}/0'], file[f'{group}/1'] = W, b
     monkeypatch.syspath_prepend(tmp_path)
 
-    assert '26 of 26 parameters taken; random: none' in load_pretrained(model, 'hed')
+    assert '26 of 26 parameters taken; not taken: none' in load_pretrained(model, 'hed')
     rgb = rng.normal(size=(3, 3, 3)).astype('f')  # height, width, channel
     W, b = stored['/conv1_1']
     expected = np.einsum('yxc,yxco->o', rgb[:, :, ::-1], W) + b  # the original sees BGR
@@ -153,6 +174,30 @@ def test_hed_without_the_package_says_what_to_install(slim, monkeypatch):
 def test_imagenet_weights_need_a_vgg16(slim):
     with pytest.raises(UserError, match='SlimSSD300 has none'):
         load_pretrained(slim, 'imagenet')
+
+
+def describe(**description):
+    return np.array(json.dumps(description))
+
+
+@pytest.mark.parametrize('description, match', [
+    (np.array('not json'), 'does not say which network'),
+    (describe(model='ssd9000', label_names=['a']), 'does not say which network'),
+    (describe(label_names=['a']), 'does not say which network'),
+    (describe(model='slim300', label_names=['a']), 'weights are not those of a slim300 with 1'),
+], ids=['no json', 'unknown network', 'no network', 'other classes'])
+def test_a_model_file_that_does_not_hold_together_is_refused(slim, tmp_path, description, match):
+    save_model(tmp_path / 'good.npz', slim, 'slim300', ('a', 'b', 'c'))
+    with np.load(tmp_path / 'good.npz') as arrays:
+        np.savez(tmp_path / 'bad.npz', **{**arrays, 'multibox': description})
+    with pytest.raises(UserError, match=match):
+        load_model(tmp_path / 'bad.npz')
+
+
+def test_a_single_array_is_no_weights_file(slim, tmp_path):
+    np.save(tmp_path / 'x.npy', np.zeros(3))
+    with pytest.raises(UserError, match=r'x\.npy: not a readable'):
+        load_pretrained(slim, str(tmp_path / 'x.npy'))
 
 
 def test_model_file_with_no_description_is_refused(tmp_path):

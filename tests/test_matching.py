@@ -64,6 +64,15 @@ def test_more_objects_than_boxes_leave_some_unmatched(xp):
     assert matching.match_bipartite(xp.asarray([[.2, .6, .3]])).tolist() == [1]
 
 
+def test_the_threshold_itself_matches(xp):
+    iou = xp.asarray([[.9], [.5], [.49]])
+    assert matching.match_bipartite(iou, threshold=.5).tolist() == [0, 0, -1]
+
+
+def test_next_to_no_overlap_is_none(xp):
+    assert matching.match_bipartite(xp.asarray([[1e-7], [0.]])).tolist() == [-1, -1]
+
+
 def test_an_object_that_overlaps_nothing_stays_unmatched(xp):
     assert matching.match_bipartite(xp.zeros((4, 1))).tolist() == [-1] * 4
 

@@ -66,7 +66,21 @@ def test_a_loss_that_is_not_finite_ranks_last(xp, bad):
     (np.zeros((2, 3), 'f'), np.zeros((2, 4), bool), 3, r'\(2, 3\) and \(2, 4\)'),
     (np.zeros(3, 'f'), np.zeros(3, bool), 3, r'\(B, K\), got \(3,\)'),
     (np.zeros((2, 3), 'f'), np.zeros((2, 3), bool), -1, '>= 0, got -1'),
-], ids=['shapes', 'rank', 'ratio'])
+    (np.zeros((2, 3), 'f'), np.zeros((2, 3), bool), np.nan, '>= 0, got nan'),
+], ids=['shapes', 'rank', 'ratio', 'nan'])
 def test_bad_input_is_named(conf_loss, positive, ratio, match):
     with pytest.raises(ValueError, match=match):
         hard_negatives(conf_loss, positive, ratio)
+
+
+def test_ignored_of_another_shape_is_named():
+    with pytest.raises(ValueError, match=r'ignored must be \(B, K\) = \(2, 3\), got \(3,\)'):
+        hard_negatives(np.zeros((2, 3), 'f'), np.zeros((2, 3), bool), 3, np.zeros(3, bool))
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('ratio', [np.inf, 10 ** 20], ids=['inf', 'huge'])
+def test_an_endless_ratio_takes_every_negative_of_images_with_positives(xp, ratio):
+    positive = xp.asarray([[True, False, False], [False, False, False]])
+    mined = hard_negatives(xp.ones((2, 3), 'f'), positive, ratio)
+    assert mined.tolist() == [[False, True, True], [False, False, False]]

@@ -103,6 +103,28 @@ def test_ignored_boxes_are_neither_positive_nor_negative(xp):
     assert grad_conf[gt_mb_labels == 0].all()
 
 
+def test_an_ignored_box_takes_no_negatives_place(xp):
+    confs = np.zeros((1, 3, 2), 'f')
+    confs[0, 1] = 200, 0  # a background box beyond doubt: its cross entropy is exactly 0
+    labels = np.array([[1, 0, -1]], 'i')
+    locs = np.zeros((1, 3, 4), 'f')
+    for k in (1, 2):
+        loss = multibox_loss(*map(xp.asarray, (locs, confs, locs, labels)), k)[1]
+        loss_without = multibox_loss(
+            *map(xp.asarray, (locs[:, :2], confs[:, :2], locs[:, :2], labels[:, :2])), k)[1]
+        assert float(loss.array) == float(loss_without.array)
+
+
+@pytest.mark.parametrize('dtype', [np.int8, np.uint8, np.int64])
+def test_any_integer_type_of_labels_gives_the_same(xp, dtype):
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = random_case(2, 20, 300, .2, seed=23)
+    gt_mb_labels = np.minimum(gt_mb_labels, 100)
+    both = [loss_and_gradients(*map(xp.asarray, (mb_locs, mb_confs, gt_mb_locs, labels)))
+            for labels in (gt_mb_labels, gt_mb_labels.astype(dtype))]
+    for one, two in zip(*both):
+        np.testing.assert_array_equal(one, two)
+
+
 def test_without_positives_losses_are_zero_and_stay_connected(xp):
     mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = map(xp.asarray, random_case(2, 30, 4, 0., seed=7))
     loc_loss, conf_loss, grad_loc, grad_conf = loss_and_gradients(

@@ -1,5 +1,5 @@
 """The rules of the update against numbers worked out by hand."""
-from multibox.training.optimizer import learning_rate, make_optimizer, scaled_cuts
+from multibox.training.optimizer import OPTIMIZERS, learning_rate, make_optimizer, scaled_cuts
 
 import chainer
 import numpy as np
@@ -29,6 +29,29 @@ def test_biases_learn_twice_as_fast_and_do_not_decay():
     optimizer.update()
     np.testing.assert_allclose(chain.W.array, 2 - .1 * (1 + .5 * 2))
     np.testing.assert_allclose(chain.b.array, 3 - .1 * 2 * 1)
+
+
+def test_biases_of_normalisations_are_biases():
+    chain = chainer.links.BatchNormalization(1)
+    optimizer = make_optimizer('momentum_sgd', chain, lr=.1, weight_decay=.5)
+    chain.beta.array[...], chain.gamma.array[...] = 3, 2
+    for parameter in chain.params():
+        parameter.grad = np.ones_like(parameter.array)
+    optimizer.update()
+    np.testing.assert_allclose(chain.beta.array, 3 - .1 * 2 * 1)
+    np.testing.assert_allclose(chain.gamma.array, 2 - .1 * (1 + .5 * 2))
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_the_rate_of_every_optimizer_decides_its_step(name):
+    chains = [chainer.links.Linear(1, 1, nobias=True, initialW=0.) for _ in range(2)]
+    for chain, rate in zip(chains, (.1, .01)):
+        optimizer = make_optimizer(name, chain, lr=1, weight_decay=0)
+        assert hasattr(optimizer.hyperparam, OPTIMIZERS[name].step_size)
+        setattr(optimizer, OPTIMIZERS[name].step_size, rate)
+        chain.W.grad = np.ones_like(chain.W.array)
+        optimizer.update()
+    np.testing.assert_allclose(chains[0].W.array, 10 * chains[1].W.array, rtol=1e-4)
 
 
 def test_momentum_is_the_papers():

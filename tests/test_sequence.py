@@ -1,5 +1,7 @@
 """The sequence of a run, its augmentation and its loader: the same whatever the processes."""
+import os
 import random
+import signal
 
 from multibox.data import Loader, MakeTargets, TrainingSequence, augment, seed_all
 from multibox.detectors import make_detector
@@ -8,6 +10,12 @@ from multibox.errors import UserError
 import numpy as np
 import pytest
 from chainer.serializers import DictionarySerializer, NpzDeserializer
+from chainercv import transforms
+from chainercv.links.model.ssd import (
+    random_crop_with_bbox_constraints,
+    random_distort,
+    resize_with_random_interpolation,
+)
 
 MEAN = np.array((123, 117, 104), 'f')[:, None, None]
 
@@ -72,6 +80,21 @@ def test_the_same_image_is_augmented_differently_in_the_next_epoch():
         assert not np.array_equal(examples[t][0], first[sequence.source(t)[1]])
 
 
+def test_an_example_follows_from_seed_epoch_and_index():
+    sequence = TrainingSequence(Photographs(), Augment(), 7, 20)
+    for t in (0, 3, 12):
+        epoch, index = sequence.source(t)
+        seed_all(7, epoch, index)
+        expected = augment(*Photographs()[index][:3], 40, MEAN)
+        assert_same([sequence[t]], [expected])
+
+
+def test_the_seed_decides_the_order():
+    orders = {tuple(TrainingSequence(Photographs(), Augment(), seed, 20).source(t)[1]
+                    for t in range(20)) for seed in range(3)}
+    assert len(orders) == 3
+
+
 def test_another_seed_gives_another_run():
     one, two = (TrainingSequence(Photographs(), Augment(), seed, 5)[0][0] for seed in (0, 1))
     assert not np.array_equal(one, two)
@@ -102,7 +125,6 @@ def fail(img, bbox, label):
 
 
 def die(img, bbox, label):
-    import os
     os._exit(1)
 
 
@@ -121,12 +143,33 @@ def test_a_dead_worker_is_reported():
     loader.finalize()
 
 
+def test_a_worker_that_dies_between_batches_is_reported():
+    loader = Loader(TrainingSequence(Photographs(), Augment(), 7, 200), 4, 1)
+    next(loader)
+    for pid in list(loader._executor._processes):
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(UserError, match='a loader process died'):
+        for _ in range(20):
+            next(loader)
+    loader.finalize()
+
+
+def test_saving_keeps_what_was_loaded_ahead():
+    loader = Loader(TrainingSequence(Photographs(), Augment(), 7, 20), 4, 1)
+    next(loader)
+    ahead = list(loader._pending)
+    loader.serialize(DictionarySerializer())
+    assert ahead and list(loader._pending) == ahead
+    loader.finalize()
+
+
 def test_seed_all_fixes_both_generators():
     def draws(*entropy):
         seed_all(*entropy)
         return random.random(), np.random.uniform()
     assert draws(1, 2, 3) == draws(1, 2, 3)
     assert not set(draws(1, 2, 3)) & set(draws(1, 2, 4))
+    assert not set(draws(7)) & set(draws(7, 0))
 
 
 def test_augmented_boxes_stay_inside_and_keep_their_labels():
@@ -144,6 +187,38 @@ def test_augmented_boxes_stay_inside_and_keep_their_labels():
     assert n_kept > 50
 
 
+def test_the_five_steps_in_their_order():
+    rng = np.random.RandomState(0)
+    n_expanded = 0
+    for t in range(40):
+        original = rng.uniform(0, 255, (3, 70, 90)).astype('f')
+        boxes, classes = np.array([[5, 10, 40, 50], [20, 30, 60, 85]], 'f'), np.array([4, 9], 'i')
+        seed_all(t)
+        img, bbox, label = augment(original, boxes, classes, 50, MEAN)
+
+        seed_all(t)
+        expected = random_distort(original)
+        if np.random.randint(2):
+            n_expanded += 1
+            expected, at = transforms.random_expand(expected, fill=MEAN, return_param=True)
+            boxes = boxes + np.array([at['y_offset'], at['x_offset']] * 2, 'f')
+        expected, crop = random_crop_with_bbox_constraints(expected, boxes, return_param=True)
+        top, left, bottom, right = (crop['y_slice'].start, crop['x_slice'].start,
+                                    crop['y_slice'].stop, crop['x_slice'].stop)
+        centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+        inside = ((centre > (top, left)) & (centre < (bottom, right))).all(axis=1)
+        boxes = np.clip(boxes, (top, left) * 2, (bottom, right) * 2) - np.array((top, left) * 2)
+        boxes = boxes[inside] * np.tile((50 / (bottom - top), 50 / (right - left)), 2)
+        expected = resize_with_random_interpolation(expected, (50, 50))
+        if random.choice([True, False]):
+            expected = expected[:, :, ::-1]
+            boxes = np.stack((boxes[:, 0], 50 - boxes[:, 3], boxes[:, 2], 50 - boxes[:, 1]), 1)
+        np.testing.assert_array_equal(img, expected)
+        np.testing.assert_allclose(bbox, boxes, rtol=1e-4, atol=1e-3)
+        np.testing.assert_array_equal(label, classes[inside])
+    assert 10 < n_expanded < 30
+
+
 def test_a_box_follows_its_object_through_the_augmentation():
     """A white rectangle on black: after all five steps its box is still where it is white."""
     n_checked = 0
@@ -159,6 +234,18 @@ def test_a_box_follows_its_object_through_the_augmentation():
             np.testing.assert_allclose(bbox[0], white, atol=12)
             n_checked += 1
     assert n_checked > 30
+
+
+def test_the_mean_is_subtracted_from_the_augmented_image():
+    model = make_detector('slim300', 2)
+    make = MakeTargets(model.coder, model.insize, model.mean)
+    seed_all(3)
+    img, mb_loc, mb_label = make(*Photographs()[0][:3])
+    seed_all(3)
+    augmented, bbox, label = augment(*Photographs()[0][:3], model.insize, model.mean)
+    np.testing.assert_array_equal(img, augmented - model.mean)
+    for target, expected in zip((mb_loc, mb_label), model.coder.encode(bbox, label)):
+        np.testing.assert_array_equal(target, expected)
 
 
 def test_targets_of_an_image_without_objects_are_background():

@@ -26,7 +26,7 @@ def make_trainer(out, iteration=6, n_out=4, n_example=20, shuffle=False):
     trainer = chainer.training.Trainer(updater, (iteration, 'iteration'), out=str(out))
     trainer.extend(extensions.observe_lr(), trigger=(1, 'iteration'))
     trainer.extend(extensions.LogReport(trigger=(2, 'iteration')))
-    trainer.extend(snapshots.snapshot(), trigger=(3, 'iteration'))
+    trainer.extend(snapshots.snapshot(model), trigger=(3, 'iteration'))
     return trainer
 
 
@@ -94,9 +94,20 @@ def test_damaged_snapshot_is_named_and_the_one_before_is_taken(out, capsys, dama
     assert f'{path}: damaged' in capsys.readouterr().out
 
 
-def test_newest_is_by_time_not_by_iteration(out):
-    os.utime(out / 'snapshot_iter_3', ns=(2 ** 61, 2 ** 61))
-    assert snapshots.resume(make_trainer(out), out) == 3
+def test_newest_is_by_iteration_not_by_time(out):
+    os.utime(out / 'snapshot_iter_3', ns=(2 ** 61, 2 ** 61))  # as a copied folder has it
+    assert snapshots.resume(make_trainer(out), out) == 6
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    trainer = make_trainer(tmp_path)
+
+    def spoil(trainer):
+        if trainer.updater.iteration == 4:
+            weights(trainer)[0][...] = np.nan
+    trainer.extend(spoil, trigger=(1, 'iteration'))
+    trainer.run()
+    assert [path.name for path in snapshots.find_snapshots(tmp_path)] == ['snapshot_iter_3']
 
 
 def test_other_files_are_no_snapshots(out):
@@ -185,9 +196,10 @@ def test_settings_that_may_change_do_not_stop_a_resume(tmp_path):
 def test_settings_that_must_not_change_are_named(tmp_path, changed):
     snapshots.save_settings(tmp_path, SETTINGS)
     name = next(iter(changed))
-    with pytest.raises(UserError, match=f'settings.json: the run to resume had {name} '):
+    with pytest.raises(UserError, match=f'the run to resume had {name} '):
         snapshots.check_settings(tmp_path, {**SETTINGS, **changed}, FIXED)
 
 
 def test_run_without_settings_file_may_be_resumed(tmp_path):
+    assert snapshots.read_settings(tmp_path) == {}
     snapshots.check_settings(tmp_path, SETTINGS, FIXED)

@@ -1,5 +1,4 @@
 """VOC annotations: read and checked once, before training; what is wrong is left out and listed."""
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,12 +85,8 @@ def _find_image(folder, example_id):
     raise _FileError(paths[0], 'image file is missing')
 
 
-def _image_size(root, image):
-    """(width, height) by the annotation's <size>, by the image's header where that says nothing."""
-    with suppress(TypeError, ValueError):  # absent or not a number
-        width, height = (float(root.findtext(f'size/{tag}')) for tag in ('width', 'height'))
-        if width > 0 and height > 0:
-            return width, height
+def _image_size(image):
+    """(width, height) of the image itself: an annotation's <size> is often missing or another's."""
     try:
         with Image.open(image) as header:
             return header.size
@@ -128,7 +123,7 @@ def _read_example(folder, example_id, label_names):
     path = _annotation_path(folder, example_id)
     root = _parse(path)
     image = _find_image(folder, example_id)
-    width, height = _image_size(root, image)
+    width, height = _image_size(image)
     bboxes, labels, difficult, problems = [], [], [], []
     # Direct children only: the <part>s of an object have a name and a box of their own.
     for number, entry in enumerate(root.findall('object'), start=1):

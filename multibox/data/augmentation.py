@@ -50,8 +50,10 @@ def seed_all(*entropy):
     """Seed the global generators of ``random`` and ``numpy.random``, which :func:`augment` uses.
 
     Args:
-        entropy: integers >= 0; the same ones give the same draws in every process.
+        entropy: integers >= 0; the same ones give the same draws in every process, and another
+            number of them gives others.
     """
-    state = np.random.SeedSequence(entropy).generate_state(2)
+    # The length goes first, because trailing zeros do not count: (7,) and (7, 0) would be one seed.
+    state = np.random.SeedSequence((len(entropy), *entropy)).generate_state(2)
     random.seed(int(state[0]))
     np.random.seed(state[1])

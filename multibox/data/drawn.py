@@ -3,7 +3,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from multibox.data.drawings import CLASSES, random_colour, ellipse, rotation
+from multibox.data.drawings import CLASSES, ellipse, random_colour, rotation
 from multibox.errors import UserError
 
 import cv2

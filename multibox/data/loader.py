@@ -43,16 +43,14 @@ class Loader(chainer.dataset.Iterator):
         if self.n_processes == 0:
             batch = [self.sequence[t] for t in positions]
         else:
-            self._submit()
             try:
+                self._submit()
                 batch = [self._pending.popleft().result() for _ in positions]
             except concurrent.futures.process.BrokenProcessPool:
                 raise UserError('a loader process died, most often for lack of memory; try fewer '
                                 'with --loader-processes') from None
         self.position = positions.stop
         return batch
-
-    next = __next__
 
     def _submit(self):
         if self._executor is None:
@@ -76,8 +74,10 @@ class Loader(chainer.dataset.Iterator):
 
     def serialize(self, serializer):
         """Save or restore the position; what was loaded ahead is dropped."""
-        self.position = int(serializer('position', self.position))
-        self.finalize()
+        position = int(serializer('position', self.position))
+        if position != self.position:
+            self.position = position
+            self.finalize()
 
     @property
     def epoch_detail(self):

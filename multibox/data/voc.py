@@ -185,6 +185,11 @@ def load_voc(folder, difficult=False, strict=False):
     train_splits, test_splits, label_names, notes = _find_splits(Path(folder))
     train_ids, test_ids = ([(source, _read_ids(source, split)) for source, split in splits]
                            for splits in (train_splits, test_splits))
+    shared = {(source, i) for source, ids in train_ids for i in ids} & {
+        (source, i) for source, ids in test_ids for i in ids}
+    if shared:
+        notes.append(f'{folder}: {len(shared)} images are in both lists; a score on images that '
+                     'were trained on says little')
     if label_names is None:
         label_names = tuple(sorted({name for source, ids in train_ids + test_ids
                                     for name in find_label_names(source, ids)}))

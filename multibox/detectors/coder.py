@@ -50,7 +50,8 @@ class Coder:
         Args:
             mb_loc: (K, 4) float32 array, predicted offsets.
             mb_conf: (K, C) float32 array, logits; column 0 is the background.
-            nms_thresh: of two boxes of a class with at least this IoU the lower score goes.
+            nms_thresh: of two boxes of a class with at least this IoU the lower score goes; None
+                keeps all.
             score_thresh: detections with a lower probability go.
 
         Returns:
@@ -64,7 +65,9 @@ class Coder:
         bbox, label, score = [], [], []
         for c in range(mb_conf.shape[1] - 1):
             likely = xp.nonzero(probability[:, c + 1] >= score_thresh)[0]
-            kept = likely[suppress(all_bbox[likely], probability[likely, c + 1], nms_thresh)]
+            kept = likely
+            if nms_thresh is not None:
+                kept = likely[suppress(all_bbox[likely], probability[likely, c + 1], nms_thresh)]
             bbox.append(all_bbox[kept].astype(np.float32))
             label.append(xp.full(len(kept), c, np.int32))
             score.append(probability[kept, c + 1])
@@ -94,5 +97,7 @@ def suppress(bbox, score, thresh):
             height = np.minimum(y_max[i], y_max[rest]) - np.maximum(y_min[i], y_min[rest])
             width = np.minimum(x_max[i], x_max[rest]) - np.maximum(x_min[i], x_min[rest])
             intersection = np.maximum(height, 0) * np.maximum(width, 0)
-            alive[rest] &= intersection < thresh * (area[i] + area[rest] - intersection)
+            with np.errstate(invalid='ignore', divide='ignore'):  # nan overlaps nothing
+                iou = intersection / (area[i] + area[rest] - intersection)
+            alive[rest] &= ~(iou >= thresh)
     return order[alive].astype(np.int32)

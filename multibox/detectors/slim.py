@@ -16,12 +16,12 @@ class SlimExtractor(chainer.Chain):
     def __init__(self):
         super().__init__()
 
-        def conv(channels, stride=1, pad=1):
-            return Conv2DBNActiv(None, channels, 3, stride, pad)
+        def conv(channels, ksize=3, stride=1, pad=1):
+            return Conv2DBNActiv(None, channels, ksize, stride, pad)
 
         with self.init_scope():
-            self.stem = chainer.Sequential(conv(16, stride=2), conv(32, stride=2), conv(32))
-            self.to38 = chainer.Sequential(conv(64, stride=2), conv(64), conv(64))
+            self.stem = conv(32, ksize=6, stride=4)
+            self.to38 = chainer.Sequential(conv(64, stride=2), conv(64))
             self.to19 = chainer.Sequential(conv(128, stride=2), conv(128))
             self.to10 = chainer.Sequential(conv(128, stride=2), conv(128))
             self.to5 = conv(128, stride=2)

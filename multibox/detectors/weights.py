@@ -1,13 +1,13 @@
 """Weights in and out: a run's own model.npz, and pretrained ones to start from."""
 import importlib.util
 import json
-import os
 import pathlib
 import urllib.error
 import zipfile
 
-from multibox.detectors.models import MODELS, make_detector
+from multibox.detectors.models import make_detector
 from multibox.errors import UserError
+from multibox.files import open_whole
 
 import chainer
 import chainercv
@@ -24,14 +24,15 @@ def save_model(path, model, name, label_names):
         model: a network of :func:`make_detector`.
         name: its architecture, a key of ``MODELS``.
         label_names: class names in the order of the labels.
+
+    Raises:
+        UserError: the file cannot be written.
     """
     serializer = chainer.serializers.DictionarySerializer()
     serializer.save(model)
     description = json.dumps({'model': name, 'label_names': list(label_names)})
-    partial = pathlib.Path(f'{path}.partial')
-    with partial.open('wb') as file:
+    with open_whole(path) as file:
         np.savez(file, **serializer.target, **{DESCRIPTION: np.array(description)})
-    os.replace(partial, path)
 
 
 def load_model(path):
@@ -49,12 +50,16 @@ def load_model(path):
     arrays = _read(path)
     try:
         description = json.loads(arrays.pop(DESCRIPTION).item())
-    except KeyError:
+        name, label_names = description['model'], tuple(description['label_names'])
+        model = make_detector(name, len(label_names))
+    except (KeyError, TypeError, ValueError):
         raise UserError(f'{path}: does not say which network it holds; give a model.npz written '
                         'by train.py') from None
-    name, label_names = description['model'], tuple(description['label_names'])
-    model = make_detector(name, len(label_names))
-    chainer.serializers.NpzDeserializer(arrays).load(model)
+    try:
+        chainer.serializers.NpzDeserializer(arrays).load(model)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f'{path}: its weights are not those of a {name} with '
+                        f'{len(label_names)} classes ({error})') from None
     return model, name, label_names
 
 
@@ -68,7 +73,7 @@ def load_pretrained(model, source):
             ChainerCV's SSD or VGG16.
 
     Returns:
-        A sentence that says what was taken and which parameters keep their random start.
+        A sentence that says what was taken and which links keep their own start.
 
     Raises:
         UserError: the weights are missing, or nothing in them fits.
@@ -92,9 +97,9 @@ def load_pretrained(model, source):
     if not taken:
         raise UserError(f'--pretrained {source}: none of its {len(arrays)} arrays fits the '
                         f'{type(model).__name__}; give weights of that network or of its VGG16')
-    random = sorted({name.rsplit('/', 1)[0] for name in parameters.keys() - taken.keys()})
-    return (f'{source}: {len(taken)} of {len(parameters)} parameters taken; random: '
-            f'{", ".join(random) or "none"}')
+    rest = sorted({name.rsplit('/', 1)[0] for name in parameters.keys() - taken.keys()})
+    return (f'{source}: {len(taken)} of {len(parameters)} parameters taken; not taken: '
+            f'{", ".join(rest) or "none"}')
 
 
 def _persistent(model):
@@ -106,11 +111,11 @@ def _persistent(model):
 
 def _read(path):
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, 'rb') as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except FileNotFoundError:
         raise UserError(f'{path}: no such file') from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f'{path}: not a readable .npz file ({error})') from None
 
 
@@ -148,5 +153,3 @@ def _hed():
                 arrays[f'conv{block}_{layer + 1}/b'] = variables['1'][()]
     return arrays
 
-
-__all__ = ['MODELS', 'load_model', 'load_pretrained', 'save_model']

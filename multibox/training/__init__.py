@@ -6,8 +6,17 @@ from multibox.training.extensions import Evaluation, LearningRate
 from multibox.training.metrics import evaluate, write_metrics
 from multibox.training.optimizer import OPTIMIZERS, make_optimizer, scaled_cuts
 from multibox.training.progress import Progress
-from multibox.training.snapshots import check_settings, resume, save_settings, snapshot
+from multibox.training.snapshots import (
+    check_settings,
+    find_snapshots,
+    is_finite,
+    read_settings,
+    resume,
+    save_settings,
+    snapshot,
+)
 
 __all__ = ['OPTIMIZERS', 'Evaluation', 'LearningRate', 'NonFiniteLoss', 'Progress', 'TrainChain',
-           'check_settings', 'draw_detections', 'evaluate', 'make_optimizer', 'plot_curves',
-           'resume', 'save_settings', 'scaled_cuts', 'snapshot', 'write_metrics']
+           'check_settings', 'draw_detections', 'evaluate', 'find_snapshots', 'is_finite',
+           'make_optimizer', 'plot_curves', 'read_settings', 'resume', 'save_settings',
+           'scaled_cuts', 'snapshot', 'write_metrics']

@@ -8,7 +8,7 @@ class NonFiniteLoss(ArithmeticError):
     """A term of the loss is nan or infinite; raised before the update, so the weights are good.
 
     Args:
-        term: name of the term, ``'loc'`` or ``'conf'``.
+        term: name of the term, ``'loc'``, ``'conf'`` or ``'total'``.
         value: its value.
     """
 
@@ -53,7 +53,9 @@ class TrainChain(chainer.Chain):
         loss = conf_loss + self.alpha * loc_loss
         chainer.report(
             {'loss': loss, 'loss/loc': loc_loss, 'loss/conf': conf_loss}, self)
-        for term, value in (('loc', loc_loss), ('conf', conf_loss)):
-            if not self.xp.isfinite(value.array):
-                raise NonFiniteLoss(term, float(value.array))
+        if not self.xp.isfinite(loss.array):
+            for term, value in (('loc', loc_loss), ('conf', conf_loss)):
+                if not self.xp.isfinite(value.array):
+                    raise NonFiniteLoss(term, float(value.array))
+            raise NonFiniteLoss('total', float(loss.array))
         return loss

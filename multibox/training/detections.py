@@ -1,4 +1,6 @@
 """Detections of a network beside the ground truth, as one picture."""
+import functools
+
 from multibox.files import open_whole
 
 import matplotlib
@@ -8,8 +10,12 @@ from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
 PALETTE = np.array(matplotlib.colormaps['tab20'].colors) * 255  # as many colours as VOC classes
-FONT = ImageFont.truetype(findfont('DejaVu Sans'), size=13)
 HEIGHT, GAP = 400, 12  # pixels: of an image among the detections, and between two
+
+
+@functools.cache
+def _font():
+    return ImageFont.truetype(findfont('DejaVu Sans'), size=13)
 
 
 def draw_detections(path, images, predictions, ground_truth, label_names, min_score=0.5):
@@ -39,7 +45,7 @@ def draw_detections(path, images, predictions, ground_truth, label_names, min_sc
     for r, row in enumerate(rows):
         x, y = GAP, r * (HEIGHT + 3 * GAP) + 2 * GAP
         for tile, title in zip(row, 2 * ('ground truth', f'detected, score from {min_score}')):
-            ImageDraw.Draw(picture).text((x, y - 4), title, 'black', FONT, anchor='ls')
+            ImageDraw.Draw(picture).text((x, y - 4), title, 'black', _font(), anchor='ls')
             picture.paste(tile, (x, y))
             x += tile.width + GAP
     with open_whole(path) as file:
@@ -59,12 +65,12 @@ def _draw_boxes(img, bbox, label, names):
         draw.rectangle((x_min, y_min, x_max, y_max), outline=color, width=3)
     taken = np.zeros((0, 4), np.float32)
     for box, name, color in zip(bbox, names, colors):
-        places = _label_places(box, (18, FONT.getlength(name) + 6), tile.size[::-1])
+        places = _label_places(box, (18, _font().getlength(name) + 6), tile.size[::-1])
         y_min, x_min, y_max, x_max = place = places[bbox_iou(places, taken).sum(axis=1).argmin()]
         taken = np.vstack([taken, place])
         draw.rectangle((x_min, y_min, x_max - 1, y_max - 1), fill=color, outline='black')
         dark = np.dot(color, (0.299, 0.587, 0.114)) < 128  # luma of ITU-R BT.601
-        draw.text((x_min + 3, y_min + 14), name, 'white' if dark else 'black', FONT, anchor='ls')
+        draw.text((x_min + 3, y_min + 14), name, 'white' if dark else 'black', _font(), anchor='ls')
     return tile
 
 

@@ -38,7 +38,7 @@ def make_optimizer(name, chain, lr, weight_decay):
     optimizer = OPTIMIZERS[name].make(lr)
     optimizer.setup(chain)
     for parameter in chain.params():
-        if parameter.name == 'b':
+        if parameter.name in ('b', 'beta'):  # of convolutions, of normalisations
             parameter.update_rule.add_hook(GradientScaling(2))
         else:
             parameter.update_rule.add_hook(WeightDecay(weight_decay))

@@ -11,9 +11,21 @@ from chainer.serializers import DictionarySerializer, NpzDeserializer
 from chainer.training import extensions
 
 
-def snapshot(n_retains=2):
-    """Make the extension that writes ``OUT/snapshot_iter_N`` and keeps the last ``n_retains``."""
-    return extensions.snapshot(savefun=save_npz, n_retains=n_retains)
+def is_finite(link):
+    """Whether no parameter of a link is nan or infinite."""
+    return all(bool(link.xp.isfinite(parameter.array).all())
+               for parameter in link.params() if parameter.array is not None)
+
+
+def snapshot(link, n_retains=2):
+    """Make the extension that writes ``OUT/snapshot_iter_N`` and keeps the last ``n_retains``.
+
+    Args:
+        link: what is trained; once a parameter is not finite, no more is written.
+        n_retains: how many snapshots are kept.
+    """
+    return extensions.snapshot(
+        savefun=save_npz, n_retains=n_retains, condition=lambda: is_finite(link))
 
 
 def resume(trainer, out):
@@ -32,7 +44,7 @@ def resume(trainer, out):
     Raises:
         UserError: no good snapshot there, or it belongs to another network or data set.
     """
-    for path in _newest_first(out):
+    for path in find_snapshots(out):
         try:
             with open(path, 'rb') as file, np.load(file, allow_pickle=False) as archive:
                 saved = dict(archive)
@@ -50,11 +62,11 @@ def resume(trainer, out):
                     'resume, or start anew without --resume')
 
 
-def _newest_first(out):
-    """The snapshots of a folder, by time of writing, as Chainer's own clean-up counts them."""
-    snapshots = [(path.stat().st_mtime_ns, int(match[1]), path) for path in Path(out).glob('*')
+def find_snapshots(out):
+    """List the snapshots in a folder, the furthest iteration first."""
+    snapshots = [(int(match[1]), path) for path in Path(out).glob('snapshot_iter_*')
                  if (match := re.fullmatch(r'snapshot_iter_(\d+)', path.name))]
-    return [path for _, _, path in sorted(snapshots, reverse=True)]
+    return [path for _, path in sorted(snapshots, reverse=True)]
 
 
 def _check_same_updater(path, saved, updater):
@@ -80,23 +92,30 @@ def save_settings(out, settings):
     write_json(Path(out) / 'settings.json', settings)
 
 
+def read_settings(out):
+    """Read what :func:`save_settings` wrote; an empty dict where there is nothing to read."""
+    try:
+        return json.loads((Path(out) / 'settings.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return {}
+
+
 def check_settings(out, settings, fixed):
     """Refuse to resume a run with a setting that must not change on the way.
 
     Args:
-        out: folder of the run; without a ``settings.json`` there, nothing is checked.
+        out: folder of the run; without a readable ``settings.json``, nothing is checked.
         settings: dict of the resuming run's settings, as given to :func:`save_settings`.
         fixed: names of the settings that must be the same.
 
     Raises:
         UserError: one of them differs.
     """
-    path = Path(out) / 'settings.json'
-    if not path.exists():
+    before = read_settings(out)
+    if not before:
         return
-    before = json.loads(path.read_text(encoding='utf-8'))
     now = json.loads(json.dumps(settings, default=str))  # tuples are lists there
     for name in fixed:
         if before.get(name) != now.get(name):
-            raise UserError(f'{path}: the run to resume had {name} {before.get(name)}, not '
+            raise UserError(f'{out}: the run to resume had {name} {before.get(name)}, not '
                             f'{now.get(name)}; give the same, or another --out')

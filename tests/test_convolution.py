@@ -1,0 +1,236 @@
+"""multibox.convolution against Chainer's own convolution."""
+import concurrent.futures
+import platform
+import subprocess
+import sys
+
+from multibox import convolution
+
+import chainer
+import chainer.functions as F
+import numpy as np
+import pytest
+from chainer import gradient_check
+from chainer.functions.connection.convolution_2d import Convolution2DGradW
+from chainer.utils import conv
+
+CONVOLUTIONS = {  # (B, C, H, W), (O, kh, kw), stride, pad, dilate
+    '3x3': ((2, 3, 9, 7), (4, 3, 3), 1, 1, 1),
+    'one pixel': ((3, 3, 1, 1), (4, 3, 3), 1, 1, 1),
+    'to one pixel': ((3, 5, 3, 3), (4, 3, 3), 1, 0, 1),
+    '1x1': ((2, 6, 8, 5), (4, 1, 1), 1, 0, 1),
+    '1x1 one image': ((1, 6, 8, 5), (4, 1, 1), 1, 0, 1),
+    '1x1 stride 2': ((1, 3, 8, 7), (4, 1, 1), 2, 0, 1),
+    '1x1 padded': ((1, 3, 4, 5), (4, 1, 1), 1, 2, 1),
+    'stride 2': ((2, 3, 9, 11), (4, 3, 3), 2, 1, 1),
+    'stride 2 last row unread': ((2, 3, 10, 8), (4, 3, 3), 2, 0, 1),
+    'stride 3 kernel 2': ((2, 3, 11, 10), (4, 2, 2), 3, 0, 1),
+    'dilation 2': ((2, 3, 10, 9), (4, 3, 3), 1, 2, 2),
+    'dilation 6 beyond the map': ((2, 3, 5, 5), (4, 3, 3), 1, 6, 6),
+    'each axis its own': ((2, 3, 9, 12), (4, 3, 2), (2, 1), (1, 2), (1, 3)),
+    'many images a block': ((70, 2, 4, 4), (3, 3, 3), 1, 1, 1),
+    'many blocks a map': ((2, 3, 41, 23), (4, 3, 3), 1, 1, 1),
+    'many blocks a map stride 2': ((2, 3, 83, 43), (4, 3, 3), 2, 1, 1),
+    'row beyond a block': ((1, 2, 3, 300), (3, 3, 3), 1, 1, 1),
+}
+TOLERANCE = {'float32': 1e-6, 'float64': 1e-14}
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Blocks of 256 pixels: small cases need several. The engine is taken out at the end."""
+    monkeypatch.setattr(convolution, 'MIN_COLUMNS', 256)
+    monkeypatch.setattr(convolution, 'MIN_ELEMENTS', 1)
+    yield
+    convolution.uninstall()
+
+
+def draw(*shapes, dtype='float32'):
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def outputs(function, arrays, **options):
+    """Return y and the gradient of sum(y * gy) by each of the arrays, gy drawn."""
+    variables = [chainer.Variable(array) for array in arrays]
+    y = function(*variables, **options)
+    gy, = draw(y.shape, dtype=y.dtype)
+    return [y.array, *(g.array for g in chainer.grad([y], variables, [chainer.Variable(gy)]))]
+
+
+def assert_as_chainers(function, arrays, tolerance=1e-6, **options):
+    """Compare outputs() with and without the engine, relative to each array's largest value."""
+    convolution.uninstall()
+    expected = outputs(function, arrays, **options)
+    convolution.install()
+    for ours, chainers in zip(outputs(function, arrays, **options), expected, strict=True):
+        assert ours.dtype == chainers.dtype and ours.shape == chainers.shape
+        assert abs(ours - chainers).max() <= tolerance * abs(chainers).max()
+
+
+@pytest.fixture
+def im2col_calls(monkeypatch):
+    """A list that grows by one whenever Chainer's own code lowers a batch."""
+    calls = []
+    chainers = conv.im2col_cpu
+    monkeypatch.setattr(conv, 'im2col_cpu', lambda *a, **k: calls.append(1) or chainers(*a, **k))
+    return calls
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize('case', CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+def test_convolution_and_its_gradients_are_chainers(case, dtype):
+    x_shape, (o, kh, kw), stride, pad, dilate = case
+    arrays = draw(x_shape, (o, x_shape[1], kh, kw), o, dtype=dtype)
+    assert_as_chainers(F.convolution_2d, arrays, TOLERANCE[dtype],
+                       stride=stride, pad=pad, dilate=dilate)
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize('outsize', [None, (17, 11), (18, 12)], ids='outsize {}'.format)
+def test_deconvolution_and_its_gradients_are_chainers(outsize, dtype):
+    arrays = draw((2, 4, 9, 6), (4, 3, 3, 3), 3, dtype=dtype)
+    assert_as_chainers(F.deconvolution_2d, arrays, TOLERANCE[dtype],
+                       stride=2, pad=1, outsize=outsize)
+
+
+def test_convolution_without_bias_is_chainers():
+    assert_as_chainers(F.convolution_2d, draw((2, 3, 9, 7), (4, 3, 3, 3)), pad=1)
+
+
+def test_convolution_that_covers_all_inputs_is_chainers():
+    arrays = draw((2, 3, 10, 8), (4, 3, 3, 3), 4)
+    assert_as_chainers(F.convolution_2d, arrays, stride=2, cover_all=True)
+
+
+@pytest.mark.parametrize('kernel', [1, 3], ids='kernel {}'.format)
+def test_arrays_in_another_memory_order_give_chainers_results(kernel):
+    def between_channels_last(x, W, b):
+        y = F.convolution_2d(F.transpose(x, (0, 3, 1, 2)), W, b, pad=kernel // 2)
+        return F.transpose(y, (0, 2, 3, 1))
+    W, b = draw((4, 3, kernel, kernel), 4)
+    assert_as_chainers(between_channels_last, [*draw((1, 9, 7, 3)), np.asfortranarray(W), b])
+
+
+def test_gradient_without_strides_is_copied_for_blas(monkeypatch):
+    given = []
+    weight_gradient = convolution._ENGINE[Convolution2DGradW]
+    monkeypatch.setitem(convolution._ENGINE, Convolution2DGradW, lambda node, x, gy:
+                        given.append(gy) or weight_gradient(node, x, gy))
+    arrays = draw((2, 3, 9, 7), (4, 3, 3, 3), 4)
+    assert_as_chainers(lambda *variables: F.sum(F.convolution_2d(*variables)), arrays)
+    assert [gy.flags.c_contiguous for gy in given] == [True]
+
+
+def test_double_backward_is_the_numeric_gradient():
+    x, W, gy, ggx, ggW = draw((2, 2, 5, 4), (3, 2, 3, 3), (2, 3, 3, 2), (2, 2, 5, 4), (3, 2, 3, 3),
+                              dtype='float64')
+    convolution.install()
+    gradient_check.check_double_backward(
+        lambda x, W: F.convolution_2d(x, W, stride=2, pad=1), (x, W), gy, (ggx, ggW),
+        atol=1e-4, rtol=1e-4)
+
+
+def test_backward_is_the_numeric_gradient():
+    x, W, b, gy = draw((2, 2, 5, 4), (3, 2, 3, 3), 3, (2, 3, 5, 4), dtype='float64')
+    convolution.install()
+    gradient_check.check_backward(
+        lambda x, W, b: F.convolution_2d(x, W, b, pad=2, dilate=2), (x, W, b), gy,
+        atol=1e-5, rtol=1e-5)
+
+
+def test_engine_replaces_chainers_lowering(im2col_calls):
+    arrays = draw((2, 4, 6, 6), (4, 4, 3, 3), 4)
+    outputs(F.convolution_2d, arrays)
+    assert len(im2col_calls) == 2  # Chainer lowers for y and again for gW
+    convolution.install()
+    outputs(F.convolution_2d, arrays)
+    assert len(im2col_calls) == 2
+
+
+@pytest.mark.parametrize('dtypes, options', [
+    (('float32', 'float32'), {'groups': 2}),
+    (('float16', 'float16'), {}),
+    (('float32', 'float64'), {}),
+], ids=['groups', 'float16', 'mixed types'])
+def test_what_the_engine_does_not_cover_stays_chainers(im2col_calls, dtypes, options):
+    x, W = draw((2, 4, 6, 6), (4, 4 // options.get('groups', 1), 3, 3))
+    arrays = x.astype(dtypes[0]), W.astype(dtypes[1])
+    convolution.install()
+    F.convolution_2d(*arrays, **options)
+    assert len(im2col_calls) == 1
+    assert_as_chainers(F.convolution_2d, arrays, **options)
+
+
+def test_ideep_comes_first(im2col_calls, monkeypatch):
+    monkeypatch.setattr(convolution.intel64, 'should_use_ideep', lambda level: True)
+    monkeypatch.setattr(convolution.intel64, 'inputs_all_ready', lambda inputs: False)
+    convolution.install()
+    F.convolution_2d(*draw((2, 4, 6, 6), (4, 4, 3, 3)))
+    assert len(im2col_calls) == 1  # Chainer's method ran, and iDeep had its chance there
+
+
+def test_cudnn_fast_is_refused_as_by_chainer():
+    convolution.install()
+    with pytest.raises(RuntimeError, match='cudnn_fast'):
+        F.convolution_2d(*draw((1, 8, 4, 4), (8, 8, 3, 3)), cudnn_fast=True)
+
+
+def test_results_survive_the_next_call():
+    convolution.install()
+    first = outputs(F.convolution_2d, draw((2, 3, 9, 7), (4, 3, 3, 3), 4))
+    kept = [array.copy() for array in first]
+    outputs(F.convolution_2d, [array + 1 for array in draw((2, 3, 9, 7), (4, 3, 3, 3), 4)])
+    for array, copy in zip(first, kept, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_inputs_are_not_written():
+    convolution.install()
+    arrays = draw((1, 3, 9, 7), (4, 3, 1, 1), 4)
+    for array in arrays:
+        array.flags.writeable = False
+    y = outputs(F.convolution_2d, arrays)[0]
+    assert not any(np.shares_memory(y, array) for array in arrays)
+
+
+def test_threads_do_not_disturb_each_other():
+    convolution.install()
+    batches = [[array + i for array in draw((2, 3, 41, 23), (4, 3, 3, 3), 4)] for i in range(8)]
+    alone = [outputs(F.convolution_2d, batch) for batch in batches]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        together = pool.map(lambda batch: outputs(F.convolution_2d, batch), batches)
+        for expected, actual in zip(alone, together, strict=True):
+            for one, other in zip(expected, actual, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_uninstall_undoes_even_two_installs():
+    nodes = list(convolution._ENGINE)
+    chainers = [node.forward_cpu for node in nodes]
+    convolution.install()
+    convolution.install()
+    assert all(node.forward_cpu is not own for node, own in zip(nodes, chainers, strict=True))
+    convolution.uninstall()
+    assert [node.forward_cpu for node in nodes] == chainers
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='mallopt is glibc\'s')
+def test_kept_memory_costs_no_page_faults():
+    count_faults = (
+        'import resource, numpy as np\n'
+        'from multibox.convolution import keep_freed_memory\n'
+        'keep_freed_memory()\n'
+        'for _ in range(2):\n'
+        '    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n'
+        '    for _ in range(8): np.ones((64, 1 << 16), np.float32)\n'
+        'print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n')
+    faults = int(subprocess.check_output([sys.executable, '-c', count_faults]))
+    assert faults < 8  # one array is 4096 pages
+
+
+def test_without_glibc_keeping_memory_does_nothing(monkeypatch):
+    def no_such_library(name):
+        raise OSError(f'{name}: cannot open shared object file')
+    monkeypatch.setattr(convolution.ctypes, 'CDLL', no_such_library)
+    assert convolution.keep_freed_memory() is None
