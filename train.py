@@ -203,7 +203,7 @@ def report(args, data, model, trainer):
     examples = [data.test[i] for i in range(min(8, len(data.test)))]
     imgs, bboxes, labels, _ = zip(*examples)
     draw_detections(args.out / 'detections.png', imgs, model.predict(imgs), (bboxes, labels),
-                    data.label_names)
+                    data.label_names, min_score=0.3)
     for name, ap in result['ap'].items():
         print(f'{name:>20}  {"no objects" if ap is None else f"{ap:.4f}"}')
     if result['map'] is not None:

@@ -73,7 +73,7 @@ def write_metrics(path, result, iteration, settings, seconds, device):
         'seconds': round(seconds, 1),
         'device': device,
         'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        'command': shlex.join(sys.orig_argv),
+        'command': shlex.join(['python', Path(sys.argv[0]).name, *sys.argv[1:]]),
         'settings': settings,
         'versions': versions(),
     })
