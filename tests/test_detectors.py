@@ -227,3 +227,10 @@ def test_weights_of_which_nothing_fits_are_refused(slim, tmp_path):
     np.savez(tmp_path / 'other.npz', a=np.zeros(1))
     with pytest.raises(UserError, match='none of its 1 arrays fits the SlimSSD300'):
         load_pretrained(slim, str(tmp_path / 'other.npz'))
+
+
+@pytest.mark.parametrize('name, insize, n_box', [('ssd300', 300, 8732), ('ssd512', 512, 24564)])
+def test_the_papers_networks_have_the_papers_default_boxes(name, insize, n_box):
+    model = make_detector(name, 20)
+    assert model.insize == insize and model.coder.default_bbox.shape == (n_box, 4)
+    assert model.multibox.conf[0].W.shape == (4 * 21, 512, 3, 3)

@@ -143,7 +143,7 @@ def test_unknown_mean_is_null(tmp_path, mean):
 
 
 def test_metrics_tell_when_and_how_they_were_made(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, 'orig_argv', ['python', 'train.py', '--data', 'my photos'])
+    monkeypatch.setattr(sys, 'argv', ['/a/path/train.py', '--data', 'my photos'])
     written = write(tmp_path / 'metrics.json')
     assert written['command'] == "python train.py --data 'my photos'"
     assert datetime.fromisoformat(written['date']).utcoffset() == timedelta(0)
