@@ -164,6 +164,7 @@ def make_trainer(args, data, model, device):
                    trigger=at(*args.cuts))
     trainer.extend(extensions.LogReport(trigger=at(*log, *args.cuts)))
     trainer.extend(Progress(args.iteration, args.batchsize))
+    trainer.extend(lambda trainer: plot_curves(trainer.out), name='curves', trigger=at(*saved))
     trainer.extend(snapshot(chain), trigger=at(*saved))
     return trainer
 
@@ -199,7 +200,6 @@ def report(args, data, model, trainer):
     iteration, result = evaluation.result
     write_metrics(args.out / 'metrics.json', result, iteration, settings=vars(args),
                   seconds=trainer.elapsed_time, device=args.device)
-    plot_curves(args.out)
     examples = [data.test[i] for i in range(min(8, len(data.test)))]
     imgs, bboxes, labels, _ = zip(*examples)
     draw_detections(args.out / 'detections.png', imgs, model.predict(imgs), (bboxes, labels),

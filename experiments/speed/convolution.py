@@ -20,7 +20,7 @@ import chainer
 import chainer.functions as F
 import numpy as np
 
-SLIM_BATCHSIZE = 16  # that of train.py's recipe
+SLIM_BATCHSIZE = 8  # that of train.py's recipe
 ENGINES = {'chainer': convolution.uninstall, 'engine': convolution.install}
 LAYERS = {  # (C, H, W), (O, kh, kw), stride, pad, dilate
     'ssd300': {
@@ -31,9 +31,9 @@ LAYERS = {  # (C, H, W), (O, kh, kw), stride, pad, dilate
         'conv7, 1x1': ((1024, 19, 19), (1024, 1, 1), 1, 0, 1),
     },
     'slim300': {
-        'stem, 300 to 150': ((3, 300, 300), (16, 3, 3), 2, 1, 1),
-        'stem, 75': ((32, 75, 75), (32, 3, 3), 1, 1, 1),
+        'stem, 300 to 75': ((3, 300, 300), (32, 6, 6), 4, 1, 1),
         '75 to 38': ((32, 75, 75), (64, 3, 3), 2, 1, 1),
+        '38': ((64, 38, 38), (64, 3, 3), 1, 1, 1),
         '19': ((128, 19, 19), (128, 3, 3), 1, 1, 1),
         '5 to 3': ((128, 5, 5), (128, 3, 3), 2, 1, 1),
         'head, 38': ((64, 38, 38), (84, 3, 3), 1, 1, 1),
