@@ -63,7 +63,7 @@ def _draw_losses(axes, entries):
         iteration, loss = _series(entries, key)
         if len(loss) > 60:  # fewer points are readable as they are
             axes.plot(iteration, loss, color=color, alpha=0.2, linewidth=0.8)
-            loss = _smooth(loss)
+            loss = _smooth(loss, width=len(loss) // 20)
         axes.plot(iteration, loss, color=color, label=key.removeprefix('main/'),
                   marker='.' if len(loss) == 1 else None)
     axes.set_yscale('log')  # it falls from 20 to 2: a linear axis would show the start only
@@ -79,7 +79,7 @@ def _draw_losses(axes, entries):
     axes.legend(frameon=False)
 
 
-def _smooth(values, width=20):
+def _smooth(values, width):
     """Mean of the last ``width`` values that are not nan: looking back only, a cut stays sharp."""
     known = np.isfinite(values)
     total, count = (np.convolve(terms, np.ones(width))[:len(values)]
