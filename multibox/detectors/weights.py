@@ -111,11 +111,14 @@ def _persistent(model):
 
 def _read(path):
     try:
-        with open(path, 'rb') as file, np.load(file, allow_pickle=False) as arrays:
+        with open(path, 'rb') as file:
+            arrays = np.load(file, allow_pickle=False)
+            if isinstance(arrays, np.ndarray):
+                raise ValueError('it holds a single array')
             return dict(arrays)
     except FileNotFoundError:
         raise UserError(f'{path}: no such file') from None
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f'{path}: not a readable .npz file ({error})') from None
 
 
