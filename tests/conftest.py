@@ -3,6 +3,7 @@ import pathlib
 
 import multibox  # noqa: F401  before anything imports Chainer
 
+import chainer
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ GOLDEN = pathlib.Path(__file__).parent / 'golden'
 def xp(request):
     """The array module: NumPy, and CuPy where there is a GPU."""
     module = pytest.importorskip(request.param)
-    if request.param == 'cupy' and not module.cuda.is_available():
+    if request.param == 'cupy' and not chainer.backends.cuda.available:
         pytest.skip('CuPy is installed but finds no GPU')
     return module
 
