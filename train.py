@@ -39,9 +39,9 @@ import chainer
 from chainer.training import extensions, triggers
 
 # ChainerCV's run of 77.5 mAP, with the paper's numbers; and one a laptop finishes in minutes.
-PAPER = {'optimizer': 'momentum_sgd', 'lr': 1e-3, 'iteration': 120000, 'batchsize': 32,
+PAPER = {'iteration': 120000, 'batchsize': 32, 'optimizer': 'momentum_sgd', 'lr': 1e-3,
          'warmup': 0, 'weight_decay': 5e-4, 'log_interval': 100, 'snapshot_interval': 2000}
-SLIM = {'optimizer': 'adam', 'lr': 3e-3, 'iteration': 540, 'batchsize': 8,
+SLIM = {'iteration': 540, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3,
         'warmup': 20, 'weight_decay': 5e-5, 'log_interval': 20, 'snapshot_interval': 200}
 RECIPES = {'ssd300': PAPER, 'ssd512': PAPER, 'slim300': SLIM}
 # What a resumed run must have in common with its beginning.
@@ -59,14 +59,15 @@ def parse_args(argv=None):
     data.add_argument('--strict', action='store_true',
                       help='end at bad annotations instead of leaving them out')
     data.add_argument('--loader-processes', type=int, metavar='N',
-                      help='that load and augment (default: 1; on a GPU, cores - 1 up to 8)')
+                      help='processes that load images (default: 1; on a GPU, cores - 1, up to 8)')
     model = parser.add_argument_group('network')
     model.add_argument('--model', choices=sorted(MODELS),
                        help='(default: ssd300; slim300 on the built-in set)')
     model.add_argument('--pretrained', default='none', metavar='SOURCE',
                        help='imagenet, hed, the path of an .npz file, or none (none)')
-    recipe = parser.add_argument_group(
-        "recipe (defaults: ChainerCV's for ssd300 and ssd512, a short one for slim300)")
+    recipe = parser.add_argument_group('recipe', 'Defaults of ssd300 and ssd512, and of slim300: '
+                                       + '; '.join(f'{key.replace("_", "-")} {value}, {SLIM[key]}'
+                                                   for key, value in PAPER.items()))
     recipe.add_argument('--iteration', type=int, metavar='N', help='number of updates')
     recipe.add_argument('--batchsize', type=int, metavar='N', help='images in an update')
     recipe.add_argument('--optimizer', choices=sorted(OPTIMIZERS))
@@ -75,6 +76,10 @@ def parse_args(argv=None):
                         help='iterations at which it is cut by ten (default: 2/3 and 5/6 of all)')
     recipe.add_argument('--warmup', type=int, metavar='N', help='iterations of linear growth')
     recipe.add_argument('--weight-decay', type=float, metavar='X', help='not applied to biases')
+    recipe.add_argument('--momentum', type=float, default=0.9, metavar='X',
+                        help="of SGD, and Adam's first decay rate (0.9)")
+    recipe.add_argument('--bias-scale', type=float, default=2.0, metavar='X',
+                        help='factor on the gradients of biases (2)')
     recipe.add_argument('--k', type=float, default=3.0, help='hard negatives per positive (3)')
     recipe.add_argument('--alpha', type=float, default=1.0, help='weight of the location loss (1)')
     recipe.add_argument('--seed', type=int, default=0, help='(0)')
@@ -108,8 +113,8 @@ def parse_args(argv=None):
 
 def check_args(args):
     for lowest, names in ((1, ('iteration', 'batchsize', 'log_interval', 'snapshot_interval')),
-                          (0, ('lr', 'weight_decay', 'k', 'alpha', 'seed', 'warmup',
-                               'loader_processes'))):
+                          (0, ('lr', 'weight_decay', 'momentum', 'bias_scale', 'k', 'alpha',
+                               'seed', 'warmup', 'loader_processes'))):
         for name in names:
             value = getattr(args, name)
             if not lowest <= value < math.inf:
@@ -134,8 +139,7 @@ def load_data(args):
     for note in data.notes:
         print(note)
     if data.problems:
-        print(f'left out for bad annotations (with --strict the run ends here): '
-              f'{len(data.problems)}')
+        print(f'left out, {len(data.problems)} bad annotations (--strict ends here instead):')
         for problem in data.problems:
             print(f'  {problem}')
     print(f'{len(data.train)} images to train, {len(data.test)} to evaluate, classes: '
@@ -149,7 +153,8 @@ def make_trainer(args, data, model, device):
     loader = Loader(sequence, args.batchsize, args.loader_processes)
     chain = TrainChain(model, args.k, args.alpha)
     chain.to_device(device)
-    optimizer = make_optimizer(args.optimizer, chain, args.lr, args.weight_decay)
+    optimizer = make_optimizer(args.optimizer, chain, args.lr, args.weight_decay, args.momentum,
+                               args.bias_scale)
     updater = chainer.training.updaters.StandardUpdater(loader, optimizer, device=device)
     trainer = chainer.training.Trainer(updater, (args.iteration, 'iteration'), args.out)
 
@@ -204,10 +209,8 @@ def report(args, data, model, trainer):
     imgs, bboxes, labels, _ = zip(*examples)
     draw_detections(args.out / 'detections.png', imgs, model.predict(imgs), (bboxes, labels),
                     data.label_names, min_score=0.3)
-    for name, ap in result['ap'].items():
+    for name, ap in {**result['ap'], 'mAP': result['map']}.items():
         print(f'{name:>20}  {"no objects" if ap is None else f"{ap:.4f}"}')
-    if result['map'] is not None:
-        print(f'{"mAP":>20}  {result["map"]:.4f}')
     print(f'pictures: {args.out / "detections.png"}, loss.png, map.png; weights: model.npz')
 
 

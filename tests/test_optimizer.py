@@ -54,6 +54,16 @@ def test_the_rate_of_every_optimizer_decides_its_step(name):
     np.testing.assert_allclose(chains[0].W.array, 10 * chains[1].W.array, rtol=1e-4)
 
 
+def test_momentum_and_bias_scale_are_settings():
+    chain = chainer.links.Linear(1, 1, initialW=0., initial_bias=0.)
+    optimizer = make_optimizer('momentum_sgd', chain, .1, 0, momentum=.5, bias_scale=1)
+    for _ in range(2):
+        chain.W.grad, chain.b.grad = np.ones((1, 1), 'f'), np.ones(1, 'f')
+        optimizer.update()
+    np.testing.assert_allclose([chain.W.array.item(), chain.b.array.item()], -.1 - (.1 + .5 * .1),
+                               rtol=1e-6)
+
+
 def test_momentum_is_the_papers():
     chain = chainer.links.Linear(1, 1, nobias=True, initialW=0.)
     optimizer = make_optimizer('momentum_sgd', chain, lr=.1, weight_decay=0)

@@ -1,6 +1,5 @@
 """The rules of the update: weight decay, gradients of biases, learning rate over time."""
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 from chainer.optimizer_hooks import WeightDecay
@@ -9,37 +8,39 @@ from chainercv.links.model.ssd import GradientScaling
 
 
 class Rule(NamedTuple):
-    """An update rule, and what Chainer calls its step size."""
+    """An update rule, made from step size and momentum, and what Chainer calls its step size."""
 
     make: Callable
     step_size: str
 
 
 OPTIMIZERS = {
-    'momentum_sgd': Rule(partial(MomentumSGD, momentum=0.9), 'lr'),
+    'momentum_sgd': Rule(MomentumSGD, 'lr'),
     'adam': Rule(Adam, 'alpha'),
 }
 
 
-def make_optimizer(name, chain, lr, weight_decay):
+def make_optimizer(name, chain, lr, weight_decay, momentum=0.9, bias_scale=2.):
     """Set up an optimizer with SSD's rules, as in ChainerCV's trainer and the Caffe original.
 
-    Gradients of biases are doubled, and biases do not decay.
+    Biases have a gradient scale of their own and do not decay.
 
     Args:
         name: one of :data:`OPTIMIZERS`.
         chain: the link to train.
         lr: initial step size.
         weight_decay: coefficient of the decay of weights.
+        momentum: share of the last step in the next; Adam's first decay rate.
+        bias_scale: factor on the gradients of biases.
 
     Returns:
         A Chainer optimizer.
     """
-    optimizer = OPTIMIZERS[name].make(lr)
+    optimizer = OPTIMIZERS[name].make(lr, momentum)
     optimizer.setup(chain)
     for parameter in chain.params():
         if parameter.name in ('b', 'beta'):  # of convolutions, of normalisations
-            parameter.update_rule.add_hook(GradientScaling(2))
+            parameter.update_rule.add_hook(GradientScaling(bias_scale))
         else:
             parameter.update_rule.add_hook(WeightDecay(weight_decay))
     return optimizer
