@@ -1,0 +1,1 @@
+"""The published formulations of the loss, one per file."""
