@@ -220,7 +220,7 @@ def main(argv=None):
     device = select_device(args.device)
     convolution.install()
     convolution.keep_freed_memory()
-    leave_cores(args.loader_processes)
+    leave_cores(1)  # to the loader; however many processes it has, sums are rounded alike
     data = load_data(args)
     seed_all(args.seed)
     model = make_detector(args.model, len(data.label_names))
