@@ -14,12 +14,12 @@ def blas_threads():
 
 @pytest.fixture(autouse=True)
 def restore_threads():
-    with threadpoolctl.threadpool_limits(4, user_api='blas'):
+    with threadpoolctl.threadpool_limits(2, user_api='blas'):
         yield
 
 
-@pytest.mark.parametrize('n_core, n_left, expected', [(4, 1, 3), (2, 1, 1), (1, 1, 1), (16, 1, 4)],
-                         ids=['one left', 'one of two', 'the only one', 'a limit already set'])
+@pytest.mark.parametrize('n_core, n_left, expected', [(3, 1, 2), (2, 1, 1), (1, 1, 1), (16, 1, 2)],
+                         ids=['two of three', 'one of two', 'the only one', 'a limit already set'])
 def test_matrix_products_leave_cores_and_never_take_more(monkeypatch, n_core, n_left, expected):
     monkeypatch.setattr(devices, 'available_cores', lambda: n_core)
     devices.leave_cores(n_left)
