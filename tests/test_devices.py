@@ -8,8 +8,9 @@ import threadpoolctl
 
 
 def blas_threads():
-    return [library['num_threads'] for library in threadpoolctl.threadpool_info()
-            if library['user_api'] == 'blas']
+    """Of NumPy's BLAS; OpenCV brings one of its own with a single thread."""
+    return max(library['num_threads'] for library in threadpoolctl.threadpool_info()
+               if library['user_api'] == 'blas')
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def restore_threads():
 def test_matrix_products_leave_cores_and_never_take_more(monkeypatch, n_core, n_left, expected):
     monkeypatch.setattr(devices, 'available_cores', lambda: n_core)
     devices.leave_cores(n_left)
-    assert blas_threads() and set(blas_threads()) == {expected}
+    assert blas_threads() == expected
 
 
 @pytest.mark.skipif(not hasattr(os, 'sched_getaffinity'), reason='no affinity on this system')
