@@ -12,7 +12,7 @@ import sys
 from multibox import convolution
 from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
 from multibox.detectors import MODELS, load_pretrained, make_detector, save_model
-from multibox.devices import available_cores, leave_cores, select_device
+from multibox.devices import available_cores, leave_a_core, select_device
 from multibox.errors import UserError
 from multibox.training import (
     OPTIMIZERS,
@@ -220,7 +220,7 @@ def main(argv=None):
     device = select_device(args.device)
     convolution.install()
     convolution.keep_freed_memory()
-    leave_cores(1)  # to the loader; however many processes it has, sums are rounded alike
+    leave_a_core()  # to the loader; however many processes it has, sums are rounded alike
     data = load_data(args)
     seed_all(args.seed)
     model = make_detector(args.model, len(data.label_names))

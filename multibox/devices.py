@@ -39,16 +39,13 @@ def available_cores():
     return os.cpu_count() or 1
 
 
-def leave_cores(n):
-    """Have matrix products use at most all cores but ``n``, in this process from now on.
+def leave_a_core():
+    """Have matrix products use all cores but one at most, in this process from now on.
 
     The threads of OpenBLAS wait for each other by spinning: with one more busy process than cores
     a product was measured 20 times slower (2 cores, 64 x 576 by 576 x 1444).
-
-    Args:
-        n: cores that other processes keep busy; at least one is used.
     """
-    free = max(1, available_cores() - n)
+    free = max(1, available_cores() - 1)
     for library in threadpoolctl.ThreadpoolController().select(user_api='blas').lib_controllers:
         library.set_num_threads(min(free, library.num_threads))  # a user's own limit stands
 

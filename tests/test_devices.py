@@ -19,11 +19,11 @@ def restore_threads():
         yield
 
 
-@pytest.mark.parametrize('n_core, n_left, expected', [(3, 1, 2), (2, 1, 1), (1, 1, 1), (16, 1, 2)],
+@pytest.mark.parametrize('n_core, expected', [(3, 2), (2, 1), (1, 1), (16, 2)],
                          ids=['two of three', 'one of two', 'the only one', 'a limit already set'])
-def test_matrix_products_leave_cores_and_never_take_more(monkeypatch, n_core, n_left, expected):
+def test_matrix_products_leave_a_core_and_never_take_more(monkeypatch, n_core, expected):
     monkeypatch.setattr(devices, 'available_cores', lambda: n_core)
-    devices.leave_cores(n_left)
+    devices.leave_a_core()
     assert blas_threads() == expected
 
 
