@@ -1,4 +1,4 @@
-"""Train SSD with multibox_loss: the recipe, from top to bottom.
+"""Train SSD with a published multibox loss: the recipe, from top to bottom.
 
     python train.py                                      the slim network on the built-in set
     python train.py --data VOCdevkit --pretrained imagenet --device 0       the paper's SSD300
@@ -14,6 +14,7 @@ from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load
 from multibox.detectors import MODELS, load_pretrained, make_detector, save_model
 from multibox.devices import available_cores, leave_a_core, select_device
 from multibox.errors import UserError
+from multibox.losses import LOSSES
 from multibox.training import (
     OPTIMIZERS,
     Evaluation,
@@ -45,7 +46,8 @@ SLIM = {'iteration': 540, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3,
         'warmup': 20, 'weight_decay': 5e-5, 'log_interval': 20, 'snapshot_interval': 200}
 RECIPES = {'ssd300': PAPER, 'ssd512': PAPER, 'slim300': SLIM}
 # What a resumed run must have in common with its beginning.
-FIXED = ('model', 'classes', 'images', 'difficult', 'optimizer', 'batchsize', 'k', 'alpha', 'seed')
+FIXED = ('model', 'classes', 'images', 'difficult', 'loss', 'optimizer', 'batchsize', 'k', 'alpha',
+         'seed')
 
 
 def parse_args(argv=None):
@@ -68,6 +70,8 @@ def parse_args(argv=None):
     recipe = parser.add_argument_group('recipe', 'Defaults of ssd300 and ssd512, and of slim300: '
                                        + '; '.join(f'{key.replace("_", "-")} {value}, {SLIM[key]}'
                                                    for key, value in PAPER.items()))
+    recipe.add_argument('--loss', choices=sorted(LOSSES), default='chainercv',
+                        help='published formulation, with its own matching (chainercv)')
     recipe.add_argument('--iteration', type=int, metavar='N', help='number of updates')
     recipe.add_argument('--batchsize', type=int, metavar='N', help='images in an update')
     recipe.add_argument('--optimizer', choices=sorted(OPTIMIZERS))
@@ -148,10 +152,11 @@ def load_data(args):
 
 
 def make_trainer(args, data, model, device):
-    sequence = TrainingSequence(data.train, MakeTargets(model.coder, model.insize, model.mean),
-                                args.seed, args.iteration * args.batchsize)
+    formulation = LOSSES[args.loss]
+    targets = MakeTargets(model.coder, model.insize, model.mean, formulation.match)
+    sequence = TrainingSequence(data.train, targets, args.seed, args.iteration * args.batchsize)
     loader = Loader(sequence, args.batchsize, args.loader_processes)
-    chain = TrainChain(model, args.k, args.alpha)
+    chain = TrainChain(model, args.k, args.alpha, formulation=formulation)
     chain.to_device(device)
     optimizer = make_optimizer(args.optimizer, chain, args.lr, args.weight_decay, args.momentum,
                                args.bias_scale)

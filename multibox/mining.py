@@ -1,4 +1,8 @@
-"""Hard negative mining: which background boxes enter the loss (Liu et al., ECCV 2016, sec. 2.2)."""
+"""Hard negative mining: which background boxes enter the loss (Liu et al., ECCV 2016, sec. 2.2).
+
+Boxes with the same loss are taken from the lowest index up, so a run repeats exactly. A box whose
+loss is not finite ranks last.
+"""
 from multibox import kernels
 
 from chainer.backends import cuda
@@ -6,9 +10,6 @@ from chainer.backends import cuda
 
 def hard_negatives(conf_loss, positive, neg_pos_ratio=3, ignored=None):
     """Mark the worst classified background boxes of each image by the rank of their loss.
-
-    Boxes with the same loss are taken from the lowest index up, so a run repeats exactly. A box
-    whose loss is not finite ranks last.
 
     Args:
         conf_loss: (B, K) float array, cross entropy of each box in nats.
@@ -24,6 +25,81 @@ def hard_negatives(conf_loss, positive, neg_pos_ratio=3, ignored=None):
     Raises:
         ValueError: the shapes differ, or ``neg_pos_ratio`` is negative.
     """
+    negative = _negative(conf_loss, positive, neg_pos_ratio, ignored)
+    return hardest(conf_loss, negative, _quota(positive, neg_pos_ratio))
+
+
+def hard_negatives_of_batch(conf_loss, positive, neg_pos_ratio=3, n_neg_min=0, ignored=None):
+    """Mark the worst classified background boxes of the whole batch, as ssd_keras does.
+
+    Args:
+        conf_loss: (B, K) float array, cross entropy of each box in nats.
+        positive: (B, K) bool array.
+        neg_pos_ratio: negatives kept per positive of the batch, >= 0.
+        n_neg_min: negatives kept at least, however few positives there are.
+        ignored: (B, K) bool array of boxes that are neither positive nor negative, or None.
+
+    Returns:
+        (B, K) bool array. A box whose loss is exactly 0 is never kept.
+
+    Raises:
+        ValueError: the shapes differ, or a number is negative.
+    """
+    negative = _negative(conf_loss, positive, neg_pos_ratio, ignored) & (conf_loss != 0)
+    if not n_neg_min >= 0:
+        raise ValueError(f'n_neg_min must be >= 0, got {n_neg_min}')
+    n = _quota(positive.reshape(1, -1), neg_pos_ratio).clip(n_neg_min, None)
+    return hardest(conf_loss.reshape(1, -1), negative.reshape(1, -1), n).reshape(conf_loss.shape)
+
+
+def hardest_with_positives(conf_loss, positive, neg_pos_ratio, at_most):
+    """Mark the hardest boxes of each image, positives competing with a loss of 0.
+
+    The PyTorch implementations set the loss of positives to 0 before they sort. When there are
+    fewer negatives of a loss above 0 than are wanted, positives are drawn as negatives.
+
+    Args:
+        conf_loss: (B, K) float array, what boxes are ranked by.
+        positive: (B, K) bool array.
+        neg_pos_ratio: boxes marked per positive of the same image, >= 0; fractions are rounded up.
+        at_most: limit on the boxes marked in an image.
+
+    Returns:
+        (B, K) bool array; may be True where ``positive`` is.
+
+    Raises:
+        ValueError: the shapes differ, or ``neg_pos_ratio`` is negative.
+    """
+    _negative(conf_loss, positive, neg_pos_ratio)
+    xp = cuda.get_array_module(conf_loss)
+    ranked = xp.where(positive, conf_loss.dtype.type(0), conf_loss)
+    n = _quota(positive, neg_pos_ratio).clip(None, at_most)
+    return hardest(ranked, xp.ones_like(positive), n)
+
+
+def hardest(conf_loss, candidate, n):
+    """Mark the ``n`` candidates of each row with the largest loss.
+
+    Args:
+        conf_loss: (B, K) float array.
+        candidate: (B, K) bool array.
+        n: (B,) array of numbers >= 0; a fraction counts as the next integer.
+
+    Returns:
+        (B, K) bool array, True nowhere that ``candidate`` is False.
+    """
+    xp = cuda.get_array_module(conf_loss)
+    last = xp.finfo(conf_loss.dtype).min
+    ranked = xp.where(xp.isfinite(conf_loss), conf_loss, last)
+    return kernels.n_largest(xp.where(candidate, ranked, -xp.inf), n)
+
+
+def _quota(positive, neg_pos_ratio):
+    neg_pos_ratio = min(neg_pos_ratio, positive.shape[1])  # more is all of them, but inf * 0 is nan
+    return positive.sum(axis=1) * neg_pos_ratio
+
+
+def _negative(conf_loss, positive, neg_pos_ratio, ignored=None):
     if conf_loss.ndim != 2 or conf_loss.shape != positive.shape:
         raise ValueError('conf_loss and positive must have one shape (B, K), got '
                          f'{conf_loss.shape} and {positive.shape}')
@@ -31,9 +107,4 @@ def hard_negatives(conf_loss, positive, neg_pos_ratio=3, ignored=None):
         raise ValueError(f'ignored must be (B, K) = {positive.shape}, got {ignored.shape}')
     if not neg_pos_ratio >= 0:
         raise ValueError(f'neg_pos_ratio must be >= 0, got {neg_pos_ratio}')
-    xp = cuda.get_array_module(conf_loss)
-    negative = ~positive if ignored is None else ~(positive | ignored)
-    last = xp.finfo(conf_loss.dtype).min
-    candidate = xp.where(negative, xp.where(xp.isfinite(conf_loss), conf_loss, last), -xp.inf)
-    neg_pos_ratio = min(neg_pos_ratio, conf_loss.shape[1])  # more makes no difference, but inf * 0
-    return kernels.n_largest(candidate, positive.sum(axis=1) * neg_pos_ratio)
+    return ~positive if ignored is None else ~(positive | ignored)

@@ -2,6 +2,7 @@
 import copy
 
 from multibox.data.augmentation import augment
+from multibox.matching import match_bipartite
 
 
 class MakeTargets:
@@ -11,11 +12,12 @@ class MakeTargets:
         coder: a :class:`multibox.detectors.coder.Coder` on the host.
         size: side of the network's input in pixels.
         mean: (3, 1, 1) array, RGB, what the network expects to be subtracted.
+        match: rule of :mod:`multibox.matching`.
     """
 
-    def __init__(self, coder, size, mean):
+    def __init__(self, coder, size, mean, match=match_bipartite):
         self.coder = copy.copy(coder)  # the original may move to a GPU
-        self.size, self.mean = size, mean
+        self.size, self.mean, self.match = size, mean, match
 
     def __call__(self, img, bbox, label):
         """One training example.
@@ -29,4 +31,4 @@ class MakeTargets:
             ``(img, mb_loc, mb_label)``: (3, size, size) float32, (K, 4) float32, (K,) int32.
         """
         img, bbox, label = augment(img, bbox, label, self.size, self.mean)
-        return (img - self.mean).astype('f'), *self.coder.encode(bbox, label)
+        return (img - self.mean).astype('f'), *self.coder.encode(bbox, label, match=self.match)

@@ -29,20 +29,21 @@ class Coder:
         """Move the default boxes to a GPU."""
         self.default_bbox = cuda.to_gpu(self.default_bbox, device=device)
 
-    def encode(self, bbox, label, iou_thresh=0.5):
+    def encode(self, bbox, label, iou_thresh=0.5, match=matching.match_bipartite):
         """Match one image's objects and encode them.
 
         Args:
             bbox: (R, 4) float array (y_min, x_min, y_max, x_max) in pixels; R may be 0.
             label: (R,) int array, classes from 0.
             iou_thresh: IoU from which a box is matched; each object's best box always is.
+            match: rule of :mod:`multibox.matching`, from (K, R) IoU and threshold to (K,) objects.
 
         Returns:
             ``(mb_loc, mb_label)``, (K, 4) float32 and (K,) int32; see :func:`matching.encode`.
         """
         iou = matching.iou_with_default_boxes(self.default_bbox, bbox)
-        index = matching.match_bipartite(iou, iou_thresh)
-        return matching.encode(bbox, label, index, self.default_bbox, self.variance)
+        return matching.encode(
+            bbox, label, match(iou, iou_thresh), self.default_bbox, self.variance)
 
     def decode(self, mb_loc, mb_conf, nms_thresh=0.45, score_thresh=0.6):
         """Detections of one image: scores above a threshold, then suppression within each class.

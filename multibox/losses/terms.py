@@ -1,8 +1,15 @@
-"""What every formulation of the loss shares: the localisation term, masked sums, the normaliser."""
+"""What every formulation of the loss shares: its inputs, its two terms, weights and normaliser."""
 from multibox.kernels import in_single_precision
 
+import chainer
 import chainer.functions as F
+import numpy as np
 from chainer.backends import cuda
+
+
+def weigh(loc_loss, conf_loss, alpha=1):
+    """Eq. 1 of Liu et al., ECCV 2016: conf + alpha * loc, what a network is trained on."""
+    return conf_loss + alpha * loc_loss
 
 
 def smooth_l1(mb_locs, gt_mb_locs, positive):
@@ -24,18 +31,20 @@ def smooth_l1(mb_locs, gt_mb_locs, positive):
     return F.sum(F.huber_loss(predicted, target, delta=1, reduce='no'), axis=-1)
 
 
-def total(loss, selected):
-    """Sum ``loss`` over ``selected`` boxes; the others pass back exactly 0, even where nan.
+def total(loss, counted, axis=None):
+    """Sum ``loss`` over boxes; one that does not count passes back exactly 0, even where nan.
 
     Args:
         loss: (B, K) float Variable.
-        selected: (B, K) bool array.
+        counted: (B, K) bool or int array, how many times a box counts.
+        axis: None sums the batch, 1 each image.
 
     Returns:
-        Scalar Variable.
+        Scalar or (B,) Variable.
     """
-    xp = cuda.get_array_module(selected)
-    return F.sum(F.where(selected, loss, xp.zeros_like(loss.array)))
+    xp = cuda.get_array_module(counted)
+    loss = F.where(counted > 0, loss, xp.zeros_like(loss.array))
+    return F.sum(loss * counted.astype(loss.dtype), axis=axis)
 
 
 def mean_count(positive, dtype, comm=None):
@@ -58,3 +67,72 @@ def mean_count(positive, dtype, comm=None):
     if comm is not None:
         n_positive = comm.allreduce(n_positive) / comm.size
     return xp.where(n_positive > 0, n_positive, 1).astype(dtype)
+
+
+def mean_over_positives(mb_locs, conf_loss, gt_mb_locs, positive, counted, comm=None):
+    """Eq. 1's two terms, divided by N.
+
+    Args:
+        mb_locs: (B, K, 4) float Variable, predicted offsets.
+        conf_loss: (B, K) float Variable, cross entropy of each box.
+        gt_mb_locs: (B, K, 4) float array, offsets of the matched objects.
+        positive: (B, K) bool array.
+        counted: (B, K) bool or int array, how many times a box counts in the confidence term.
+        comm: a ChainerMN communicator, or None.
+
+    Returns:
+        ``(loc_loss, conf_loss)``: two scalar Variables, 0 if there is no positive box at all.
+    """
+    loc_loss = smooth_l1(mb_locs, gt_mb_locs, positive)
+    n_positive = mean_count(positive, loc_loss.dtype, comm)
+    return (total(loc_loss, positive) / n_positive,
+            total(conf_loss, counted) / n_positive.astype(conf_loss.dtype))
+
+
+def checked(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k):
+    """The predictions as Variables and the targets as arrays, their shapes and labels checked.
+
+    Args:
+        mb_locs: (B, K, 4) float, predicted offsets; array or Variable, like the rest.
+        mb_confs: (B, K, C) float, logits or probabilities.
+        gt_mb_locs: (B, K, 4) float, offsets of the matched objects.
+        gt_mb_labels: (B, K) int, -1 to C - 1.
+        k: hard negatives per positive.
+
+    Returns:
+        ``(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels)``: two Variables and two arrays.
+
+    Raises:
+        ValueError: wrong rank or shape, labels that are no integers, below -1 or not below C, or a
+            negative ``k``. Values of labels on a GPU are checked in Chainer's debug mode only,
+            because reading them waits for the GPU.
+    """
+    mb_locs, mb_confs = chainer.as_variable(mb_locs), chainer.as_variable(mb_confs)
+    gt_mb_locs = chainer.as_variable(gt_mb_locs).array
+    gt_mb_labels = chainer.as_variable(gt_mb_labels).array
+    if mb_confs.ndim != 3 or mb_confs.shape[2] < 2:
+        raise ValueError(f'mb_confs must be (B, K, C) with C >= 2, got {mb_confs.shape}')
+    B, K, C = mb_confs.shape
+    for name, array, shape in (('mb_locs', mb_locs, (B, K, 4)),
+                               ('gt_mb_locs', gt_mb_locs, (B, K, 4)),
+                               ('gt_mb_labels', gt_mb_labels, (B, K))):
+        if array.shape != shape:
+            raise ValueError(f'{name} must be {shape} to go with mb_confs {mb_confs.shape}, '
+                             f'got {array.shape}')
+    if gt_mb_labels.dtype.kind not in 'iu':
+        raise ValueError(f'gt_mb_labels must be integers, got {gt_mb_labels.dtype}')
+    if not k >= 0:
+        raise ValueError(f'k, the negatives per positive, must be >= 0, got {k}')
+    on_cpu = isinstance(gt_mb_labels, np.ndarray)
+    if gt_mb_labels.size and (on_cpu or chainer.is_debug()):
+        lowest, highest = int(gt_mb_labels.min()), int(gt_mb_labels.max())
+        if highest >= C or lowest < -1:
+            raise ValueError(f'gt_mb_labels must lie in -1 to C - 1 = {C - 1}, '
+                             f'got {lowest} to {highest}')
+    return mb_locs, mb_confs, gt_mb_locs, gt_mb_labels
+
+
+def check_classes(confs, num_classes):
+    """Raise ValueError unless the last axis of ``confs`` is ``num_classes``, with the background."""
+    if confs.shape[-1] != num_classes:
+        raise ValueError(f'confs must be (B, K, num_classes = {num_classes}), got {confs.shape}')

@@ -1,5 +1,5 @@
 """The link that joins a network and its loss, and reports what the loss is made of."""
-from multibox import multibox_loss
+from multibox.losses import chainercv
 
 import chainer
 
@@ -18,18 +18,19 @@ class NonFiniteLoss(ArithmeticError):
 
 
 class TrainChain(chainer.Chain):
-    """Eq. 1 of Liu et al., ECCV 2016: conf + alpha * loc.
+    """A network under one of the published losses; Eq. 1 of Liu et al., ECCV 2016.
 
     Args:
         model: a network of :func:`multibox.detectors.make_detector`.
         k: hard negatives per positive.
-        alpha: weight of the localisation loss.
+        alpha: weight of the localisation loss; what it means is for the formulation to say.
         comm: a ChainerMN communicator, or None.
+        formulation: a module of :mod:`multibox.losses`.
     """
 
-    def __init__(self, model, k=3, alpha=1, comm=None):
+    def __init__(self, model, k=3, alpha=1, comm=None, formulation=chainercv):
         super().__init__()
-        self.k, self.alpha, self.comm = k, alpha, comm
+        self.k, self.alpha, self.comm, self.formulation = k, alpha, comm, formulation
         with self.init_scope():
             self.model = model
 
@@ -48,9 +49,9 @@ class TrainChain(chainer.Chain):
             NonFiniteLoss: a term is nan or infinite.
         """
         mb_locs, mb_confs = self.model(imgs)
-        loc_loss, conf_loss = multibox_loss(
+        loc_loss, conf_loss = self.formulation.multibox_loss(
             mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, self.k, self.comm)
-        loss = conf_loss + self.alpha * loc_loss
+        loss = self.formulation.weigh(loc_loss, conf_loss, self.alpha)
         chainer.report(
             {'loss': loss, 'loss/loc': loc_loss, 'loss/conf': conf_loss}, self)
         if not self.xp.isfinite(loss.array):

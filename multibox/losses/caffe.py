@@ -1,0 +1,103 @@
+"""The loss the paper was made with: the layer MultiBoxLoss of weiliu89/caffe, branch ssd."""
+from multibox import matching
+from multibox.kernels import softmax_cross_entropy
+from multibox.losses import terms
+from multibox.losses.targets import match_targets
+from multibox.losses.terms import weigh
+from multibox.matching import match_bipartite as match
+from multibox.mining import hardest
+
+import numpy as np
+from chainer.backends import cuda
+
+__all__ = ['MultiBoxLoss', 'match', 'multibox_loss', 'weigh']
+
+HIGHEST = -np.log(np.finfo(np.float32).tiny)  # of a cross entropy: probabilities stop at FLT_MIN
+NORMALIZATIONS = 'VALID', 'BATCH_SIZE', 'FULL', 'NONE'
+
+
+def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
+                  normalization='VALID'):
+    """What :class:`MultiBoxLoss` computes once objects are matched.
+
+    k times the positives is rounded down. A cross entropy above 87.3 counts as 87.3, in the ranking
+    and in the value, while its gradient stays that of the softmax.
+
+    Args:
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, comm: as for
+            :func:`multibox.multibox_loss`. With ``comm`` the positives of all processes are
+            counted, where Caffe divides by those of each GPU.
+        normalization: both sums are divided by the positives (``'VALID'``), the images
+            (``'BATCH_SIZE'``), the boxes of all images (``'FULL'``) or 1 (``'NONE'``).
+
+    Returns:
+        ``(loc_loss, conf_loss)``: two scalar Variables.
+
+    Raises:
+        ValueError: as :func:`multibox.multibox_loss`, or an unknown normalisation.
+    """
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f'normalization must be one of {", ".join(NORMALIZATIONS)}, '
+                         f'got {normalization}')
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.checked(
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
+    xp = cuda.get_array_module(gt_mb_labels)
+    with cuda.get_device_from_array(gt_mb_labels):
+        positive = gt_mb_labels > 0
+        conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
+        conf_loss -= xp.maximum(conf_loss.array - conf_loss.dtype.type(HIGHEST), 0)
+        n_negative = xp.floor(positive.sum(axis=1) * np.float32(min(k, positive.shape[1])))
+        negative = hardest(conf_loss.array, gt_mb_labels == 0, n_negative)
+        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive)
+        n = {'VALID': terms.mean_count(positive, loc_loss.dtype, comm),
+             'BATCH_SIZE': len(positive), 'FULL': positive.size, 'NONE': 1}[normalization]
+        return terms.total(loc_loss, positive) / n, terms.total(conf_loss, positive | negative) / n
+
+
+class MultiBoxLoss:
+    """``src/caffe/layers/multibox_loss_layer.cpp`` with softmax, smooth L1 and MAX_NEGATIVE mining.
+
+    Args:
+        num_classes: C, with the background.
+        overlap_threshold: IoU from which a box is matched; greedy one-to-one matching goes before.
+        neg_pos_ratio: hard negatives per positive of the same image.
+        neg_overlap: a box of at least this IoU with an object is no negative. Below
+            ``overlap_threshold`` it leaves a band of boxes that are ignored.
+        loc_weight: weight of the localisation loss.
+        normalization: see :func:`multibox_loss`.
+        variance: divisors of the offsets of centre and size.
+    """
+
+    def __init__(self, num_classes, overlap_threshold=0.5, neg_pos_ratio=3.0, neg_overlap=0.5,
+                 loc_weight=1.0, normalization='VALID', variance=(0.1, 0.2)):
+        self.num_classes, self.neg_pos_ratio, self.variance = num_classes, neg_pos_ratio, variance
+        self.overlap_threshold, self.neg_overlap = overlap_threshold, neg_overlap
+        self.loc_weight, self.normalization = loc_weight, normalization
+
+    def match(self, iou):
+        """(K, R) IoU to (K,) matched objects, -1 for background and -2 for ignored boxes."""
+        return matching.ignore_near_misses(
+            match(iou, self.overlap_threshold), iou, self.neg_overlap)
+
+    def __call__(self, predictions, targets):
+        """Match, mine, weigh, normalise.
+
+        Args:
+            predictions: ``(locs, confs, priors)``: (B, K, 4) float offsets (dx, dy, dw, dh),
+                (B, K, C) float logits and (K, 4) float boxes (cx, cy, w, h).
+            targets: list of B (R, 5) arrays, xmin ymin xmax ymax in the unit of ``priors``, and
+                the class from 0. An object without an area is left out; Caffe ends at it.
+
+        Returns:
+            ``(loss_l, loss_c)``: two scalar Variables, the first with ``loc_weight`` in it. Their
+            sum is what the layer gives.
+
+        Raises:
+            ValueError: wrong shapes, C is not ``num_classes``, or an unknown normalisation.
+        """
+        locs, confs, priors = predictions
+        terms.check_classes(confs, self.num_classes)
+        loc_loss, conf_loss = multibox_loss(
+            locs, confs, *match_targets(targets, priors, self.match, self.variance),
+            self.neg_pos_ratio, normalization=self.normalization)
+        return self.loc_weight * loc_loss, conf_loss

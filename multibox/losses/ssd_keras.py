@@ -1,0 +1,94 @@
+"""The loss of pierluigiferrari/ssd_keras: on probabilities, mined from the whole batch."""
+from multibox.kernels import in_single_precision
+from multibox.losses import terms
+from multibox.losses.terms import weigh
+from multibox.matching import match_bipartite as match
+from multibox.mining import hard_negatives_of_batch
+
+import chainer
+import chainer.functions as F
+from chainer.backends import cuda
+
+__all__ = ['SSDLoss', 'match', 'multibox_loss', 'weigh']
+
+FLOOR = 1e-15  # of a probability; below it a box has no gradient
+
+
+def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
+    """What :class:`SSDLoss` computes for logits of any network and matched objects.
+
+    Args:
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: as for :func:`multibox.multibox_loss`; the
+            logits pass through a softmax first, for the original reads probabilities.
+        comm: a ChainerMN communicator, or None. Positives of all processes are counted, but each
+            mines from its own share of the batch.
+
+    Returns:
+        ``(loc_loss, conf_loss)``: two scalar Variables, each divided by the positives of the batch.
+
+    Raises:
+        ValueError: as :func:`multibox.multibox_loss`.
+    """
+    loc_loss, conf_loss = _sums(mb_locs, F.softmax(mb_confs, axis=2), gt_mb_locs, gt_mb_labels, k)
+    n_positive = terms.mean_count(chainer.as_variable(gt_mb_labels).array > 0, loc_loss.dtype, comm)
+    return F.sum(loc_loss) / n_positive, F.sum(conf_loss) / n_positive.astype(conf_loss.dtype)
+
+
+def _sums(mb_locs, probability, gt_mb_locs, gt_mb_labels, k, n_neg_min=0):
+    """(B,) Variables: both terms, summed over each image."""
+    mb_locs, probability, gt_mb_locs, gt_mb_labels = terms.checked(
+        mb_locs, probability, gt_mb_locs, gt_mb_labels, k)
+    xp = cuda.get_array_module(gt_mb_labels)
+    with cuda.get_device_from_array(gt_mb_labels):
+        positive, ignored = gt_mb_labels > 0, gt_mb_labels < 0
+        of_label = gt_mb_labels[..., None] == xp.arange(probability.shape[2])
+        probability = in_single_precision(probability)
+        of_label = F.sum(F.where(of_label, probability, xp.zeros_like(probability.array)), axis=2)
+        conf_loss = -xp.log(xp.maximum(of_label.array, FLOOR))
+        negative = hard_negatives_of_batch(conf_loss, positive, k, n_neg_min, ignored)
+        counted = positive | negative
+        # 1, not a product with 0: the logarithm of a box that does not count has no gradient.
+        of_label = F.where(counted, of_label, xp.ones_like(of_label.array))
+        conf_loss = -F.log(F.maximum(of_label, xp.full_like(of_label.array, FLOOR)))
+        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive)
+        return terms.total(loc_loss, positive, axis=1), terms.total(conf_loss, counted, axis=1)
+
+
+class SSDLoss:
+    """``keras_loss_function/keras_ssd_loss.py`` of ssd_keras.
+
+    Args:
+        neg_pos_ratio: hard negatives per positive of the batch.
+        n_neg_min: negatives mined from a batch at least, even without positives.
+        alpha: weight of the localisation loss.
+    """
+
+    def __init__(self, neg_pos_ratio=3, n_neg_min=0, alpha=1.0):
+        self.neg_pos_ratio, self.n_neg_min, self.alpha = neg_pos_ratio, n_neg_min, alpha
+
+    def compute_loss(self, y_true, y_pred):
+        """Mine, weigh, normalise; the matching is done.
+
+        Args:
+            y_true: (B, K, C + 12) float array: the class one-hot, all 0 to ignore the box; 4
+                offsets; 8 numbers that are not read.
+            y_pred: (B, K, C + 12) float array or Variable: C probabilities, 4 offsets, 8 numbers.
+
+        Returns:
+            (B,) Variable: an image's loss, divided by the positives of the batch (by 1 if there is
+            none) and multiplied by B, because Keras averages over images.
+
+        Raises:
+            ValueError: the shapes differ, or the last axis holds no two classes.
+        """
+        y_true, y_pred = chainer.as_variable(y_true).array, chainer.as_variable(y_pred)
+        if y_true.shape != y_pred.shape or y_pred.ndim != 3 or y_pred.shape[2] < 14:
+            raise ValueError('y_true and y_pred must have one shape (B, K, C + 12) with C >= 2, '
+                             f'got {y_true.shape} and {y_pred.shape}')
+        xp = cuda.get_array_module(y_true)
+        one_hot = y_true[..., :-12]
+        labels = xp.where(one_hot.any(axis=2), one_hot.argmax(axis=2), -1)
+        loc_loss, conf_loss = _sums(y_pred[..., -12:-8], y_pred[..., :-12], y_true[..., -12:-8],
+                                    labels, self.neg_pos_ratio, self.n_neg_min)
+        n_positive = (labels > 0).sum().clip(1, None).astype(loc_loss.dtype)
+        return weigh(loc_loss, conf_loss, self.alpha) / n_positive * len(y_pred)

@@ -1,0 +1,93 @@
+"""The loss of amdegroot/ssd.pytorch: forced matches, ranking by one maximum for the whole batch."""
+from functools import partial
+
+from multibox.kernels import softmax_cross_entropy
+from multibox.losses import terms
+from multibox.losses.targets import match_targets
+from multibox.losses.terms import weigh
+from multibox.matching import match_forced as match
+from multibox.mining import hardest_with_positives
+
+import numpy as np
+from chainer.backends import cuda
+
+__all__ = ['MultiBoxLoss', 'match', 'multibox_loss', 'weigh']
+
+
+def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
+                  global_maximum=True):
+    """What :class:`MultiBoxLoss` computes once objects are matched.
+
+    At most K - 1 boxes of an image are mined, and positives compete with a loss of 0.
+
+    Args:
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, comm: as for
+            :func:`multibox.multibox_loss`; labels from 0, for no box can be ignored.
+        global_maximum: the original's defect. To rank boxes it subtracts one maximum from all
+            logits of the batch, so a box whose logits lie some 90 below it underflows to -inf and
+            is mined last, even after positives. False ranks by cross entropy.
+
+    Returns:
+        ``(loc_loss, conf_loss)``: two scalar Variables, each divided by the positives of the batch.
+        0 if there is none, where the original is nan.
+
+    Raises:
+        ValueError: as :func:`multibox.multibox_loss`.
+    """
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.checked(
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
+    with cuda.get_device_from_array(gt_mb_labels):
+        positive = gt_mb_labels > 0
+        conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
+        ranking = _with_one_maximum(mb_confs.array) if global_maximum else conf_loss.array
+        drawn = hardest_with_positives(ranking, positive, k, at_most=positive.shape[1] - 1)
+        return terms.mean_over_positives(
+            mb_locs, conf_loss, gt_mb_locs, positive, positive | drawn, comm)
+
+
+def _with_one_maximum(mb_confs):
+    """(B, K, C) logits to the (B, K) cross entropy of background, as far as float32 reaches."""
+    xp = cuda.get_array_module(mb_confs)
+    mb_confs = mb_confs.astype(np.result_type(mb_confs.dtype, np.float32), copy=False)
+    maximum = mb_confs.max()
+    with np.errstate(divide='ignore', invalid='ignore'):
+        sums = xp.exp(mb_confs - maximum).sum(axis=2)
+        return xp.log(sums) + maximum - mb_confs[:, :, 0]
+
+
+class MultiBoxLoss:
+    """``layers/modules/multibox_loss.py`` of ssd.pytorch, without the arguments it never reads.
+
+    Args:
+        num_classes: C, with the background.
+        overlap_thresh: IoU from which a box is matched; each object's best box always is.
+        neg_pos: hard negatives per positive of the same image.
+        variance: divisors of the offsets of centre and size.
+        global_maximum: see :func:`multibox_loss`.
+    """
+
+    def __init__(self, num_classes, overlap_thresh=0.5, neg_pos=3, variance=(0.1, 0.2),
+                 global_maximum=True):
+        self.num_classes, self.neg_pos, self.variance = num_classes, neg_pos, variance
+        self.match = partial(match, threshold=overlap_thresh)
+        self.global_maximum = global_maximum
+
+    def __call__(self, predictions, targets):
+        """Match, mine, normalise.
+
+        Args:
+            predictions: ``(locs, confs, priors)``: (B, K, 4) float offsets (dx, dy, dw, dh),
+                (B, K, C) float logits and (K, 4) float boxes (cx, cy, w, h).
+            targets: list of B (R, 5) arrays, xmin ymin xmax ymax in the unit of ``priors``, and
+                the class from 0. An object without an area is left out.
+
+        Returns:
+            ``(loss_l, loss_c)``: two scalar Variables.
+
+        Raises:
+            ValueError: wrong shapes, or C is not ``num_classes``.
+        """
+        locs, confs, priors = predictions
+        terms.check_classes(confs, self.num_classes)
+        return multibox_loss(locs, confs, *match_targets(targets, priors, self.match, self.variance),
+                             self.neg_pos, global_maximum=self.global_maximum)

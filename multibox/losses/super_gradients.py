@@ -1,0 +1,143 @@
+"""The loss of Deci-AI/super-gradients: every image divided by its own positives."""
+from multibox import matching
+from multibox.kernels import softmax_cross_entropy
+from multibox.losses import terms
+from multibox.matching import match_forced_above as match
+from multibox.mining import hardest_with_positives
+
+import chainer
+import chainer.functions as F
+import numpy as np
+from chainer.backends import cuda
+
+__all__ = ['HardMiningCrossEntropyLoss', 'SSDLoss', 'match', 'multibox_loss', 'weigh']
+
+
+def weigh(loc_loss, conf_loss, alpha=1):
+    """(2 - alpha) * loc + alpha * conf: alpha turns from one term to the other."""
+    return (2 - alpha) * loc_loss + alpha * conf_loss
+
+
+def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
+    """What :class:`SSDLoss` computes once objects are matched, before its weights.
+
+    Args:
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: as for :func:`multibox.multibox_loss`;
+            labels from 0, for no box can be ignored.
+        comm: needs no communication: processes with equal shares of a batch average to its loss.
+
+    Returns:
+        ``(loc_loss, conf_loss)``: two scalar Variables: each image's sum divided by its positives,
+        0 where there is none, and then the mean over all images.
+
+    Raises:
+        ValueError: as :func:`multibox.multibox_loss`.
+    """
+    n_positive, *sums = _sums(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice=True)
+    return tuple(F.mean(loss / n_positive.astype(loss.dtype)) for loss in sums)
+
+
+def _sums(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice):
+    """(B,) array of divisors, (B,) Variables of both terms. Without a positive both are 0."""
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.checked(
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
+    with cuda.get_device_from_array(gt_mb_labels):
+        positive = gt_mb_labels > 0
+        loc_loss = terms.total(terms.smooth_l1(mb_locs, gt_mb_locs, positive), positive, axis=1)
+        conf_loss = _mined(mb_confs, gt_mb_labels, k, count_twice)
+        return positive.sum(axis=1).clip(1, None), loc_loss, conf_loss
+
+
+def _mined(mb_confs, gt_mb_labels, neg_pos_ratio, count_twice):
+    positive = gt_mb_labels > 0
+    loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
+    drawn = hardest_with_positives(loss.array, positive, neg_pos_ratio, at_most=loss.shape[1])
+    counted = positive.astype(np.int32) + drawn if count_twice else positive | drawn
+    return terms.total(loss, counted, axis=1)
+
+
+class HardMiningCrossEntropyLoss:
+    """Cross entropy of the positives and of the hardest boxes of each image.
+
+    Args:
+        neg_pos_ratio: boxes mined per positive of the same image.
+        count_twice: the original's defect. It adds the masks of positives and of mined boxes, so
+            that a positive mined for want of negatives counts twice. False counts it once.
+    """
+
+    def __init__(self, neg_pos_ratio, count_twice=True):
+        self.neg_pos_ratio, self.count_twice = neg_pos_ratio, count_twice
+
+    def __call__(self, pred_labels, target_labels):
+        """(B, C, K) float logits and (B, K) int labels, 0 for background, to a (B,) Variable."""
+        labels = chainer.as_variable(target_labels).array
+        return _mined(F.transpose(pred_labels, (0, 2, 1)), labels, self.neg_pos_ratio,
+                      self.count_twice)
+
+
+class SSDLoss:
+    """``training/losses/ssd_loss.py`` of super-gradients.
+
+    Args:
+        dboxes: (K, 4) float array (cx, cy, w, h); or an object that gives it when called with
+            ``order='xywh'``, whose ``scale_xy`` and ``scale_wh`` are then the variances.
+        alpha: see :func:`weigh`.
+        iou_thresh: boxes of a larger IoU are matched; each object's best box always is.
+        neg_pos_ratio, count_twice: see :class:`HardMiningCrossEntropyLoss`.
+    """
+
+    def __init__(self, dboxes, alpha=1.0, iou_thresh=0.5, neg_pos_ratio=3.0, count_twice=True):
+        self.variance = getattr(dboxes, 'scale_xy', 0.1), getattr(dboxes, 'scale_wh', 0.2)
+        boxes = dboxes(order='xywh') if callable(dboxes) else dboxes
+        self.dboxes = chainer.as_variable(boxes).array
+        self.alpha, self.iou_thresh = alpha, iou_thresh
+        self.neg_pos_ratio, self.count_twice = neg_pos_ratio, count_twice
+
+    def match_dboxes(self, targets):
+        """The object of each default box, for one image.
+
+        Args:
+            targets: (R, 6) float array: image, class from 0, cx, cy, w, h.
+
+        Returns:
+            ``(boxes, labels)``: (4, K) float array, the default box itself where there is no
+            object, and (K,) int32 array, 0 for background.
+        """
+        xp = cuda.get_array_module(self.dboxes)
+        bbox = matching.to_corners(targets[:, 2:])
+        index = match(matching.iou_with_default_boxes(self.dboxes, bbox), self.iou_thresh)
+        matched = index >= 0
+        boxes, labels = self.dboxes.copy(), xp.zeros(len(self.dboxes), np.int32)
+        boxes[matched] = targets[index[matched], 2:]
+        labels[matched] = targets[index[matched], 1].astype(np.int32) + 1
+        return boxes.T, labels
+
+    def __call__(self, predictions, targets):
+        """Match, mine, weigh, normalise.
+
+        Args:
+            predictions: ``(locs, confs)``: (B, 4, K) float offsets (dx, dy, dw, dh) and (B, C, K)
+                float logits.
+            targets: (R, 6) float array of the whole batch: image, class from 0, cx, cy, w, h. An
+                object without an area is left out.
+
+        Returns:
+            ``(loss, components)``: a scalar Variable; and a (3,) array for a log, the images' mean
+            sums of smooth L1 and of cross entropy, not divided by positives, and the loss.
+
+        Raises:
+            ValueError: wrong shapes.
+        """
+        locs, confs = (F.transpose(prediction, (0, 2, 1)) for prediction in predictions)
+        targets = chainer.as_variable(targets).array
+        if targets.ndim != 2 or targets.shape[1] != 6:
+            raise ValueError('targets must be (R, 6): image, label, cx, cy, w, h; '
+                             f'got {targets.shape}')
+        xp = cuda.get_array_module(self.dboxes)
+        boxes, labels = zip(*(self.match_dboxes(targets[targets[:, 0] == i])
+                              for i in range(len(locs))))
+        gt_locs = [matching.offsets(box.T, self.dboxes, self.variance) for box in boxes]
+        n_positive, *sums = _sums(locs, confs, xp.stack(gt_locs), xp.stack(labels),
+                                  self.neg_pos_ratio, self.count_twice)
+        loss = weigh(*(F.mean(loss / n_positive.astype(loss.dtype)) for loss in sums), self.alpha)
+        return loss, xp.stack([*(loss.array.mean() for loss in sums), loss.array])
