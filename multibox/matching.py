@@ -32,7 +32,8 @@ def is_proper(bbox):
     Returns:
         (R,) bool array; False for a box of zero area, an inverted one, nan and inf.
     """
-    size = bbox[:, 2:] - bbox[:, :2]
+    with np.errstate(invalid='ignore', over='ignore'):
+        size = bbox[:, 2:] - bbox[:, :2]
     return (size >= 1e-15).all(axis=1) & (abs(bbox) <= 1e15).all(axis=1)
 
 
@@ -173,7 +174,7 @@ def encode(bbox, label, index, default_bbox, variance=(0.1, 0.2)):
         bbox = bbox.astype(default_bbox.dtype)
         positive = (index >= 0) & is_proper(bbox)[xp.maximum(index, 0)]
         matched = index[positive]
-        mb_loc[positive] = offsets(to_center(bbox)[matched], default_bbox[positive], variance)
+        mb_loc[positive] = offsets(to_center(bbox[matched]), default_bbox[positive], variance)
         mb_label[positive] = label[matched] + 1
     return mb_loc, mb_label
 

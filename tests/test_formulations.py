@@ -1,95 +1,223 @@
-"""The published formulations against numbers from running the systems' own code."""
-import pathlib
-
-from multibox.losses import notebook, ssd_keras, ssd_pytorch, super_gradients
-from multibox.losses.targets import match_targets
+"""What holds for every formulation, and what each documents as its own."""
+from multibox.losses import LOSSES, notebook, ssd_keras, ssd_pytorch, super_gradients
+from multibox.matching import to_center
 
 import chainer
+import chainer.functions as F
+import chainer.gradient_check
 import numpy as np
 import pytest
 from chainer.backends import cuda
 
-GOLDEN = pathlib.Path(__file__).parent / 'golden'
+every_loss = pytest.mark.parametrize('loss', LOSSES.values(), ids=LOSSES)
 
 
-def cases(system):
-    return sorted(path.stem for path in GOLDEN.glob(f'{system}-*.npz'))
+def random_case(B=3, K=30, C=5, p_positive=.15, seed=0):
+    rng = np.random.RandomState(seed)
+    labels = np.where(rng.uniform(size=(B, K)) < p_positive, rng.randint(1, C, (B, K)), 0)
+    return (rng.normal(size=(B, K, 4)).astype('f'), rng.normal(size=(B, K, C), scale=2).astype('f'),
+            rng.normal(size=(B, K, 4)).astype('f'), labels.astype('i'))
 
 
-def close(actual, expected):
-    np.testing.assert_allclose(cuda.to_cpu(actual), expected, rtol=2e-5)
+def terms_and_gradients(loss, xp, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, **kwargs):
+    mb_locs, mb_confs = (chainer.Variable(xp.asarray(x)) for x in (mb_locs, mb_confs))
+    terms = loss.multibox_loss(
+        mb_locs, mb_confs, xp.asarray(gt_mb_locs), xp.asarray(gt_mb_labels), k, **kwargs)
+    sum(terms).backward()
+    return [cuda.to_cpu(x) for x in (*(term.array for term in terms), mb_locs.grad, mb_confs.grad)]
 
 
-def close_gradient(actual, expected, rtol=0):
-    np.testing.assert_allclose(cuda.to_cpu(actual), expected, rtol=rtol, atol=2e-6)
+@every_loss
+def test_gradients_equal_numerical_ones(loss):
+    mb_locs, mb_confs, *targets = random_case(B=2, K=12)
+    chainer.gradient_check.check_backward(
+        lambda locs, confs: loss.multibox_loss(locs, confs, *targets, 3),
+        (mb_locs, mb_confs), (np.array(.7, 'f'), np.array(1.3, 'f')), dtype=np.float64,
+        rtol=1e-5, atol=1e-6)
 
 
-def images(g, xp):
-    """The objects of each image: (R, 5) arrays, corners and label."""
-    rows = np.hstack((g['boxes'], g['labels'][:, None])).astype('f')
-    return [xp.asarray(r) for r in np.split(rows, np.cumsum(g['n_obj'])[:-1])]
+@every_loss
+def test_without_positives_both_terms_are_zero_and_connected(xp, loss):
+    loc_loss, conf_loss, *gradients = terms_and_gradients(loss, xp, *random_case(p_positive=0))
+    assert loc_loss == 0 and conf_loss == 0
+    for gradient in gradients:
+        np.testing.assert_array_equal(gradient, np.zeros_like(gradient))
 
 
-TORCH = [(ssd_pytorch, name) for name in cases('ssd_pytorch')] + [
-    (notebook, name) for name in cases('notebook')]
+@every_loss
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('where', [0, 1, 2], ids=['mb_locs', 'mb_confs', 'gt_mb_locs'])
+@pytest.mark.parametrize('poison', [np.nan, np.inf, -np.inf])
+def test_a_box_outside_the_loss_cannot_make_it_nan(xp, loss, poison, where):
+    case = random_case()
+    clean = terms_and_gradients(loss, xp, *case)
+    unselected = (clean[3] == 0).all(axis=2)
+    assert unselected.sum() > 10
+    case[where][unselected] = poison
+    for before, after in zip(clean, terms_and_gradients(loss, xp, *case)):
+        np.testing.assert_array_equal(after, before)
 
 
-def torch_loss(system, C):
-    return system.MultiBoxLoss(*[C] if system is ssd_pytorch else [])
+@every_loss
+def test_bad_input_is_named(loss):
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = random_case()
+    with pytest.raises(ValueError, match=r'gt_mb_labels must lie in -1 to C - 1 = 4, got 9 to 9'):
+        loss.multibox_loss(mb_locs, mb_confs, gt_mb_locs, np.full_like(gt_mb_labels, 9), 3)
 
 
-@pytest.mark.parametrize('system, name', TORCH, ids=lambda value: value if isinstance(value, str) else '')
-def test_ssd_pytorch_and_notebook(xp, golden, system, name):
-    g = golden(name)
-    locs, confs = (chainer.Variable(xp.asarray(g[key])) for key in ('locs', 'confs'))
-    loss = torch_loss(system, confs.shape[2])
-    loss_l, loss_c = loss((locs, confs, xp.asarray(g['priors'])), images(g, xp))
-    close(loss_l.array, g['loss_l'])
-    close(loss_c.array, g['loss_c'])
-    if 'ties' not in name:
-        (loss_l + loss_c).backward()
-        close_gradient(locs.grad, g['grad_loc'])
-        close_gradient(confs.grad, g['grad_conf'])
+@every_loss
+def test_terms_become_what_is_trained_on(loss):
+    assert loss.weigh(2., 3.) == 5
+    assert loss.weigh(2., 3., alpha=.5) == (4.5 if loss is super_gradients else 4)
 
 
-@pytest.mark.parametrize('system, name', TORCH, ids=lambda value: value if isinstance(value, str) else '')
-def test_torch_matches(xp, golden, system, name):
-    g = golden(name)
-    gt_locs, gt_labels = map(cuda.to_cpu, match_targets(
-        images(g, xp), xp.asarray(g['priors']), system.match))
-    np.testing.assert_array_equal(gt_labels, g['conf_t'])
-    positive = gt_labels > 0
-    np.testing.assert_allclose(gt_locs[positive], g['loc_t'][positive], rtol=1e-5, atol=1e-5)
+@every_loss
+def test_logits_of_ten_thousand_give_finite_terms(xp, loss):
+    mb_locs, mb_confs, *targets = random_case()
+    for x in terms_and_gradients(loss, xp, mb_locs, mb_confs * 5000, *targets):
+        assert np.isfinite(x).all()
 
 
-@pytest.mark.parametrize('name', cases('ssd_keras'))
-def test_ssd_keras(xp, golden, name):
-    g = golden(name)
-    y_pred = chainer.Variable(xp.asarray(g['y_pred']))
-    loss = ssd_keras.SSDLoss(int(g['neg_pos_ratio']), int(g['n_neg_min']), float(g['alpha']))
-    value = loss.compute_loss(xp.asarray(g['y_true']), y_pred)
-    if 'ties' in name:
-        close(cuda.to_cpu(value.array).sum(), g['loss'].sum())
-    else:
-        close(value.array, g['loss'])
-        chainer.functions.sum(value).backward()
-        close_gradient(y_pred.grad, g['grad_y_pred'], rtol=1e-4)
+# One object in the middle, one box on it; far_box lies elsewhere.
+BOX, FAR_BOX = [.5, .5, .2, .2], [.1, .1, .05, .05]
+OBJECT = [.4, .4, .6, .6, 0]
+DEGENERATE = {'no area': [.3, .3, .3, .3, 0], 'inverted': [.6, .6, .4, .4, 0],
+              'nan': [np.nan, .4, .6, .6, 0], 'inf': [.4, .4, np.inf, .6, 0],
+              'tiny': [.5, .5, .5 + 1e-20, .5 + 1e-20, 0]}
 
 
-@pytest.mark.parametrize('name', cases('super_gradients'))
-def test_super_gradients(xp, golden, name):
-    g = golden(name)
-    locs, confs = (chainer.Variable(xp.asarray(g[key].transpose(0, 2, 1))) for key in ('locs', 'confs'))
-    loss = super_gradients.SSDLoss(xp.asarray(g['priors']), float(g['alpha']))
-    targets = xp.asarray(g['targets'])
-    for i in range(len(locs)):
-        boxes, labels = map(cuda.to_cpu, loss.match_dboxes(targets[targets[:, 0] == i]))
-        np.testing.assert_array_equal(labels, g['match_labels'][i])
-        np.testing.assert_array_equal(boxes, g['match_boxes'][i])
-    value, components = loss((locs, confs), targets)
-    close(value.array, g['loss'])
-    close(components, g['components'])
-    if 'ties' not in name:
-        value.backward()
-        close_gradient(locs.grad, g['grad_loc'])
-        close_gradient(confs.grad, g['grad_conf'])
+def published(name, confs, targets, priors):
+    """The loss through the published interface of a formulation that matches, as one number."""
+    locs = np.zeros((len(targets), len(priors), 4), 'f')
+    if name == 'super_gradients':
+        rows = [[i, row[4], *to_center(np.array([row[:4]], 'f'))[0]]
+                for i, image in enumerate(targets) for row in image]
+        rows = np.array(rows, 'f').reshape(-1, 6)
+        loss, _ = super_gradients.SSDLoss(priors)(
+            (locs.transpose(0, 2, 1), confs.transpose(0, 2, 1)), rows)
+        return float(loss.array)
+    system = LOSSES[name]
+    loss = system.MultiBoxLoss(*([] if system is notebook else [confs.shape[2]]))
+    targets = [np.array(image, 'f').reshape(-1, 5) for image in targets]
+    return float(sum(loss((locs, confs, priors), targets)).array)
+
+
+matching_losses = pytest.mark.parametrize(
+    'name', ['caffe', 'notebook', 'ssd_pytorch', 'super_gradients'])
+
+
+@matching_losses
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('kind', DEGENERATE)
+def test_an_object_without_an_area_changes_nothing(name, kind):
+    priors = np.array([BOX, FAR_BOX, FAR_BOX, FAR_BOX, FAR_BOX], 'f')
+    confs = np.random.RandomState(0).normal(size=(1, 5, 3)).astype('f')
+    expected = published(name, confs, [[OBJECT]], priors)
+    assert published(name, confs, [[OBJECT, DEGENERATE[kind]]], priors) == expected > 0
+
+
+@matching_losses
+def test_images_without_objects_give_zero(name):
+    confs = np.random.RandomState(0).normal(size=(2, 3, 3)).astype('f')
+    assert published(name, confs, [[], []], np.array([BOX, FAR_BOX, FAR_BOX], 'f')) == 0
+
+
+def case_of_a_far_maximum():
+    """A logit of 200 somewhere: boxes near 0 underflow, the worst classified of them too."""
+    mb_locs, gt_mb_locs = np.zeros((2, 1, 6, 4), 'f')
+    mb_confs = np.zeros((1, 6, 2), 'f')
+    mb_confs[0, 5] = 200, 199  # background, not far from sure: CE 0.31
+    mb_confs[0, 2] = 0, 9      # background taken for an object: CE 9
+    return mb_locs, mb_confs, gt_mb_locs, np.array([[1, 0, 0, 0, 0, 0]], 'i')
+
+
+def test_ssd_pytorch_ranks_boxes_far_below_the_one_maximum_last(xp):
+    case = case_of_a_far_maximum()
+    kept, mended = (terms_and_gradients(ssd_pytorch, xp, *case, k=2, global_maximum=switch)[3]
+                    for switch in (True, False))
+    # The positive at 0 is drawn before the boxes at -inf, so of two only one negative is left.
+    assert np.flatnonzero(kept[0].any(axis=1)).tolist() == [0, 5]
+    assert np.flatnonzero(mended[0].any(axis=1)).tolist() == [0, 1, 2]
+
+
+def test_ssd_pytorch_mines_one_box_less_than_all(xp):
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = random_case(B=1, K=8, p_positive=0)
+    gt_mb_labels[0, 0] = 1
+    *_, grad = terms_and_gradients(ssd_pytorch, xp, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, 99)
+    assert grad.any(axis=2).sum() == 8  # 7 mined negatives and the positive
+    gt_mb_labels[0, 0] = 0
+    gt_mb_labels[0, 1:] = 1
+    *_, grad = terms_and_gradients(ssd_pytorch, xp, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, 99)
+    assert grad.any(axis=2).all()
+
+
+@pytest.mark.parametrize('count_twice, expected', [(True, 2 * 2 + 1), (False, 2 + 1)])
+def test_super_gradients_counts_mined_positives_twice(xp, count_twice, expected):
+    loss = super_gradients.HardMiningCrossEntropyLoss(3, count_twice)
+    logits, labels = xp.zeros((1, 2, 3), 'f'), xp.asarray([[1, 1, 0]], 'i')  # CE log 2 each
+    np.testing.assert_allclose(
+        cuda.to_cpu(loss(logits, labels).array), [expected * np.log(2)], rtol=1e-6)
+
+
+def test_super_gradients_divides_each_image_by_its_own_positives():
+    confs = np.zeros((3, 4, 2), 'f')
+    labels = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]], 'i')
+    locs, gt_locs = np.zeros((3, 4, 4), 'f'), np.zeros((3, 4, 4), 'f')
+    gt_locs[:2, 0] = 2  # smooth L1 of 1.5 four times
+    loc, conf = super_gradients.multibox_loss(locs, confs, gt_locs, labels, k=1)
+    np.testing.assert_allclose(loc.array, (6 / 1 + 6 / 2 + 0) / 3)
+    np.testing.assert_allclose(conf.array, (2 / 1 + 4 / 2 + 0) / 3 * np.log(2), rtol=1e-6)
+
+
+class DBoxes:
+    scale_xy, scale_wh = .5, .25
+
+    def __call__(self, order):
+        assert order == 'xywh'
+        return np.array([BOX, FAR_BOX], 'f')
+
+
+def test_super_gradients_takes_boxes_and_variances_from_an_object():
+    targets = np.array([[0, 0, .6, .5, .4, .2]], 'f')
+    _, components = super_gradients.SSDLoss(DBoxes(), neg_pos_ratio=0)(
+        (np.zeros((1, 4, 2), 'f'), np.zeros((1, 2, 2), 'f')), targets)
+    dx, dw = .1 / .2 / .5, np.log(.4 / .2) / .25
+    np.testing.assert_allclose(components[0], (dx - .5) + (dw - .5), rtol=1e-5)
+
+
+def test_ssd_keras_mines_from_the_whole_batch(xp):
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = random_case(B=2, K=6, p_positive=0)
+    gt_mb_labels[0, 0] = 1
+    mb_confs[1, :, 1] += 20  # all the worst boxes are in the image without an object
+    *_, grad = terms_and_gradients(ssd_keras, xp, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, 3)
+    assert grad.any(axis=2).sum(axis=1).tolist() == [1, 3]
+
+
+def test_ssd_keras_has_no_gradient_below_its_floor(xp):
+    y_true, y_pred = np.zeros((2, 1, 1, 14), 'f')
+    y_true[..., 1] = 1
+    y_pred[..., :2] = 1, 1e-20
+    y_pred = chainer.Variable(xp.asarray(y_pred))
+    loss = ssd_keras.SSDLoss().compute_loss(xp.asarray(y_true), y_pred)
+    F.sum(loss).backward()
+    np.testing.assert_allclose(cuda.to_cpu(loss.array), [-np.log(1e-15)], rtol=1e-6)
+    assert not y_pred.grad.any()
+
+
+@pytest.mark.parametrize('call, match', [
+    (lambda: ssd_keras.SSDLoss().compute_loss(np.zeros((1, 2, 14)), np.zeros((1, 2, 15))),
+     r'one shape \(B, K, C \+ 12\).*\(1, 2, 14\) and \(1, 2, 15\)'),
+    (lambda: ssd_pytorch.MultiBoxLoss(4)((None, np.zeros((1, 2, 3)), None), []),
+     r'num_classes = 4\), got \(1, 2, 3\)'),
+    (lambda: notebook.MultiBoxLoss()((None, np.zeros((1, 2, 3)), np.zeros((3, 2))), []),
+     r'priors must be \(K, 4\), got \(3, 2\)'),
+    (lambda: notebook.MultiBoxLoss()(
+        (None, np.zeros((1, 2, 3)), np.zeros((3, 4))), [np.zeros((2, 4))]),
+     r'targets\[0\] must be \(R, 5\).*got \(2, 4\)'),
+    (lambda: super_gradients.SSDLoss(np.zeros((2, 4), 'f'))(
+        (np.zeros((1, 4, 2), 'f'), np.zeros((1, 3, 2), 'f')), np.zeros((1, 5), 'f')),
+     r'targets must be \(R, 6\).*got \(1, 5\)'),
+], ids=['y_true', 'num_classes', 'priors', 'targets', 'rows'])
+def test_bad_input_of_a_published_interface_is_named(call, match):
+    with pytest.raises(ValueError, match=match):
+        call()

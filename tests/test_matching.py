@@ -108,3 +108,95 @@ def test_corners_and_centre_are_inverse(xp):
     bbox = xp.asarray([[10., 20., 4., 6.]])
     assert matching.to_corners(bbox).tolist() == [[8, 17, 12, 23]]
     assert matching.to_center(matching.to_corners(bbox)).tolist() == bbox.tolist()
+
+
+def slow_forced(iou, is_match):
+    index = [-1] * len(iou)
+    for i, row in enumerate(iou):
+        if len(row) and is_match(max(row)):
+            index[i] = list(row).index(max(row))
+    for j in range(iou.shape[1]):
+        column = list(iou[:, j])
+        index[column.index(max(column))] = j
+    return index
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(1, 12), st.integers(0, 5), st.sampled_from([.25, .5]), st.integers(0, 2 ** 31))
+def test_forced_matching_equals_a_loop(K, R, threshold, seed):
+    iou = np.random.RandomState(seed).randint(0, 5, (K, R)) / 4  # ties, and overlaps of 0.5
+    np.testing.assert_array_equal(
+        matching.match_forced(iou, threshold), slow_forced(iou, lambda best: best >= threshold))
+    np.testing.assert_array_equal(matching.match_forced_above(iou, threshold),
+                                  slow_forced(iou, lambda best: best > threshold))
+
+
+def test_of_two_objects_that_claim_one_box_the_later_wins(xp):
+    iou = xp.asarray([[.9, .8], [.3, .2], [.1, .4]])
+    assert matching.match_forced(iou).tolist() == [1, -1, -1]
+    assert matching.match_forced_above(iou).tolist() == [1, -1, -1]
+
+
+def test_the_threshold_itself_matches_by_one_forced_rule_only(xp):
+    iou = xp.asarray([[.9], [.5], [.49]])
+    assert matching.match_forced(iou).tolist() == [0, 0, -1]
+    assert matching.match_forced_above(iou).tolist() == [0, -1, -1]
+
+
+def test_an_object_that_overlaps_nothing_is_forced_on_the_first_box(xp):
+    assert matching.match_forced(xp.zeros((4, 1))).tolist() == [0, -1, -1, -1]
+
+
+def test_near_misses_are_ignored(xp):
+    iou = xp.asarray([[.9], [.4], [.3], [.2]])
+    index = matching.match_bipartite(iou)
+    assert matching.ignore_near_misses(index, iou, neg_overlap=.3).tolist() == [0, -2, -2, -1]
+    assert matching.ignore_near_misses(index, iou, neg_overlap=.5).tolist() == index.tolist()
+    nothing = xp.zeros((4, 0))
+    assert matching.ignore_near_misses(
+        matching.match_forced(nothing), nothing, neg_overlap=.3).tolist() == [-1] * 4
+
+
+def test_an_ignored_box_gets_label_minus_one_and_no_offsets(xp):
+    default = xp.asarray([[.5, .5, .2, .2], [.5, .5, .2, .2]])
+    bbox, label = xp.asarray([[.4, .4, .7, .6]]), xp.asarray([3])
+    mb_loc, mb_label = matching.encode(bbox, label, xp.asarray([-2, 0]), default)
+    assert mb_label.tolist() == [-1, 4]
+    assert not mb_loc[0].any() and mb_loc[1].any()
+
+
+coordinates = st.floats(width=32) | st.floats(0, 1, width=32) | st.sampled_from([0., .5, 1e-38])
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('rule', [
+    matching.match_bipartite, matching.match_forced, matching.match_forced_above])
+@settings(deadline=None, max_examples=200)
+@given(bbox=st.lists(st.tuples(*[coordinates] * 4), max_size=5),
+       dtype=st.sampled_from([np.float32, np.float64]))
+def test_no_box_whatever_its_numbers_makes_a_target_that_is_not_finite(rule, bbox, dtype):
+    default = np.array([[.5, .5, .2, .2], [.3, .7, .4, .1], [.1, .1, .05, .05]], dtype)
+    bbox = np.array(bbox, np.float32).reshape(-1, 4)
+    iou = matching.iou_with_default_boxes(default, bbox)
+    mb_loc, mb_label = matching.encode(bbox, np.zeros(len(bbox), 'i'), rule(iou), default)
+    assert np.isfinite(mb_loc).all() and np.isfinite(iou).all()
+    proper = matching.is_proper(bbox)
+    assert set(rule(iou)) <= {-1, *np.flatnonzero(proper)}
+    forced = np.arange(3) % max(len(bbox), 1)  # even where no rule would
+    mb_loc, mb_label = matching.encode(bbox, np.zeros(len(bbox), 'i'), forced, default)
+    assert np.isfinite(mb_loc).all()
+    assert (mb_label > 0).tolist() == [len(bbox) > 0 and bool(proper[j]) for j in forced]
+
+
+@pytest.mark.parametrize('bbox', [
+    [.3, .3, .3, .5], [.6, .6, .4, .4], [np.nan, .4, .6, .6], [.4, .4, np.inf, .6]],
+    ids=['no-area', 'inverted', 'nan', 'inf'])
+@pytest.mark.parametrize('rule', [
+    matching.match_bipartite, matching.match_forced, matching.match_forced_above])
+def test_a_degenerate_object_takes_no_box_from_another(xp, rule, bbox):
+    default = xp.asarray([[.5, .5, .2, .2], [.1, .1, .05, .05]], 'f')
+    good = xp.asarray([[.4, .4, .6, .6]], 'f')
+    both = xp.concatenate((good, xp.asarray([bbox], 'f')))
+    alone, together = (rule(matching.iou_with_default_boxes(default, x)).tolist()
+                       for x in (good, both))
+    assert alone == together == [0, -1]

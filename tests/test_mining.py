@@ -1,5 +1,5 @@
-"""Hard negatives against hand-worked cases and a loop."""
-from multibox.mining import hard_negatives
+"""Hard negatives against hand-worked cases and loops."""
+from multibox.mining import hard_negatives, hard_negatives_of_batch, hardest_with_positives
 
 import numpy as np
 import pytest
@@ -84,3 +84,49 @@ def test_an_endless_ratio_takes_every_negative_of_images_with_positives(xp, rati
     positive = xp.asarray([[True, False, False], [False, False, False]])
     mined = hard_negatives(xp.ones((2, 3), 'f'), positive, ratio)
     assert mined.tolist() == [[False, True, True], [False, False, False]]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(1, 3), st.integers(1, 20), st.sampled_from([0, 1, 3, 100]),
+       st.sampled_from([0, 4, 100]), st.integers(0, 2 ** 31))
+def test_the_batch_equals_a_loop_over_all_its_candidates(B, K, neg_pos_ratio, n_neg_min, seed):
+    rng = np.random.RandomState(seed)
+    conf_loss = rng.randint(0, 5, (B, K)).astype('f')  # many ties, and many zeros
+    kind = rng.choice(3, (B, K), p=[.6, .2, .2])
+    candidates = [(-conf_loss[b, j], b, j) for b in range(B) for j in range(K)
+                  if kind[b, j] == 0 and conf_loss[b, j] != 0]
+    expected = np.zeros((B, K), bool)
+    for _, b, j in sorted(candidates)[:max(neg_pos_ratio * (kind == 1).sum(), n_neg_min)]:
+        expected[b, j] = True
+    np.testing.assert_array_equal(
+        hard_negatives_of_batch(conf_loss, kind == 1, neg_pos_ratio, n_neg_min, kind == 2),
+        expected)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(1, 3), st.integers(1, 20), st.sampled_from([0, .5, 1, 3, 100]),
+       st.integers(0, 20), st.integers(0, 2 ** 31))
+def test_positives_compete_with_a_loss_of_zero(B, K, neg_pos_ratio, at_most, seed):
+    rng = np.random.RandomState(seed)
+    conf_loss = rng.randint(-2, 5, (B, K)).astype('f')
+    conf_loss[rng.uniform(size=(B, K)) < .1] = -np.inf  # as one maximum for the batch makes them
+    positive = rng.uniform(size=(B, K)) < .3
+    expected = np.zeros((B, K), bool)
+    for b in range(B):
+        order = sorted(range(K), key=lambda j: (0 if positive[b, j] else -conf_loss[b, j], j))
+        expected[b, order[:min(int(np.ceil(positive[b].sum() * neg_pos_ratio)), at_most)]] = True
+    np.testing.assert_array_equal(
+        hardest_with_positives(conf_loss, positive, neg_pos_ratio, at_most), expected)
+
+
+def test_every_rule_is_the_same_on_every_device(xp):
+    conf_loss = xp.asarray([[4, 1, 0, 3, 2], [5, 6, 0, 7, 9]], 'f')
+    positive = xp.asarray([[1, 0, 0, 0, 0], [0] * 5], bool)
+    assert xp.argwhere(hard_negatives_of_batch(conf_loss, positive, 2)).tolist() == [[1, 3], [1, 4]]
+    assert xp.argwhere(hardest_with_positives(conf_loss, positive, 5, at_most=4)).tolist() == [
+        [0, 0], [0, 1], [0, 3], [0, 4]]
+
+
+def test_a_negative_minimum_is_named():
+    with pytest.raises(ValueError, match='n_neg_min must be >= 0, got -1'):
+        hard_negatives_of_batch(np.zeros((1, 2), 'f'), np.zeros((1, 2), bool), n_neg_min=-1)

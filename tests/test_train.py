@@ -9,7 +9,7 @@ import train
 from multibox.data.drawn import draw_set
 from multibox.detectors import load_model
 from multibox.errors import UserError
-from multibox.training import chain
+from multibox.losses import chainercv
 
 import numpy as np
 import pytest
@@ -90,6 +90,16 @@ def test_a_resumed_run_ends_in_the_same_weights_and_log(out, data, tmp_path, n_p
     assert log_without_time(half) == log_without_time(out)
 
 
+def test_another_loss_trains_by_its_name(data, tmp_path):
+    train.main([*FAST, '--data', str(data), '--out', str(tmp_path / 'out'), '--iteration', '1',
+                '--loss', 'super_gradients', '--alpha', '0.6'])
+    entry, = json.loads((tmp_path / 'out' / 'log').read_text())
+    assert entry['main/loss'] == pytest.approx(
+        1.4 * entry['main/loss/loc'] + 0.6 * entry['main/loss/conf'], rel=1e-5)
+    metrics = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert metrics['settings']['loss'] == 'super_gradients'
+
+
 def test_a_damaged_newest_snapshot_is_reported_and_the_one_before_used(out, data, tmp_path, capsys):
     broken = tmp_path / 'broken'
     broken.mkdir()
@@ -102,14 +112,14 @@ def test_a_damaged_newest_snapshot_is_reported_and_the_one_before_used(out, data
 
 
 def test_a_loss_that_is_not_finite_names_iteration_term_and_images(data, tmp_path, monkeypatch):
-    loss = chain.multibox_loss
+    loss = chainercv.multibox_loss
     calls = []
 
     def loss_then_nan(*args):
         calls.append(args)
         loc_loss, conf_loss = loss(*args)
         return loc_loss, conf_loss * (float('nan') if len(calls) == 3 else 1)
-    monkeypatch.setattr(chain, 'multibox_loss', loss_then_nan)
+    monkeypatch.setattr(chainercv, 'multibox_loss', loss_then_nan)
     arguments = [*FAST, '--data', str(data), '--out', str(tmp_path / 'out'), '--iteration', '5',
                  '--snapshot-interval', '1']
     with pytest.raises(UserError) as error:
@@ -129,7 +139,8 @@ def test_a_finished_run_is_not_overwritten(out, data):
     (['--batchsize', '3'], 'batchsize 2, not 3'),
     (['--seed', '9'], 'seed 0, not 9'),
     (['--k', '1'], 'k 3.0, not 1.0'),
-], ids=['batchsize', 'seed', 'k'])
+    (['--loss', 'notebook'], 'loss chainercv, not notebook'),
+], ids=['batchsize', 'seed', 'k', 'loss'])
 def test_resuming_with_another_setting_names_it(out, changed, match):
     with pytest.raises(UserError, match=match):
         train.main(['--out', str(out), '--resume', *changed])

@@ -1,9 +1,9 @@
 """The loss the paper was made with: the layer MultiBoxLoss of weiliu89/caffe, branch ssd."""
-from multibox import matching
 from multibox.kernels import softmax_cross_entropy
 from multibox.losses import terms
-from multibox.losses.targets import match_targets
+from multibox.losses.targets import MatchingLoss
 from multibox.losses.terms import weigh
+from multibox.matching import ignore_near_misses
 from multibox.matching import match_bipartite as match
 from multibox.mining import hardest
 
@@ -54,8 +54,11 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
         return terms.total(loc_loss, positive) / n, terms.total(conf_loss, positive | negative) / n
 
 
-class MultiBoxLoss:
+class MultiBoxLoss(MatchingLoss):
     """``src/caffe/layers/multibox_loss_layer.cpp`` with softmax, smooth L1 and MAX_NEGATIVE mining.
+
+    Of the two terms it returns, the first has ``loc_weight`` in it; their sum is what the layer
+    gives. Caffe ends at an object without an area, which is left out here.
 
     Args:
         num_classes: C, with the background.
@@ -70,34 +73,12 @@ class MultiBoxLoss:
 
     def __init__(self, num_classes, overlap_threshold=0.5, neg_pos_ratio=3.0, neg_overlap=0.5,
                  loc_weight=1.0, normalization='VALID', variance=(0.1, 0.2)):
-        self.num_classes, self.neg_pos_ratio, self.variance = num_classes, neg_pos_ratio, variance
-        self.overlap_threshold, self.neg_overlap = overlap_threshold, neg_overlap
-        self.loc_weight, self.normalization = loc_weight, normalization
+        def match_outside_the_band(iou):
+            return ignore_near_misses(match(iou, overlap_threshold), iou, neg_overlap)
 
-    def match(self, iou):
-        """(K, R) IoU to (K,) matched objects, -1 for background and -2 for ignored boxes."""
-        return matching.ignore_near_misses(
-            match(iou, self.overlap_threshold), iou, self.neg_overlap)
+        def weighted(*matched):
+            loc_loss, conf_loss = multibox_loss(
+                *matched, k=neg_pos_ratio, normalization=normalization)
+            return loc_weight * loc_loss, conf_loss
 
-    def __call__(self, predictions, targets):
-        """Match, mine, weigh, normalise.
-
-        Args:
-            predictions: ``(locs, confs, priors)``: (B, K, 4) float offsets (dx, dy, dw, dh),
-                (B, K, C) float logits and (K, 4) float boxes (cx, cy, w, h).
-            targets: list of B (R, 5) arrays, xmin ymin xmax ymax in the unit of ``priors``, and
-                the class from 0. An object without an area is left out; Caffe ends at it.
-
-        Returns:
-            ``(loss_l, loss_c)``: two scalar Variables, the first with ``loc_weight`` in it. Their
-            sum is what the layer gives.
-
-        Raises:
-            ValueError: wrong shapes, C is not ``num_classes``, or an unknown normalisation.
-        """
-        locs, confs, priors = predictions
-        terms.check_classes(confs, self.num_classes)
-        loc_loss, conf_loss = multibox_loss(
-            locs, confs, *match_targets(targets, priors, self.match, self.variance),
-            self.neg_pos_ratio, normalization=self.normalization)
-        return self.loc_weight * loc_loss, conf_loss
+        super().__init__(match_outside_the_band, weighted, num_classes, variance)

@@ -7,6 +7,7 @@ from multibox.mining import hard_negatives_of_batch
 
 import chainer
 import chainer.functions as F
+import numpy as np
 from chainer.backends import cuda
 
 __all__ = ['SSDLoss', 'match', 'multibox_loss', 'weigh']
@@ -29,29 +30,41 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
     Raises:
         ValueError: as :func:`multibox.multibox_loss`.
     """
-    loc_loss, conf_loss = _sums(mb_locs, F.softmax(mb_confs, axis=2), gt_mb_locs, gt_mb_labels, k)
-    n_positive = terms.mean_count(chainer.as_variable(gt_mb_labels).array > 0, loc_loss.dtype, comm)
-    return F.sum(loc_loss) / n_positive, F.sum(conf_loss) / n_positive.astype(conf_loss.dtype)
-
-
-def _sums(mb_locs, probability, gt_mb_locs, gt_mb_labels, k, n_neg_min=0):
-    """(B,) Variables: both terms, summed over each image."""
-    mb_locs, probability, gt_mb_locs, gt_mb_labels = terms.checked(
-        mb_locs, probability, gt_mb_locs, gt_mb_labels, k)
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.checked(
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
-        positive, ignored = gt_mb_labels > 0, gt_mb_labels < 0
-        of_label = gt_mb_labels[..., None] == xp.arange(probability.shape[2])
-        probability = in_single_precision(probability)
-        of_label = F.sum(F.where(of_label, probability, xp.zeros_like(probability.array)), axis=2)
-        conf_loss = -xp.log(xp.maximum(of_label.array, FLOOR))
-        negative = hard_negatives_of_batch(conf_loss, positive, k, n_neg_min, ignored)
-        counted = positive | negative
-        # 1, not a product with 0: the logarithm of a box that does not count has no gradient.
-        of_label = F.where(counted, of_label, xp.ones_like(of_label.array))
-        conf_loss = -F.log(F.maximum(of_label, xp.full_like(of_label.array, FLOOR)))
-        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive)
-        return terms.total(loc_loss, positive, axis=1), terms.total(conf_loss, counted, axis=1)
+        with np.errstate(invalid='ignore'):
+            probability = F.softmax(mb_confs.array, axis=2).array
+        counted = _counted(probability, gt_mb_labels, k)
+        # Other boxes are kept from the softmax, whose gradient would spread their nan.
+        read = xp.broadcast_to(counted[..., None], mb_confs.shape)
+        mb_confs = F.where(read, mb_confs, xp.zeros_like(mb_confs.array))
+        positive = gt_mb_labels > 0
+        return terms.mean_over_positives(
+            mb_locs, _log_loss(F.softmax(mb_confs, axis=2), gt_mb_labels, counted),
+            gt_mb_locs, positive, counted, comm)
+
+
+def _counted(probability, gt_mb_labels, k, n_neg_min=0):
+    """(B, K) bool array of the boxes in the confidence term."""
+    xp = cuda.get_array_module(probability)
+    column = xp.maximum(gt_mb_labels, 0)[..., None]
+    of_label = xp.take_along_axis(probability, column, axis=2)[..., 0]
+    positive = gt_mb_labels > 0
+    return positive | hard_negatives_of_batch(
+        -xp.log(xp.maximum(of_label, FLOOR)), positive, k, n_neg_min, ignored=gt_mb_labels < 0)
+
+
+def _log_loss(probability, gt_mb_labels, counted):
+    """(B, K) Variable of -log max(p, 1e-15), 0 where a box does not count."""
+    probability = in_single_precision(probability)
+    xp = cuda.get_array_module(counted)
+    read = gt_mb_labels[..., None] == xp.arange(probability.shape[2])
+    read &= counted[..., None]
+    of_label = F.sum(F.where(read, probability, xp.zeros_like(probability.array)), axis=2)
+    of_label = F.where(counted, of_label, xp.ones_like(of_label.array))
+    return -F.log(F.maximum(of_label, xp.full_like(of_label.array, FLOOR)))
 
 
 class SSDLoss:
@@ -88,7 +101,11 @@ class SSDLoss:
         xp = cuda.get_array_module(y_true)
         one_hot = y_true[..., :-12]
         labels = xp.where(one_hot.any(axis=2), one_hot.argmax(axis=2), -1)
-        loc_loss, conf_loss = _sums(y_pred[..., -12:-8], y_pred[..., :-12], y_true[..., -12:-8],
-                                    labels, self.neg_pos_ratio, self.n_neg_min)
-        n_positive = (labels > 0).sum().clip(1, None).astype(loc_loss.dtype)
-        return weigh(loc_loss, conf_loss, self.alpha) / n_positive * len(y_pred)
+        mb_locs, probability, gt_mb_locs, labels = terms.checked(
+            y_pred[..., -12:-8], y_pred[..., :-12], y_true[..., -12:-8], labels, self.neg_pos_ratio)
+        positive = labels > 0
+        counted = _counted(probability.array, labels, self.neg_pos_ratio, self.n_neg_min)
+        loc_loss = terms.total(terms.smooth_l1(mb_locs, gt_mb_locs, positive), positive, axis=1)
+        conf_loss = terms.total(_log_loss(probability, labels, counted), counted, axis=1)
+        n_positive = terms.mean_count(positive, loc_loss.dtype)
+        return weigh(loc_loss, conf_loss, self.alpha) * (len(labels) / n_positive)

@@ -3,7 +3,7 @@ from functools import partial
 
 from multibox.kernels import softmax_cross_entropy
 from multibox.losses import terms
-from multibox.losses.targets import match_targets
+from multibox.losses.targets import MatchingLoss
 from multibox.losses.terms import weigh
 from multibox.matching import match_forced as match
 from multibox.mining import hardest_with_positives
@@ -49,13 +49,13 @@ def _with_one_maximum(mb_confs):
     """(B, K, C) logits to the (B, K) cross entropy of background, as far as float32 reaches."""
     xp = cuda.get_array_module(mb_confs)
     mb_confs = mb_confs.astype(np.result_type(mb_confs.dtype, np.float32), copy=False)
-    maximum = mb_confs.max()
+    maximum = xp.where(xp.isfinite(mb_confs), mb_confs, -xp.inf).max()
     with np.errstate(divide='ignore', invalid='ignore'):
         sums = xp.exp(mb_confs - maximum).sum(axis=2)
         return xp.log(sums) + maximum - mb_confs[:, :, 0]
 
 
-class MultiBoxLoss:
+class MultiBoxLoss(MatchingLoss):
     """``layers/modules/multibox_loss.py`` of ssd.pytorch, without the arguments it never reads.
 
     Args:
@@ -68,26 +68,6 @@ class MultiBoxLoss:
 
     def __init__(self, num_classes, overlap_thresh=0.5, neg_pos=3, variance=(0.1, 0.2),
                  global_maximum=True):
-        self.num_classes, self.neg_pos, self.variance = num_classes, neg_pos, variance
-        self.match = partial(match, threshold=overlap_thresh)
-        self.global_maximum = global_maximum
-
-    def __call__(self, predictions, targets):
-        """Match, mine, normalise.
-
-        Args:
-            predictions: ``(locs, confs, priors)``: (B, K, 4) float offsets (dx, dy, dw, dh),
-                (B, K, C) float logits and (K, 4) float boxes (cx, cy, w, h).
-            targets: list of B (R, 5) arrays, xmin ymin xmax ymax in the unit of ``priors``, and
-                the class from 0. An object without an area is left out.
-
-        Returns:
-            ``(loss_l, loss_c)``: two scalar Variables.
-
-        Raises:
-            ValueError: wrong shapes, or C is not ``num_classes``.
-        """
-        locs, confs, priors = predictions
-        terms.check_classes(confs, self.num_classes)
-        return multibox_loss(locs, confs, *match_targets(targets, priors, self.match, self.variance),
-                             self.neg_pos, global_maximum=self.global_maximum)
+        super().__init__(partial(match, threshold=overlap_thresh),
+                         partial(multibox_loss, k=neg_pos, global_maximum=global_maximum),
+                         num_classes, variance)

@@ -104,7 +104,8 @@ class SSDLoss:
             object, and (K,) int32 array, 0 for background.
         """
         xp = cuda.get_array_module(self.dboxes)
-        bbox = matching.to_corners(targets[:, 2:])
+        with np.errstate(invalid='ignore'):  # inf - inf: not proper, so it matches nothing
+            bbox = matching.to_corners(targets[:, 2:])
         index = match(matching.iou_with_default_boxes(self.dboxes, bbox), self.iou_thresh)
         matched = index >= 0
         boxes, labels = self.dboxes.copy(), xp.zeros(len(self.dboxes), np.int32)

@@ -1,24 +1,55 @@
-"""Ground truth as the PyTorch implementations pass it, matched with default boxes."""
+"""Losses that match for themselves, as the PyTorch implementations and Caffe do."""
 from multibox import matching
 
 import chainer
 from chainer.backends import cuda
 
 
-def match_targets(targets, priors, match, variance=(0.1, 0.2)):
-    """Match and encode a batch.
+class MatchingLoss:
+    """Matches the objects of a batch, then calls a loss of matched boxes.
 
     Args:
-        targets: list of B (R, 5) float arrays or Variables: xmin, ymin, xmax, ymax in the unit of
-            ``priors``, and the class from 0. R may be 0 and differ between images.
-        priors: (K, 4) float array or Variable, cx, cy, w, h.
         match: function of the (K, R) IoU that gives the matched objects, see
             :mod:`multibox.matching`.
+        multibox_loss: function of (locs, confs, gt_mb_locs, gt_mb_labels), shapes below.
+        num_classes: C, with the background, or None for any.
         variance: divisors of the offsets of centre and size.
+    """
+
+    def __init__(self, match, multibox_loss, num_classes=None, variance=(0.1, 0.2)):
+        self.match, self.multibox_loss = match, multibox_loss
+        self.num_classes, self.variance = num_classes, variance
+
+    def __call__(self, predictions, targets):
+        """Match, mine, normalise.
+
+        Args:
+            predictions: ``(locs, confs, priors)``: (B, K, 4) float offsets (dx, dy, dw, dh),
+                (B, K, C) float logits, class 0 the background, and (K, 4) float boxes
+                (cx, cy, w, h); arrays or Variables, like the targets.
+            targets: list of B (R, 5) arrays: xmin, ymin, xmax, ymax in the unit of the priors, and
+                the class from 0. R may be 0. An object without an area is left out.
+
+        Returns:
+            ``(loss_l, loss_c)``: two scalar Variables, 0 if nothing is matched.
+
+        Raises:
+            ValueError: wrong shapes, or C is not ``num_classes``.
+        """
+        locs, confs, priors = predictions
+        if self.num_classes not in (None, confs.shape[-1]):
+            raise ValueError(f'confs must be (B, K, num_classes = {self.num_classes}), '
+                             f'got {confs.shape}')
+        gt_mb_locs, gt_mb_labels = match_targets(targets, priors, self.match, self.variance)
+        return self.multibox_loss(locs, confs, gt_mb_locs, gt_mb_labels)
+
+
+def match_targets(targets, priors, match, variance=(0.1, 0.2)):
+    """Match and encode a batch; arguments as for :class:`MatchingLoss`.
 
     Returns:
         ``(gt_mb_locs, gt_mb_labels)``: (B, K, 4) float32 offsets (dx, dy, dw, dh) and (B, K) int32
-        labels, 0 for background. Both are finite, whatever the boxes.
+        labels, 0 for background, -1 for ignored. Both are finite, whatever the boxes.
 
     Raises:
         ValueError: an array has another shape.
@@ -26,14 +57,14 @@ def match_targets(targets, priors, match, variance=(0.1, 0.2)):
     priors = chainer.as_variable(priors).array
     if priors.ndim != 2 or priors.shape[1] != 4:
         raise ValueError(f'priors must be (K, 4), got {priors.shape}')
-    xp = cuda.get_array_module(priors)
     matched = []
     for i, target in enumerate(targets):
         target = chainer.as_variable(target).array
         if target.ndim != 2 or target.shape[1] != 5:
             raise ValueError(f'targets[{i}] must be (R, 5): xmin, ymin, xmax, ymax, label; '
                              f'got {target.shape}')
-        index = match(matching.iou_with_default_boxes(priors, target[:, :4]))
-        matched.append(matching.encode(
-            target[:, :4], target[:, 4].astype('i'), index, priors, variance))
+        bbox, label = target[:, :4], target[:, 4].astype('i')
+        index = match(matching.iou_with_default_boxes(priors, bbox))
+        matched.append(matching.encode(bbox, label, index, priors, variance))
+    xp = cuda.get_array_module(priors)
     return tuple(map(xp.stack, zip(*matched)))

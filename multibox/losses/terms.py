@@ -130,9 +130,3 @@ def checked(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k):
             raise ValueError(f'gt_mb_labels must lie in -1 to C - 1 = {C - 1}, '
                              f'got {lowest} to {highest}')
     return mb_locs, mb_confs, gt_mb_locs, gt_mb_labels
-
-
-def check_classes(confs, num_classes):
-    """Raise ValueError unless the last axis of ``confs`` is ``num_classes``, with the background."""
-    if confs.shape[-1] != num_classes:
-        raise ValueError(f'confs must be (B, K, num_classes = {num_classes}), got {confs.shape}')

@@ -3,7 +3,7 @@ from multibox.training.chain import NonFiniteLoss, TrainChain
 from multibox.training.curves import plot_curves
 from multibox.training.detections import draw_detections
 from multibox.training.extensions import Evaluation, LearningRate
-from multibox.training.metrics import evaluate, write_metrics
+from multibox.training.metrics import evaluate, versions, write_metrics
 from multibox.training.optimizer import OPTIMIZERS, make_optimizer, scaled_cuts
 from multibox.training.progress import Progress
 from multibox.training.snapshots import (
@@ -19,4 +19,4 @@ from multibox.training.snapshots import (
 __all__ = ['OPTIMIZERS', 'Evaluation', 'LearningRate', 'NonFiniteLoss', 'Progress', 'TrainChain',
            'check_settings', 'draw_detections', 'evaluate', 'find_snapshots', 'is_finite',
            'make_optimizer', 'plot_curves', 'read_settings', 'resume', 'save_settings',
-           'scaled_cuts', 'snapshot', 'write_metrics']
+           'scaled_cuts', 'snapshot', 'versions', 'write_metrics']

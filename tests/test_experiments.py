@@ -1,0 +1,79 @@
+"""The experiments' own arithmetic, on small inputs."""
+import json
+import pathlib
+
+from experiments.formulations import matching, one_batch, summary
+from multibox.data.drawn import draw_set
+from multibox.data.voc import load_voc
+from multibox.detectors import make_detector
+from multibox.losses import LOSSES
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('drawn') / 'set'
+    draw_set(folder, n_train=3, n_test=1)
+    return load_voc(folder)
+
+
+def write_runs(folder, scores):
+    for name, value in scores.items():
+        (folder / f'{name}.json').write_text(json.dumps({'map': value}))
+
+
+def test_the_table_has_mean_and_sample_deviation(tmp_path):
+    write_runs(tmp_path, {'caffe-seed0': .5, 'caffe-seed1': .6, 'caffe-seed2': .7,
+                          'notebook-seed1': .4})
+    assert summary.table(summary.read_scores(tmp_path)).splitlines()[2:] == [
+        '| `caffe` | 0.600 | 0.100 | 0.500 | 0.600 | 0.700 |',
+        '| `notebook` | 0.400 |  |  | 0.400 |  |']
+
+
+def test_the_figure_is_drawn_beside_the_runs(tmp_path, capsys):
+    (tmp_path / 'runs').mkdir()
+    summary.summarise(tmp_path / 'runs')
+    assert 'no run yet' in capsys.readouterr().out
+    write_runs(tmp_path / 'runs', {'caffe-seed0': .5, 'notebook-seed0': .4, 'notebook-seed1': .6})
+    summary.summarise(tmp_path / 'runs')
+    with Image.open(tmp_path / 'scores.png') as picture:
+        assert min(picture.size) > 200
+
+
+def test_disagreements_of_the_rules_are_counted():
+    index = {'bipartite': np.array([0, 1, -1]), 'forced': np.array([1, -1, -1]),
+             'forced_above': np.array([1, -1, -1])}
+    same = dict.fromkeys(matching.RULES, np.array([0, 1, -1]))
+    totals = matching.count([(2, index), (2, same)])
+    assert totals['positives'] == {'bipartite': 4, 'forced': 3, 'forced_above': 3}
+    assert totals['objects_without_a_box'] == {'bipartite': 0, 'forced': 1, 'forced_above': 1}
+    assert totals['disagreements']['bipartite, forced'] == {'images': 1, 'boxes': 2}
+    assert totals['disagreements']['forced, forced_above'] == {'images': 0, 'boxes': 0}
+
+
+@pytest.mark.parametrize('name', ['chainercv', 'super_gradients'])
+def test_what_a_loss_uses_is_read_off_its_gradient(data, name):
+    model = make_detector('slim300', len(data.label_names))
+    numbers, imgs, labels, used = one_batch.measure(LOSSES[name], model, data.train, range(3), 0)
+    assert imgs.shape == (3, 3, 300, 300) and used.shape == labels.shape == (3, 8732)
+    by_image = (labels > 0).sum(axis=1)
+    assert numbers['matched'] == numbers['positives'] == by_image.sum()
+    assert numbers['negatives_by_image'] == (3 * by_image).tolist()
+    weights = 1 / (3 * by_image) if name == 'super_gradients' else 1 / by_image.sum()
+    np.testing.assert_allclose(
+        numbers['weight_of_a_positive'], [np.min(weights), np.max(weights)], rtol=1e-3)
+    assert numbers['loss'] == pytest.approx(numbers['loc'] + numbers['conf'])
+    assert numbers['gradient_norm'] > 0
+
+
+def test_the_picture_shows_each_set_of_mined_boxes_once(tmp_path):
+    mined = {name: np.zeros((2, 4), bool) for name in ('one', 'other', 'third')}
+    mined['third'][1, 2] = True
+    default_bbox = np.tile([50., 50., 20., 20.], (4, 1))
+    path = pathlib.Path(tmp_path) / 'mined.png'
+    one_batch.draw_mined(path, np.zeros((2, 3, 100, 100), 'f'), mined, default_bbox)
+    with Image.open(path) as picture:
+        assert picture.width / picture.height == pytest.approx(2 * 4.2 / 4.9, rel=.01)
