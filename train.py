@@ -3,10 +3,12 @@
     python train.py                                      the slim network on the built-in set
     python train.py --data VOCdevkit --pretrained imagenet --device 0       the paper's SSD300
     python train.py --data my-photos --model slim300 --iteration 2000       your own images
+    mpiexec -n 4 python train.py --data VOCdevkit --pretrained imagenet --device 0    four GPUs
 """
 import argparse
 import math
 import pathlib
+import signal
 import sys
 
 from multibox import convolution
@@ -16,22 +18,30 @@ from multibox.devices import available_cores, leave_a_core, select_device
 from multibox.errors import UserError
 from multibox.losses import LOSSES
 from multibox.training import (
+    COMMUNICATORS,
     OPTIMIZERS,
     Evaluation,
     LearningRate,
     NonFiniteLoss,
     Progress,
+    Stop,
     TrainChain,
     check_settings,
+    check_split,
     draw_detections,
+    ending_together,
     find_snapshots,
     is_finite,
+    join_processes,
+    local_gpu,
+    make_multi_node,
     make_optimizer,
     plot_curves,
     read_settings,
     resume,
     save_settings,
     scaled_cuts,
+    share_batch_statistics,
     snapshot,
     write_metrics,
 )
@@ -47,7 +57,7 @@ SLIM = {'iteration': 540, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3,
 RECIPES = {'ssd300': PAPER, 'ssd512': PAPER, 'slim300': SLIM}
 # What a resumed run must have in common with its beginning.
 FIXED = ('model', 'classes', 'images', 'difficult', 'loss', 'optimizer', 'batchsize', 'k', 'alpha',
-         'seed')
+         'seed', 'processes')
 
 
 def parse_args(argv=None):
@@ -73,7 +83,8 @@ def parse_args(argv=None):
     recipe.add_argument('--loss', choices=sorted(LOSSES), default='chainercv',
                         help='published formulation, with its own matching (chainercv)')
     recipe.add_argument('--iteration', type=int, metavar='N', help='number of updates')
-    recipe.add_argument('--batchsize', type=int, metavar='N', help='images in an update')
+    recipe.add_argument('--batchsize', type=int, metavar='N',
+                        help='images in an update, over all processes')
     recipe.add_argument('--optimizer', choices=sorted(OPTIMIZERS))
     recipe.add_argument('--lr', type=float, help='step size before the first cut')
     recipe.add_argument('--cuts', type=int, nargs='*', metavar='N',
@@ -89,6 +100,9 @@ def parse_args(argv=None):
     recipe.add_argument('--seed', type=int, default=0, help='(0)')
     run = parser.add_argument_group('run')
     run.add_argument('--device', default='-1', help='-1, 0, @numpy or @cupy:0 (-1, the CPU)')
+    run.add_argument('--communicator', choices=COMMUNICATORS, metavar='NAME',
+                     help=f'of ChainerMN under mpiexec: {", ".join(COMMUNICATORS)} '
+                          '(pure_nccl on GPUs, naive on CPUs)')
     run.add_argument('--out', type=pathlib.Path, default=pathlib.Path('result'), metavar='DIR',
                      help='where everything is written (result)')
     run.add_argument('--resume', action='store_true',
@@ -115,7 +129,7 @@ def parse_args(argv=None):
     return args
 
 
-def check_args(args):
+def check_args(args, comm=None):
     for lowest, names in ((1, ('iteration', 'batchsize', 'log_interval', 'snapshot_interval')),
                           (0, ('lr', 'weight_decay', 'momentum', 'bias_scale', 'k', 'alpha',
                                'seed', 'warmup', 'loader_processes'))):
@@ -124,6 +138,7 @@ def check_args(args):
             if not lowest <= value < math.inf:
                 raise UserError(f'--{name.replace("_", "-")} must be a number from {lowest}, '
                                 f'got {value}')
+    check_split(args.batchsize, comm)
     if not args.resume and (find_snapshots(args.out) or (args.out / 'model.npz').exists()):
         raise UserError(f'{args.out}: holds a run already; continue it with --resume, or give '
                         'another --out')
@@ -151,17 +166,20 @@ def load_data(args):
     return data
 
 
-def make_trainer(args, data, model, device):
+def make_trainer(args, data, model, device, comm):
     formulation = LOSSES[args.loss]
     targets = MakeTargets(model.coder, model.insize, model.mean, formulation.match)
     sequence = TrainingSequence(data.train, targets, args.seed, args.iteration * args.batchsize)
-    loader = Loader(sequence, args.batchsize, args.loader_processes)
-    chain = TrainChain(model, args.k, args.alpha, formulation=formulation)
+    place = (0, 1) if comm is None else (comm.rank, comm.size)
+    loader = Loader(sequence, args.batchsize, args.loader_processes, *place)
+    share_batch_statistics(model, comm)
+    chain = TrainChain(model, args.k, args.alpha, comm, formulation)
     chain.to_device(device)
     optimizer = make_optimizer(args.optimizer, chain, args.lr, args.weight_decay, args.momentum,
                                args.bias_scale)
+    optimizer = make_multi_node(optimizer, comm)
     updater = chainer.training.updaters.StandardUpdater(loader, optimizer, device=device)
-    trainer = chainer.training.Trainer(updater, (args.iteration, 'iteration'), args.out)
+    trainer = chainer.training.Trainer(updater, Stop(args.iteration, comm), args.out)
 
     def at(*iterations):
         return triggers.ManualScheduleTrigger(sorted({*iterations, args.iteration}), 'iteration')
@@ -170,20 +188,25 @@ def make_trainer(args, data, model, device):
     saved = range(args.snapshot_interval, args.iteration, args.snapshot_interval)
     trainer.extend(LearningRate(OPTIMIZERS[args.optimizer].step_size,
                                 args.lr, args.cuts, args.warmup))
-    trainer.extend(Evaluation(model, data.test, data.label_names, args.batchsize),
+    trainer.extend(Evaluation(model, data.test, data.label_names, args.batchsize, comm),
                    trigger=at(*args.cuts))
+    if comm is not None and comm.rank > 0:
+        return trainer  # the first process writes for all
     trainer.extend(extensions.LogReport(trigger=at(*log, *args.cuts)))
     trainer.extend(Progress(args.iteration, args.batchsize))
     trainer.extend(lambda trainer: plot_curves(trainer.out), name='curves', trigger=at(*saved))
-    trainer.extend(snapshot(chain), trigger=at(*saved))
+    trainer.extend(snapshot(chain), name='snapshot', trigger=at(*saved))
     return trainer
 
 
-def run(trainer, data):
-    """Train to the end, or to a loss that is not finite: then name what it was computed on."""
+def run(trainer, data, comm):
+    """Train to the end; to a loss that is not finite, and name what it was computed on; or to a
+    signal, and save."""
     loader = trainer.updater.get_iterator('main')
+    stop = trainer.stop_trigger
     try:
-        trainer.run(show_loop_exception_msg=False)
+        with stop:
+            trainer.run(show_loop_exception_msg=False)
     except NonFiniteLoss as error:
         images = [data.train.paths[loader.sequence.source(t)[1]]
                   for t in range(loader.position - loader.batchsize, loader.position)]
@@ -193,6 +216,14 @@ def run(trainer, data):
     if not is_finite(trainer.updater.get_optimizer('main').target):
         raise UserError(f'iteration {trainer.updater.iteration}: the last update made weights that '
                         f'are not finite. {way_on(trainer.out)}')
+    if stop.signal:
+        if comm is None or comm.rank == 0:
+            trainer.get_extension('snapshot')(trainer)
+        if comm is not None:
+            comm.mpi_comm.barrier()  # mpiexec ends all when one ends, also one that still writes
+        print(f'stopped after iteration {trainer.updater.iteration} by '
+              f'{signal.Signals(stop.signal).name}; --resume goes on from there', flush=True)
+        sys.exit(128 + stop.signal)
 
 
 def way_on(out):
@@ -202,11 +233,13 @@ def way_on(out):
     return f'{saved[0]} is from before; go on from it with --resume and a lower --lr.'
 
 
-def report(args, data, model, trainer):
-    save_model(args.out / 'model.npz', model, args.model, data.label_names)
+def report(args, data, model, trainer, comm):
     evaluation = trainer.get_extension('Evaluation')
     if evaluation.result is None:  # resumed at its end
         evaluation(trainer)
+    if comm is not None and comm.rank > 0:
+        return
+    save_model(args.out / 'model.npz', model, args.model, data.label_names)
     iteration, result = evaluation.result
     write_metrics(args.out / 'metrics.json', result, iteration, settings=vars(args),
                   seconds=trainer.elapsed_time, device=args.device)
@@ -221,8 +254,10 @@ def report(args, data, model, trainer):
 
 def main(argv=None):
     args = parse_args(argv)
-    check_args(args)
-    device = select_device(args.device)
+    on_gpu = args.device not in ('-1', '@numpy')
+    comm = join_processes(args.communicator, on_gpu)
+    check_args(args, comm)
+    device = select_device(local_gpu(comm) if comm is not None and on_gpu else args.device)
     convolution.install()
     convolution.keep_freed_memory()
     leave_a_core()  # to the loader; however many processes it has, sums are rounded alike
@@ -232,24 +267,21 @@ def main(argv=None):
     if args.pretrained != 'none':
         print(load_pretrained(model, args.pretrained))
     model.use_preset('evaluate')
-    trainer = make_trainer(args, data, model, device)
-    settings = {**vars(args), 'classes': data.label_names, 'images': len(data.train)}
+    trainer = make_trainer(args, data, model, device, comm)
+    settings = {**vars(args), 'classes': data.label_names, 'images': len(data.train),
+                'processes': 1 if comm is None else comm.size}
     if args.resume:
         check_settings(args.out, settings, FIXED)
-        iteration = resume(trainer, args.out)
+        iteration = resume(trainer, args.out, comm)
         print(f'resuming after iteration {iteration}')
         if iteration > args.iteration:
             raise UserError(f'--iteration {args.iteration}: the run in {args.out} is past it')
-    save_settings(args.out, settings)
-    run(trainer, data)
-    report(args, data, model, trainer)
+    if comm is None or comm.rank == 0:
+        save_settings(args.out, settings)
+    run(trainer, data, comm)
+    report(args, data, model, trainer, comm)
 
 
 if __name__ == '__main__':
-    try:
+    with ending_together('train.py'):
         main()
-    except UserError as error:
-        sys.exit(f'train.py: {error}')
-    except KeyboardInterrupt:
-        print('train.py: interrupted; --resume goes on from the newest snapshot', file=sys.stderr)
-        sys.exit(130)

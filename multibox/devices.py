@@ -33,10 +33,15 @@ def select_device(name):
 
 
 def available_cores():
-    """Number of cores this process may run on, which a container or taskset can make few."""
+    """Number of cores for this process: a container or taskset can make them few, and mpiexec's
+    other processes on this machine share them."""
     if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        n_core = len(os.sched_getaffinity(0))
+    else:
+        n_core = os.cpu_count() or 1
+    # Open MPI's count of them, and that of MPICH and Intel MPI.
+    n_process = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') or os.environ.get('MPI_LOCALNRANKS')
+    return max(1, n_core // int(n_process or 1))
 
 
 def leave_a_core():

@@ -4,6 +4,7 @@ Boxes with the same loss are taken from the lowest index up, so a run repeats ex
 loss is not finite ranks last.
 """
 from multibox import kernels
+from multibox.communication import count_among_largest, sum_over_processes
 
 from chainer.backends import cuda
 
@@ -29,7 +30,8 @@ def hard_negatives(conf_loss, positive, neg_pos_ratio=3, ignored=None):
     return hardest(conf_loss, negative, _quota(positive, neg_pos_ratio))
 
 
-def hard_negatives_of_batch(conf_loss, positive, neg_pos_ratio=3, n_neg_min=0, ignored=None):
+def hard_negatives_of_batch(conf_loss, positive, neg_pos_ratio=3, n_neg_min=0, ignored=None,
+                            comm=None):
     """Mark the worst classified background boxes of the whole batch, as ssd_keras does.
 
     Args:
@@ -38,6 +40,7 @@ def hard_negatives_of_batch(conf_loss, positive, neg_pos_ratio=3, n_neg_min=0, i
         neg_pos_ratio: negatives kept per positive of the batch, >= 0.
         n_neg_min: negatives kept at least, however few positives there are.
         ignored: (B, K) bool array of boxes that are neither positive nor negative, or None.
+        comm: a ChainerMN communicator whose processes share the batch, or None.
 
     Returns:
         (B, K) bool array. A box whose loss is exactly 0 is never kept.
@@ -48,8 +51,13 @@ def hard_negatives_of_batch(conf_loss, positive, neg_pos_ratio=3, n_neg_min=0, i
     negative = _negative(conf_loss, positive, neg_pos_ratio, ignored) & (conf_loss != 0)
     if not n_neg_min >= 0:
         raise ValueError(f'n_neg_min must be >= 0, got {n_neg_min}')
-    n = _quota(positive.reshape(1, -1), neg_pos_ratio).clip(n_neg_min, None)
-    return hardest(conf_loss.reshape(1, -1), negative.reshape(1, -1), n).reshape(conf_loss.shape)
+    xp = cuda.get_array_module(conf_loss)
+    n_box = sum_over_processes(xp.asarray(positive.size), comm)
+    n_positive = sum_over_processes(xp.asarray(positive.sum()), comm)
+    n = (n_positive * min(neg_pos_ratio, n_box)).clip(n_neg_min, None)
+    ranked = _ranked(conf_loss.reshape(1, -1), negative.reshape(1, -1))
+    n = xp.asarray(count_among_largest(ranked[0], n, comm)).reshape(1)
+    return kernels.n_largest(ranked, n).reshape(conf_loss.shape)
 
 
 def hardest_with_positives(conf_loss, positive, neg_pos_ratio, at_most):
@@ -88,10 +96,13 @@ def hardest(conf_loss, candidate, n):
     Returns:
         (B, K) bool array, True nowhere that ``candidate`` is False.
     """
+    return kernels.n_largest(_ranked(conf_loss, candidate), n)
+
+
+def _ranked(conf_loss, candidate):
     xp = cuda.get_array_module(conf_loss)
     last = xp.finfo(conf_loss.dtype).min
-    ranked = xp.where(xp.isfinite(conf_loss), conf_loss, last)
-    return kernels.n_largest(xp.where(candidate, ranked, -xp.inf), n)
+    return xp.where(candidate, xp.where(xp.isfinite(conf_loss), conf_loss, last), -xp.inf)
 
 
 def _quota(positive, neg_pos_ratio):

@@ -4,6 +4,7 @@ import concurrent.futures
 import multiprocessing
 import os
 import signal
+import threading
 
 from multibox.errors import UserError
 
@@ -21,36 +22,42 @@ class Loader(chainer.dataset.Iterator):
 
     Args:
         sequence: the examples of the whole run.
-        batchsize: number of examples in a batch.
+        batchsize: number of examples in a batch, over all processes; a multiple of ``size``.
         n_processes: worker processes; 0 loads in this one.
+        rank, size: this process's place among those that share a batch, and their number.
     """
 
-    def __init__(self, sequence, batchsize, n_processes):
+    def __init__(self, sequence, batchsize, n_processes, rank=0, size=1):
         self.sequence, self.batchsize, self.n_processes = sequence, batchsize, n_processes
+        self.rank, self.n_own = rank, batchsize // size
         self.position = 0
         self._pending, self._executor = collections.deque(), None
 
     def __next__(self):
-        """List of the next ``batchsize`` examples.
+        """List of this process's examples of the next batch.
 
         Raises:
             StopIteration: the sequence is at its end.
             UserError: an example cannot be loaded, or a worker died.
         """
-        positions = range(self.position, self.position + self.batchsize)
-        if positions.stop > len(self.sequence):
+        if self.position + self.batchsize > len(self.sequence):
             raise StopIteration
         if self.n_processes == 0:
-            batch = [self.sequence[t] for t in positions]
+            batch = [self.sequence[t] for t in self._own(self.position)]
         else:
             try:
                 self._submit()
-                batch = [self._pending.popleft().result() for _ in positions]
+                batch = [self._pending.popleft().result() for _ in range(self.n_own)]
             except concurrent.futures.process.BrokenProcessPool:
                 raise UserError('a loader process died, most often for lack of memory; try fewer '
                                 'with --loader-processes') from None
-        self.position = positions.stop
+        self.position += self.batchsize
         return batch
+
+    def _own(self, start):
+        """Positions of this process's share of the batch that begins at ``start``."""
+        start += self.rank * self.n_own
+        return range(start, start + self.n_own)
 
     def _submit(self):
         if self._executor is None:
@@ -61,9 +68,10 @@ class Loader(chainer.dataset.Iterator):
                 context.set_forkserver_preload(['multibox.data'])
             self._executor = concurrent.futures.ProcessPoolExecutor(
                 self.n_processes, context, _start_worker, (self.sequence,))
+        begun = self.position + len(self._pending) // self.n_own * self.batchsize
         last = min(self.position + BATCHES_AHEAD * self.batchsize, len(self.sequence))
-        for t in range(self.position + len(self._pending), last):
-            self._pending.append(self._executor.submit(_load, t))
+        for start in range(begun, last, self.batchsize):
+            self._pending.extend(self._executor.submit(_load, t) for t in self._own(start))
 
     def finalize(self):
         """End the worker processes."""
@@ -104,7 +112,14 @@ def _start_worker(sequence):
     global _sequence
     _sequence = sequence
     cv2.setNumThreads(0)  # the processes share the cores already
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # the main process's to handle
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _load(t):

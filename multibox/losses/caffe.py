@@ -50,7 +50,8 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
         negative = hardest(conf_loss.array, gt_mb_labels == 0, n_negative)
         loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive)
         n = {'VALID': terms.mean_count(positive, loc_loss.dtype, comm),
-             'BATCH_SIZE': len(positive), 'FULL': positive.size, 'NONE': 1}[normalization]
+             'BATCH_SIZE': len(positive), 'FULL': positive.size,
+             'NONE': 1 if comm is None else 1 / comm.size}[normalization]
         return terms.total(loc_loss, positive) / n, terms.total(conf_loss, positive | negative) / n
 
 

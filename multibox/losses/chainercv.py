@@ -26,7 +26,7 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, comm=None):
         k: hard negatives per positive of the same image, >= 0; may be fractional, 3 in the paper.
         comm: a ChainerMN communicator, or None. With it the positives of all processes are
             counted, and the mean over processes of the losses and of the gradients is that of the
-            whole batch. On GPUs its MPI has to be CUDA-aware, because the count stays there.
+            whole batch.
 
     Returns:
         ``(loc_loss, conf_loss)``: two scalar Variables, each divided by the number of positive

@@ -21,8 +21,8 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
     Args:
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: as for :func:`multibox.multibox_loss`; the
             logits pass through a softmax first, for the original reads probabilities.
-        comm: a ChainerMN communicator, or None. Positives of all processes are counted, but each
-            mines from its own share of the batch.
+        comm: a ChainerMN communicator, or None. Positives are counted and negatives ranked over
+            all processes.
 
     Returns:
         ``(loc_loss, conf_loss)``: two scalar Variables, each divided by the positives of the batch.
@@ -36,7 +36,7 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
     with cuda.get_device_from_array(gt_mb_labels):
         with np.errstate(invalid='ignore'):
             probability = F.softmax(mb_confs.array, axis=2).array
-        counted = _counted(probability, gt_mb_labels, k)
+        counted = _counted(probability, gt_mb_labels, k, comm=comm)
         # Other boxes are kept from the softmax, whose gradient would spread their nan.
         read = xp.broadcast_to(counted[..., None], mb_confs.shape)
         mb_confs = F.where(read, mb_confs, xp.zeros_like(mb_confs.array))
@@ -46,14 +46,15 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
             gt_mb_locs, positive, counted, comm)
 
 
-def _counted(probability, gt_mb_labels, k, n_neg_min=0):
+def _counted(probability, gt_mb_labels, k, n_neg_min=0, comm=None):
     """(B, K) bool array of the boxes in the confidence term."""
     xp = cuda.get_array_module(probability)
     column = xp.maximum(gt_mb_labels, 0)[..., None]
     of_label = xp.take_along_axis(probability, column, axis=2)[..., 0]
     positive = gt_mb_labels > 0
     return positive | hard_negatives_of_batch(
-        -xp.log(xp.maximum(of_label, FLOOR)), positive, k, n_neg_min, ignored=gt_mb_labels < 0)
+        -xp.log(xp.maximum(of_label, FLOOR)), positive, k, n_neg_min,
+        ignored=gt_mb_labels < 0, comm=comm)
 
 
 def _log_loss(probability, gt_mb_labels, counted):

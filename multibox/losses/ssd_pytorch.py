@@ -1,6 +1,7 @@
 """The loss of amdegroot/ssd.pytorch: forced matches, ranking by one maximum for the whole batch."""
 from functools import partial
 
+from multibox.communication import max_over_processes
 from multibox.kernels import softmax_cross_entropy
 from multibox.losses import terms
 from multibox.losses.targets import MatchingLoss
@@ -39,17 +40,18 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
         conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
-        ranking = _with_one_maximum(mb_confs.array) if global_maximum else conf_loss.array
+        ranking = _with_one_maximum(mb_confs.array, comm) if global_maximum else conf_loss.array
         drawn = hardest_with_positives(ranking, positive, k, at_most=positive.shape[1] - 1)
         return terms.mean_over_positives(
             mb_locs, conf_loss, gt_mb_locs, positive, positive | drawn, comm)
 
 
-def _with_one_maximum(mb_confs):
+def _with_one_maximum(mb_confs, comm):
     """(B, K, C) logits to the (B, K) cross entropy of background, as far as float32 reaches."""
     xp = cuda.get_array_module(mb_confs)
     mb_confs = mb_confs.astype(np.result_type(mb_confs.dtype, np.float32), copy=False)
     maximum = xp.where(xp.isfinite(mb_confs), mb_confs, -xp.inf).max()
+    maximum = max_over_processes(maximum, comm)
     with np.errstate(divide='ignore', invalid='ignore'):
         sums = xp.exp(mb_confs - maximum).sum(axis=2)
         return xp.log(sums) + maximum - mb_confs[:, :, 0]

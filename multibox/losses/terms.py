@@ -1,4 +1,5 @@
 """What every formulation of the loss shares: its inputs, its two terms, weights and normaliser."""
+from multibox.communication import sum_over_processes
 from multibox.kernels import in_single_precision
 
 import chainer
@@ -60,12 +61,12 @@ def mean_count(positive, dtype, comm=None):
 
     Returns:
         0-dimensional array on the device of ``positive``: the positives, averaged over processes;
-        1 where there is none. It stays an array, so a GPU is never waited for.
+        1 where there is none. Without ``comm`` it never leaves its GPU, which is not waited for.
     """
     xp = cuda.get_array_module(positive)
-    n_positive = xp.asarray(positive.sum())
+    n_positive = sum_over_processes(xp.asarray(positive.sum()), comm)
     if comm is not None:
-        n_positive = comm.allreduce(n_positive) / comm.size
+        n_positive = n_positive / comm.size
     return xp.where(n_positive > 0, n_positive, 1).astype(dtype)
 
 

@@ -3,8 +3,18 @@ from multibox.training.chain import NonFiniteLoss, TrainChain
 from multibox.training.curves import plot_curves
 from multibox.training.detections import draw_detections
 from multibox.training.extensions import Evaluation, LearningRate
+from multibox.training.interruption import Stop
 from multibox.training.metrics import evaluate, versions, write_metrics
+from multibox.training.normalization import share_batch_statistics
 from multibox.training.optimizer import OPTIMIZERS, make_optimizer, scaled_cuts
+from multibox.training.processes import (
+    COMMUNICATORS,
+    check_split,
+    ending_together,
+    join_processes,
+    local_gpu,
+    make_multi_node,
+)
 from multibox.training.progress import Progress
 from multibox.training.snapshots import (
     check_settings,
@@ -16,7 +26,9 @@ from multibox.training.snapshots import (
     snapshot,
 )
 
-__all__ = ['OPTIMIZERS', 'Evaluation', 'LearningRate', 'NonFiniteLoss', 'Progress', 'TrainChain',
-           'check_settings', 'draw_detections', 'evaluate', 'find_snapshots', 'is_finite',
-           'make_optimizer', 'plot_curves', 'read_settings', 'resume', 'save_settings',
-           'scaled_cuts', 'snapshot', 'versions', 'write_metrics']
+__all__ = ['COMMUNICATORS', 'OPTIMIZERS', 'Evaluation', 'LearningRate', 'NonFiniteLoss', 'Progress',
+           'Stop', 'TrainChain', 'check_settings', 'check_split', 'draw_detections',
+           'ending_together', 'evaluate', 'find_snapshots', 'is_finite', 'join_processes',
+           'local_gpu', 'make_multi_node', 'make_optimizer', 'plot_curves', 'read_settings',
+           'resume', 'save_settings', 'scaled_cuts', 'share_batch_statistics', 'snapshot',
+           'versions', 'write_metrics']

@@ -1,4 +1,5 @@
 """The link that joins a network and its loss, and reports what the loss is made of."""
+from multibox.communication import sum_over_processes
 from multibox.losses import chainercv
 
 import chainer
@@ -35,7 +36,7 @@ class TrainChain(chainer.Chain):
             self.model = model
 
     def forward(self, imgs, gt_mb_locs, gt_mb_labels):
-        """Loss of a batch; reports ``loss``, ``loss/loc`` and ``loss/conf``.
+        """Loss of a batch; reports ``loss``, ``loss/loc`` and ``loss/conf`` of all processes.
 
         Args:
             imgs: (B, 3, insize, insize) float32 array, RGB minus the network's mean.
@@ -43,20 +44,22 @@ class TrainChain(chainer.Chain):
             gt_mb_labels: (B, K) int32 array.
 
         Returns:
-            Scalar Variable.
+            Scalar Variable; over processes, its mean is the loss of the whole batch.
 
         Raises:
-            NonFiniteLoss: a term is nan or infinite.
+            NonFiniteLoss: a term of the whole batch is nan or infinite; on every process.
         """
         mb_locs, mb_confs = self.model(imgs)
         loc_loss, conf_loss = self.formulation.multibox_loss(
             mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, self.k, self.comm)
         loss = self.formulation.weigh(loc_loss, conf_loss, self.alpha)
-        chainer.report(
-            {'loss': loss, 'loss/loc': loc_loss, 'loss/conf': conf_loss}, self)
-        if not self.xp.isfinite(loss.array):
-            for term, value in (('loc', loc_loss), ('conf', conf_loss)):
-                if not self.xp.isfinite(value.array):
-                    raise NonFiniteLoss(term, float(value.array))
-            raise NonFiniteLoss('total', float(loss.array))
+        values = self.xp.stack([x.array for x in (loc_loss, conf_loss, loss)])
+        if self.comm is not None:
+            values = sum_over_processes(values, self.comm) / self.comm.size
+        loc, conf, total = values
+        chainer.report({'loss': total, 'loss/loc': loc, 'loss/conf': conf}, self)
+        if not self.xp.isfinite(values).all():
+            for term, value in (('loc', loc), ('conf', conf), ('total', total)):
+                if not self.xp.isfinite(value):
+                    raise NonFiniteLoss(term, float(value))
         return loss

@@ -43,6 +43,7 @@ class Evaluation(chainer.training.Extension):
         dataset: a :class:`multibox.data.VOCDataset`.
         label_names: class names in the order of the labels.
         batchsize: images given to the network at once.
+        comm: a ChainerMN communicator whose processes share the images, or None.
 
     Attributes:
         result: ``(iteration, result of multibox.training.metrics.evaluate)``, or None.
@@ -50,11 +51,12 @@ class Evaluation(chainer.training.Extension):
 
     priority = chainer.training.PRIORITY_WRITER
 
-    def __init__(self, model, dataset, label_names, batchsize):
+    def __init__(self, model, dataset, label_names, batchsize, comm=None):
         self.arguments = model, dataset, label_names, batchsize
+        self.comm = comm
         self.result = None
 
     def __call__(self, trainer):
-        self.result = trainer.updater.iteration, evaluate(*self.arguments)
+        self.result = trainer.updater.iteration, evaluate(*self.arguments, comm=self.comm)
         if self.result[1]['map'] is not None:
             chainer.report({'validation/main/map': self.result[1]['map']})

@@ -1,4 +1,5 @@
 """The score of a detector, and the file that tells how it came about."""
+import itertools
 import math
 import platform
 import shlex
@@ -17,7 +18,7 @@ from chainercv.evaluations import eval_detection_voc
 from chainercv.utils import apply_to_iterator
 
 
-def evaluate(model, dataset, label_names, batchsize=32, use_07_metric=True):
+def evaluate(model, dataset, label_names, batchsize=32, use_07_metric=True, comm=None):
     """Average precision of each class at IoU 0.5 by the rules of PASCAL VOC.
 
     Difficult objects count neither as found nor as missed. Images are loaded batch by batch and
@@ -32,15 +33,36 @@ def evaluate(model, dataset, label_names, batchsize=32, use_07_metric=True):
         batchsize: images given to ``predict`` at once.
         use_07_metric: average the precision at 11 recalls, as VOC 2007 and the paper do; if
             False, take the area under the curve, as VOC 2010 and later do.
+        comm: a ChainerMN communicator whose processes share the images, or None.
 
     Returns:
         dict with ``ap``: {class name: float, or None if it has no object that counts}, and
-        ``map``: the mean of the floats, or None if there is none.
+        ``map``: the mean of the floats, or None if there is none. The same on every process.
     """
+    if comm is None:
+        return _score(_predict(model, dataset, batchsize), label_names, use_07_metric)
+    start, stop = (len(dataset) * i // comm.size for i in (comm.rank, comm.rank + 1))
+    own = chainer.datasets.SubDataset(dataset, start, stop)
+    shares = comm.gather_obj(_predict(model, own, batchsize))
+    result = None
+    if comm.rank == 0:
+        images = [list(itertools.chain(*lists)) for lists in zip(*shares)]
+        result = _score(images, label_names, use_07_metric)
+    return comm.bcast_obj(result)
+
+
+def _predict(model, dataset, batchsize):
+    """Lists of an entry an image: predicted bbox, label, score; true bbox, label, difficult."""
+    if not len(dataset):  # more processes than images
+        return [[]] * 6
     iterator = chainer.iterators.SerialIterator(dataset, batchsize, repeat=False, shuffle=False)
     in_values, predicted, truth = apply_to_iterator(model.predict, iterator)
     del in_values  # or ChainerCV would keep every image
-    bboxes, labels, difficults = map(list, truth)
+    return [*map(list, predicted), *map(list, truth)]
+
+
+def _score(images, label_names, use_07_metric):
+    *predicted, bboxes, labels, difficults = images
     ap = dict.fromkeys(label_names)
     if any((~np.asarray(difficult, bool)).any() for difficult in difficults):
         with np.errstate(invalid='ignore'):  # 0/0 where the best detection is a difficult object

@@ -28,7 +28,7 @@ def snapshot(link, n_retains=2):
         savefun=save_npz, n_retains=n_retains, condition=lambda: is_finite(link))
 
 
-def resume(trainer, out):
+def resume(trainer, out, comm=None):
     """Load the newest good snapshot into a trainer that has not run yet.
 
     A snapshot that cannot be read to its end is named on stdout and the one before it is taken.
@@ -37,6 +37,7 @@ def resume(trainer, out):
     Args:
         trainer: the trainer, built as it was for the run that is resumed.
         out: folder with ``snapshot_iter_N`` files.
+        comm: a ChainerMN communicator, or None; the first process reads for all.
 
     Returns:
         int, the iteration to go on from.
@@ -44,20 +45,24 @@ def resume(trainer, out):
     Raises:
         UserError: no good snapshot there, or it belongs to another network or data set.
     """
+    found = _newest_good(out) if comm is None or comm.rank == 0 else None
+    path, saved = found if comm is None else comm.bcast_obj(found)
+    _check_same_updater(path, saved, trainer.updater)
+    try:
+        NpzDeserializer(saved).load(trainer)
+    except KeyError as error:
+        raise UserError(f'{path}: holds no {error}; resume with the version of this program that '
+                        'wrote it') from error
+    return trainer.updater.iteration
+
+
+def _newest_good(out):
     for path in find_snapshots(out):
         try:
             with open(path, 'rb') as file, np.load(file, allow_pickle=False) as archive:
-                saved = dict(archive)
+                return path, dict(archive)
         except Exception as error:  # a spoilt archive raises anything from EOFError to zlib.error
             print(f'{path}: damaged, trying the snapshot before it ({error})', flush=True)
-            continue
-        _check_same_updater(path, saved, trainer.updater)
-        try:
-            NpzDeserializer(saved).load(trainer)
-        except KeyError as error:
-            raise UserError(f'{path}: holds no {error}; resume with the version of this program '
-                            'that wrote it') from error
-        return trainer.updater.iteration
     raise UserError(f'{out}: no good snapshot_iter_* in this folder; point --out at the run to '
                     'resume, or start anew without --resume')
 

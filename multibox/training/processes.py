@@ -1,0 +1,126 @@
+"""One process among many: joining the others under mpiexec, sharing the work, ending together."""
+import contextlib
+import os
+import sys
+import time
+import traceback
+
+from multibox.errors import UserError
+
+from chainer.backends import cuda
+
+# Set for their processes by Open MPI's mpiexec, by MPICH's and Intel's, and by srun --mpi=pmix.
+LAUNCHERS = 'OMPI_COMM_WORLD_SIZE', 'PMI_SIZE', 'PMIX_RANK'
+COMMUNICATORS = 'naive', 'flat', 'non_cuda_aware', 'pure_nccl'
+PATIENCE = 2  # seconds the other processes leave the first to tell an error all of them met
+
+
+def join_processes(communicator=None, on_gpu=False):
+    """Meet the other processes of the job; from then on only the first one prints.
+
+    Args:
+        communicator: one of :data:`COMMUNICATORS`, or None: pure_nccl on GPUs, naive on CPUs.
+        on_gpu: whether the network is to be on GPUs.
+
+    Returns:
+        A ChainerMN communicator; None for a process on its own, which needs no MPI.
+
+    Raises:
+        UserError: mpi4py or NCCL is missing, or the communicator does not fit the device.
+    """
+    if not any(name in os.environ for name in LAUNCHERS):
+        return None
+    try:
+        import chainermn
+        import mpi4py.MPI
+    except ImportError as error:
+        raise UserError(f'several processes need mpi4py, which cannot be imported ({error}); run '
+                        'make setup, or install mpi4py for the MPI of this mpiexec') from None
+    if mpi4py.MPI.COMM_WORLD.size == 1:
+        if int(os.environ.get('OMPI_COMM_WORLD_SIZE', 1)) > 1:
+            raise UserError('mpi4py belongs to another MPI than this mpiexec, so every process '
+                            'finds itself alone; use the mpiexec beside this Python')
+        return None
+    communicator = communicator or ('pure_nccl' if on_gpu else 'naive')
+    if communicator != 'naive' and not on_gpu:
+        raise UserError(f'--communicator {communicator} is for GPUs; use naive, or give --device 0')
+    if communicator == 'pure_nccl' and not chainermn.nccl._available:
+        raise UserError('--communicator pure_nccl: CuPy finds no NCCL; install nvidia-nccl-cu12 '
+                        '(or -cu13), or use --communicator non_cuda_aware')
+    comm = chainermn.create_communicator(communicator)
+    if comm.rank > 0:
+        sys.stdout = open(os.devnull, 'w')  # noqa: SIM115  for good: one process speaks for all
+    return comm
+
+
+def local_gpu(comm):
+    """Name of this process's GPU: one for each process of a machine, by its local rank.
+
+    Raises:
+        UserError: the machine has fewer GPUs than processes.
+    """
+    n_gpu = cuda.cupy.cuda.runtime.getDeviceCount() if cuda.available else 0
+    if comm.intra_size > n_gpu:
+        raise UserError(f'{comm.intra_size} processes on a machine with {n_gpu} GPUs: each needs '
+                        'one of its own; start fewer, or use --device -1')
+    return f'@cupy:{comm.intra_rank}'
+
+
+def check_split(batchsize, comm):
+    """Refuse a batch that the processes cannot share evenly.
+
+    Raises:
+        UserError: it says which batch sizes fit.
+    """
+    size = 1 if comm is None else comm.size
+    below = batchsize // size * size
+    if below != batchsize:
+        fits = ' or '.join(str(n) for n in (below, below + size) if n)
+        raise UserError(f'--batchsize {batchsize} is for all {size} processes together, which '
+                        f'cannot share it evenly; {fits} can be')
+
+
+def make_multi_node(optimizer, comm):
+    """ChainerMN's optimizer around an optimizer that is set up: gradients become their mean.
+
+    All processes begin with the weights of the first. ChainerMN would spend the first update on
+    that; here it is an update like any other, so a run has as many as on one process.
+
+    Args:
+        optimizer: a Chainer optimizer whose target has all its parameters.
+        comm: a ChainerMN communicator, or None, which changes nothing.
+    """
+    if comm is None:
+        return optimizer
+    import chainermn
+    comm.bcast_data(optimizer.target)
+    optimizer = chainermn.create_multi_node_optimizer(optimizer, comm)
+    optimizer.is_changed(optimizer.target)  # notes the parameters that were just sent
+    return optimizer
+
+
+@contextlib.contextmanager
+def ending_together(program):
+    """Turn an exception of any process into one message and the end of all of them.
+
+    Args:
+        program: what the message begins with.
+    """
+    try:
+        yield
+    except UserError as error:
+        _end(f'{program}: {error}')
+    except KeyboardInterrupt:
+        print(f'{program}: interrupted; --resume goes on from the newest snapshot', file=sys.stderr)
+        sys.exit(130)
+    except Exception:
+        _end(traceback.format_exc())
+
+
+def _end(message):
+    MPI = sys.modules.get('mpi4py.MPI')
+    if MPI is None or MPI.COMM_WORLD.size == 1:
+        sys.exit(message)
+    time.sleep(PATIENCE if MPI.COMM_WORLD.rank else 0)  # the first ends the others meanwhile
+    print(message, file=sys.stderr, flush=True)
+    MPI.COMM_WORLD.Abort(1)

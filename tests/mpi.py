@@ -1,0 +1,33 @@
+"""Starts programs under the mpiexec beside this Python."""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+MPIEXEC = shutil.which('mpiexec', path=pathlib.Path(sys.executable).parent)
+needs_mpiexec = pytest.mark.skipif(MPIEXEC is None, reason='no mpiexec beside this Python')
+
+
+def start(n, *arguments, cwd=None):
+    """``mpiexec -n N python ARGUMENTS`` in the background; without mpiexec for an ``n`` of None."""
+    mpiexec = [] if n is None else [MPIEXEC, '--oversubscribe', '--bind-to', 'none', '-n', str(n)]
+    return subprocess.Popen(
+        [*mpiexec, sys.executable, *map(str, arguments)], cwd=cwd, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={
+            **os.environ, 'PYTHONPATH': str(ROOT), 'OPENBLAS_NUM_THREADS': '1',
+            'OMPI_ALLOW_RUN_AS_ROOT': '1', 'OMPI_ALLOW_RUN_AS_ROOT_CONFIRM': '1'})
+
+
+def run(n, *arguments, cwd=None, timeout=120):
+    """Run to the end, within ``timeout`` seconds; the CompletedProcess."""
+    process = start(n, *arguments, cwd=cwd)
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
