@@ -21,6 +21,11 @@ def to_center(bbox):
     return xp.concatenate((bbox[:, :2] + size / 2, size), axis=1)
 
 
+def floating(bbox):
+    """Boxes of any number type as float32, or float64 where that is what holds them."""
+    return bbox.astype(np.result_type(bbox.dtype, np.float32), copy=False)
+
+
 def is_proper(bbox):
     """Which boxes have an area: sides from 1e-15 and coordinates up to 1e15, whatever the unit.
 
@@ -45,10 +50,11 @@ def iou_with_default_boxes(default_bbox, bbox):
         bbox: (R, 4) float array (y_min, x_min, y_max, x_max) in pixels.
 
     Returns:
-        (K, R) array of the dtype of ``default_bbox``; -1 for an object that is not proper, see
-        :func:`is_proper`: no rule below matches it.
+        (K, R) float array; -1 for an object that is not proper, see :func:`is_proper`: no rule
+        below matches it.
     """
     xp = cuda.get_array_module(default_bbox)
+    default_bbox = floating(default_bbox)
     bbox = bbox.astype(default_bbox.dtype)
     proper = is_proper(bbox)
     iou = bbox_iou(to_corners(default_bbox), xp.where(proper[:, None], bbox, 0))
@@ -168,6 +174,7 @@ def encode(bbox, label, index, default_bbox, variance=(0.1, 0.2)):
         matched to an object that is not proper is background.
     """
     xp = cuda.get_array_module(default_bbox)
+    default_bbox = floating(default_bbox)
     mb_loc = xp.zeros(default_bbox.shape, np.float32)
     mb_label = xp.where(index == -2, -1, 0).astype(np.int32)
     if len(bbox):

@@ -6,6 +6,7 @@ loss is not finite ranks last.
 from multibox import kernels
 from multibox.communication import count_among_largest, sum_over_processes
 
+import numpy as np
 from chainer.backends import cuda
 
 
@@ -26,8 +27,8 @@ def hard_negatives(conf_loss, positive, neg_pos_ratio=3, ignored=None):
     Raises:
         ValueError: the shapes differ, or ``neg_pos_ratio`` is negative.
     """
-    negative = _negative(conf_loss, positive, neg_pos_ratio, ignored)
-    return hardest(conf_loss, negative, _quota(positive, neg_pos_ratio))
+    _check(conf_loss, positive, neg_pos_ratio, ignored)
+    return hardest(conf_loss, _neither(positive, ignored), _quota(positive, neg_pos_ratio))
 
 
 def hard_negatives_of_batch(conf_loss, positive, neg_pos_ratio=3, n_neg_min=0, ignored=None,
@@ -48,9 +49,10 @@ def hard_negatives_of_batch(conf_loss, positive, neg_pos_ratio=3, n_neg_min=0, i
     Raises:
         ValueError: the shapes differ, or a number is negative.
     """
-    negative = _negative(conf_loss, positive, neg_pos_ratio, ignored) & (conf_loss != 0)
+    _check(conf_loss, positive, neg_pos_ratio, ignored)
     if not n_neg_min >= 0:
         raise ValueError(f'n_neg_min must be >= 0, got {n_neg_min}')
+    negative = _neither(positive, ignored) & (conf_loss != 0)
     xp = cuda.get_array_module(conf_loss)
     n_box = sum_over_processes(xp.asarray(positive.size), comm)
     n_positive = sum_over_processes(xp.asarray(positive.sum()), comm)
@@ -60,7 +62,7 @@ def hard_negatives_of_batch(conf_loss, positive, neg_pos_ratio=3, n_neg_min=0, i
     return kernels.n_largest(ranked, n).reshape(conf_loss.shape)
 
 
-def hardest_with_positives(conf_loss, positive, neg_pos_ratio, at_most):
+def hardest_with_positives(conf_loss, positive, neg_pos_ratio, at_most, ignored=None):
     """Mark the hardest boxes of each image, positives competing with a loss of 0.
 
     The PyTorch implementations set the loss of positives to 0 before they sort. When there are
@@ -69,8 +71,10 @@ def hardest_with_positives(conf_loss, positive, neg_pos_ratio, at_most):
     Args:
         conf_loss: (B, K) float array, what boxes are ranked by.
         positive: (B, K) bool array.
-        neg_pos_ratio: boxes marked per positive of the same image, >= 0; fractions are rounded up.
+        neg_pos_ratio: boxes marked per positive of the same image, >= 0. A fractional product, in
+            float32 as in PyTorch, is rounded up.
         at_most: limit on the boxes marked in an image.
+        ignored: (B, K) bool array of boxes that are neither positive nor negative, or None.
 
     Returns:
         (B, K) bool array; may be True where ``positive`` is.
@@ -78,11 +82,11 @@ def hardest_with_positives(conf_loss, positive, neg_pos_ratio, at_most):
     Raises:
         ValueError: the shapes differ, or ``neg_pos_ratio`` is negative.
     """
-    _negative(conf_loss, positive, neg_pos_ratio)
+    _check(conf_loss, positive, neg_pos_ratio, ignored)
     xp = cuda.get_array_module(conf_loss)
     ranked = xp.where(positive, conf_loss.dtype.type(0), conf_loss)
-    n = _quota(positive, neg_pos_ratio).clip(None, at_most)
-    return hardest(ranked, xp.ones_like(positive), n)
+    n = _quota(positive, np.float32(neg_pos_ratio)).astype(np.float32).clip(None, at_most)
+    return hardest(ranked, _neither(xp.zeros_like(positive), ignored), n)
 
 
 def hardest(conf_loss, candidate, n):
@@ -110,7 +114,11 @@ def _quota(positive, neg_pos_ratio):
     return positive.sum(axis=1) * neg_pos_ratio
 
 
-def _negative(conf_loss, positive, neg_pos_ratio, ignored=None):
+def _neither(positive, ignored):
+    return ~positive if ignored is None else ~(positive | ignored)
+
+
+def _check(conf_loss, positive, neg_pos_ratio, ignored):
     if conf_loss.ndim != 2 or conf_loss.shape != positive.shape:
         raise ValueError('conf_loss and positive must have one shape (B, K), got '
                          f'{conf_loss.shape} and {positive.shape}')
@@ -118,4 +126,3 @@ def _negative(conf_loss, positive, neg_pos_ratio, ignored=None):
         raise ValueError(f'ignored must be (B, K) = {positive.shape}, got {ignored.shape}')
     if not neg_pos_ratio >= 0:
         raise ValueError(f'neg_pos_ratio must be >= 0, got {neg_pos_ratio}')
-    return ~positive if ignored is None else ~(positive | ignored)

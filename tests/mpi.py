@@ -31,3 +31,28 @@ def run(n, *arguments, cwd=None, timeout=120):
         process.kill()
         raise
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def descendants(pid):
+    """Process numbers of the children of a process, theirs, and so on (Linux)."""
+    try:
+        children = [int(child) for task in pathlib.Path(f'/proc/{pid}/task').iterdir()
+                    for child in (task / 'children').read_text().split()]
+    except OSError:
+        return []
+    return [number for child in children for number in (child, *descendants(child))]
+
+
+def is_alive(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except OSError:
+        return False
+
+
+def signal_ranks(process, number):
+    """Send a signal to every process that ``mpiexec`` started, as SLURM does before its limit."""
+    children = pathlib.Path(f'/proc/{process.pid}/task/{process.pid}/children')
+    for child in children.read_text().split():
+        os.kill(int(child), number)

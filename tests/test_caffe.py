@@ -61,7 +61,7 @@ def slow_layer(locs, confs, priors, targets, overlap_threshold, neg_pos_ratio, n
                           np.log((x2 - x1) / w) / .2, np.log((y2 - y1) / h) / .2)
                 for d in np.abs(loc[i] - target):
                     loc_sum += d * d / 2 if d < 1 else d - .5
-        n_negative = min(int(np.float32(neg_pos_ratio) * n_positive), len(negatives))
+        n_negative = min(int(np.float32(neg_pos_ratio) * np.float32(n_positive)), len(negatives))
         conf_sum += sum(sorted(negatives, reverse=True)[:n_negative])
         n_match += n_positive
     B, K = len(targets), len(priors)
@@ -72,7 +72,7 @@ def slow_layer(locs, confs, priors, targets, overlap_threshold, neg_pos_ratio, n
 @settings(deadline=None, max_examples=150)
 @given(B=st.integers(1, 3), K=st.integers(1, 25), C=st.integers(2, 5),
        scale=st.sampled_from([2, 90]), neg_overlap=st.sampled_from([.2, .5]),
-       overlap_threshold=st.sampled_from([.3, .5]), neg_pos_ratio=st.sampled_from([.5, 1.7, 3]),
+       overlap_threshold=st.sampled_from([.3, .5]), neg_pos_ratio=st.sampled_from([.5, .7, 3]),
        loc_weight=st.sampled_from([1, 2.5]), normalization=st.sampled_from(caffe.NORMALIZATIONS),
        seed=st.integers(0, 2 ** 31))
 def test_equals_the_layer_box_by_box(B, K, C, scale, neg_overlap, overlap_threshold, neg_pos_ratio,
@@ -152,6 +152,30 @@ def test_a_cross_entropy_stops_at_the_smallest_float_but_not_its_gradient(xp):
     conf_loss.backward()
     np.testing.assert_allclose(float(conf_loss.array), 87.3365, rtol=1e-5)
     np.testing.assert_allclose(cuda.to_cpu(confs.grad[0, 0]), [1, -1], rtol=1e-6)
+
+
+@pytest.mark.parametrize('logits', [[-np.inf, 0], [-3e38, 3e38], [0, 500]], ids=str)
+def test_a_probability_of_zero_counts_as_the_smallest_float(xp, logits):
+    confs = xp.asarray([[logits[::-1], logits, [0, 1]]], 'f')  # a positive, two negatives
+    zeros = xp.zeros((1, 3, 4), 'f')
+    _, conf_loss = caffe.multibox_loss(zeros, confs, zeros, xp.asarray([[1, 0, 0]], 'i'), k=1)
+    np.testing.assert_allclose(float(conf_loss.array), 2 * 87.33655, rtol=1e-6)
+
+
+def test_boxes_above_the_highest_cross_entropy_are_mined_by_index(xp):
+    confs = chainer.Variable(xp.asarray([[[0, 1], [0, 100], [0, 900]]], 'f'))
+    zeros = xp.zeros((1, 3, 4), 'f')
+    _, conf_loss = caffe.multibox_loss(zeros, confs, zeros, xp.asarray([[1, 0, 0]], 'i'), k=1)
+    conf_loss.backward()
+    assert confs.grad.any(axis=2).tolist() == [[True, True, False]]
+
+
+def test_negatives_are_counted_in_single_precision(xp):
+    zeros, labels = xp.zeros((1, 40, 4), 'f'), (xp.arange(40)[None] < 10).astype('i')
+    confs = chainer.Variable(xp.zeros((1, 40, 2), 'f'))
+    _, conf_loss = caffe.multibox_loss(zeros, confs, zeros, labels, k=.7)  # 6.99... in double
+    conf_loss.backward()
+    assert int(confs.grad.any(axis=2).sum()) == 10 + 7
 
 
 def test_an_unknown_normalisation_is_named():

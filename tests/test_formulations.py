@@ -1,6 +1,9 @@
 """What holds for every formulation, and what each documents as its own."""
-from multibox.losses import LOSSES, notebook, ssd_keras, ssd_pytorch, super_gradients
-from multibox.matching import to_center
+import inspect
+
+from multibox.losses import LOSSES, caffe, notebook, ssd_keras, ssd_pytorch, super_gradients
+from multibox.losses.targets import match_targets
+from multibox.matching import match_bipartite, match_forced, match_forced_above, to_center
 
 import chainer
 import chainer.functions as F
@@ -56,6 +59,61 @@ def test_a_box_outside_the_loss_cannot_make_it_nan(xp, loss, poison, where):
     case[where][unselected] = poison
     for before, after in zip(clean, terms_and_gradients(loss, xp, *case)):
         np.testing.assert_array_equal(after, before)
+
+
+@every_loss
+def test_a_box_labelled_minus_one_is_as_if_it_were_not_there(xp, loss):
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = random_case(B=2, K=30)
+    mb_confs[:, 20:, 1] += 9  # the hardest boxes of all, were they not ignored
+    gt_mb_labels[:, 20:] = -1
+    case = mb_locs, mb_confs, gt_mb_locs, gt_mb_labels
+    ignoring = terms_and_gradients(loss, xp, *case)
+    without = terms_and_gradients(loss, xp, *(x[:, :20] for x in case))
+    np.testing.assert_allclose(ignoring[:2], without[:2], rtol=1e-6)
+    assert not ignoring[2][:, 20:].any() and not ignoring[3][:, 20:].any()
+    np.testing.assert_allclose(ignoring[3][:, :20], without[3], rtol=1e-6, atol=1e-8)
+
+
+@every_loss
+def test_float16_predictions_give_what_float32_gives(xp, loss):
+    mb_locs, mb_confs, *targets = random_case()
+    mb_confs[:, :, 0] -= 20  # probabilities that float16 cannot tell from 0
+    half = mb_locs.astype(np.float16), mb_confs.astype(np.float16)
+    single = [x.astype(np.float32) for x in half]
+    ours = terms_and_gradients(loss, xp, *half, *targets)
+    np.testing.assert_allclose(
+        ours[:2], terms_and_gradients(loss, xp, *single, *targets)[:2], rtol=1e-6)
+    assert ours[0].dtype == ours[1].dtype == np.float32 and ours[3].dtype == np.float16
+
+
+@every_loss
+def test_an_empty_batch_gives_zero(xp, loss):
+    terms = loss.multibox_loss(*(xp.zeros((0, 5, n), 'f') for n in (4, 3, 4)),
+                               xp.zeros((0, 5), 'i'), 3)
+    assert [float(term.array) for term in terms] == [0, 0]
+
+
+def test_every_formulation_matches_by_its_own_rule():
+    assert {name: loss.match for name, loss in LOSSES.items()} == {
+        'caffe': match_bipartite, 'chainercv': match_bipartite, 'ssd_keras': match_bipartite,
+        'notebook': match_forced, 'ssd_pytorch': match_forced,
+        'super_gradients': match_forced_above}
+
+
+SIGNATURES = {
+    ssd_pytorch.MultiBoxLoss: 'num_classes overlap_thresh=0.5 neg_pos=3 variance=(0.1, 0.2)',
+    notebook.MultiBoxLoss: 'jaccard_thresh=0.5 neg_pos=3',
+    ssd_keras.SSDLoss: 'neg_pos_ratio=3 n_neg_min=0 alpha=1.0',
+    super_gradients.SSDLoss: 'dboxes alpha=1.0 iou_thresh=0.5 neg_pos_ratio=3.0',
+    caffe.MultiBoxLoss: 'num_classes overlap_threshold=0.5 neg_pos_ratio=3.0 neg_overlap=0.5 '
+                        "loc_weight=1.0 normalization='VALID' variance=(0.1, 0.2)",
+}
+
+
+@pytest.mark.parametrize('system', SIGNATURES, ids=lambda system: system.__module__)
+def test_the_published_signature_is_kept(system):
+    signature = ' '.join(str(p) for p in inspect.signature(system).parameters.values())
+    assert signature.startswith(SIGNATURES[system])
 
 
 @every_loss
@@ -117,6 +175,70 @@ def test_an_object_without_an_area_changes_nothing(name, kind):
 
 
 @matching_losses
+def test_everything_may_be_a_variable(name):
+    V = chainer.Variable
+    confs = np.random.RandomState(0).normal(size=(1, 3, 3)).astype('f')
+    priors, locs = np.array([BOX, FAR_BOX, FAR_BOX], 'f'), np.zeros((1, 3, 4), 'f')
+    expected = published(name, confs, [[OBJECT]], priors)
+    if name == 'super_gradients':
+        row = np.array([[0, 0, *to_center(np.array([OBJECT[:4]], 'f'))[0]]], 'f')
+        loss = super_gradients.SSDLoss(V(priors))
+        value, _ = loss((V(locs.transpose(0, 2, 1)), V(confs.transpose(0, 2, 1))), V(row))
+        assert loss.match_dboxes(V(row))[1].tolist() == [1, 0, 0]
+    else:
+        loss = LOSSES[name].MultiBoxLoss(*([] if name == 'notebook' else [3]))
+        value = sum(loss((V(locs), V(confs), V(priors)), [V(np.array([OBJECT], 'f'))]))
+    assert float(value.array) == expected
+
+
+@pytest.mark.parametrize('name, threshold', [
+    ('caffe', 'overlap_threshold'), ('notebook', 'jaccard_thresh'),
+    ('ssd_pytorch', 'overlap_thresh'), ('super_gradients', 'iou_thresh')])
+def test_the_threshold_is_the_callers(name, threshold):
+    half = [.45, .5, .1, .2]  # IoU 0.5 with the object, about
+    priors, targets = np.array([BOX, half], 'f'), [np.array([OBJECT], 'f')]
+    n_positive = []
+    for value in (.3, .8):
+        if name == 'super_gradients':
+            loss = super_gradients.SSDLoss(priors, **{threshold: value})
+            _, labels = loss.match_dboxes(np.array([[0, 0, *BOX]], 'f'))
+        else:
+            loss = LOSSES[name].MultiBoxLoss(
+                **({} if name == 'notebook' else {'num_classes': 2}), **{threshold: value})
+            _, labels = match_targets(targets, priors, loss.match)
+        n_positive.append(int((labels > 0).sum()))
+    assert n_positive == [2, 1]
+
+
+@pytest.mark.parametrize('name', ['caffe', 'ssd_pytorch'])
+def test_variances_are_the_callers(name):
+    priors, target = np.array([BOX], 'f'), np.array([[.45, .4, .65, .6, 0]], 'f')
+    loss = LOSSES[name].MultiBoxLoss(2, variance=(.5, .2))
+    loss_l, _ = loss((np.zeros((1, 1, 4), 'f'), np.zeros((1, 1, 2), 'f'), priors), [target])
+    np.testing.assert_allclose(loss_l.array, (.05 / .2 / .5) ** 2 / 2, rtol=1e-4)
+
+
+def test_ssd_pytorch_ranks_as_its_caller_says():
+    priors = np.array([BOX] + 5 * [FAR_BOX], 'f')
+    _, confs, _, _ = case_of_a_far_maximum()
+    losses = [ssd_pytorch.MultiBoxLoss(2, neg_pos=2, global_maximum=switch)(
+        (np.zeros((1, 6, 4), 'f'), confs, priors), [np.array([OBJECT], 'f')])[1].array
+        for switch in (True, False)]
+    assert losses[0] < 2 < 9 < losses[1]  # the box of cross entropy 9 is mined by one only
+
+
+@matching_losses
+@pytest.mark.parametrize('dtype', [np.float16, np.int32])
+def test_priors_of_any_number_type_give_finite_losses(name, dtype):
+    priors = np.array([[5, 5, 4, 4], [20, 20, 6, 6], [20, 20, 6, 6]], dtype)
+    confs = np.random.RandomState(0).normal(size=(1, 3, 3)).astype('f')
+    objects = [[3.5, 3, 7, 7, 0], [3, 3, 3, 3, 0]]
+    value = published(name, confs, [objects], priors)
+    np.testing.assert_allclose(
+        value, published(name, confs, [objects[:1]], priors.astype('f')), rtol=1e-6)
+
+
+@matching_losses
 def test_images_without_objects_give_zero(name):
     confs = np.random.RandomState(0).normal(size=(2, 3, 3)).astype('f')
     assert published(name, confs, [[], []], np.array([BOX, FAR_BOX, FAR_BOX], 'f')) == 0
@@ -141,14 +263,11 @@ def test_ssd_pytorch_ranks_boxes_far_below_the_one_maximum_last(xp):
 
 
 def test_ssd_pytorch_mines_one_box_less_than_all(xp):
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = random_case(B=1, K=8, p_positive=0)
-    gt_mb_labels[0, 0] = 1
-    *_, grad = terms_and_gradients(ssd_pytorch, xp, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, 99)
-    assert grad.any(axis=2).sum() == 8  # 7 mined negatives and the positive
-    gt_mb_labels[0, 0] = 0
-    gt_mb_labels[0, 1:] = 1
-    *_, grad = terms_and_gradients(ssd_pytorch, xp, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, 99)
-    assert grad.any(axis=2).all()
+    *_, grad = terms_and_gradients(ssd_pytorch, xp, *case_of_a_far_maximum(), k=99)
+    # Box 4 is the last of those at -inf; super-gradients, which takes all, has it.
+    assert np.flatnonzero(grad[0].any(axis=1)).tolist() == [0, 1, 2, 3, 5]
+    *_, grad = terms_and_gradients(super_gradients, xp, *case_of_a_far_maximum(), k=99)
+    assert np.flatnonzero(grad[0].any(axis=1)).tolist() == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize('count_twice, expected', [(True, 2 * 2 + 1), (False, 2 + 1)])
@@ -157,6 +276,19 @@ def test_super_gradients_counts_mined_positives_twice(xp, count_twice, expected)
     logits, labels = xp.zeros((1, 2, 3), 'f'), xp.asarray([[1, 1, 0]], 'i')  # CE log 2 each
     np.testing.assert_allclose(
         cuda.to_cpu(loss(logits, labels).array), [expected * np.log(2)], rtol=1e-6)
+
+
+@pytest.mark.parametrize('switch, expected', [
+    ({}, 2 * 2 + 1), ({'count_twice': True}, 2 * 2 + 1), ({'count_twice': False}, 2 + 1)])
+def test_super_gradients_counts_twice_by_default_in_training_and_in_its_class(switch, expected):
+    priors = np.array([BOX, BOX, FAR_BOX], 'f')
+    targets = np.array([[0, 0, *BOX]], 'f')  # two boxes lie on it
+    loss = super_gradients.SSDLoss(priors, **switch)
+    _, components = loss((np.zeros((1, 4, 3), 'f'), np.zeros((1, 2, 3), 'f')), targets)
+    np.testing.assert_allclose(components.array[1], expected * np.log(2), rtol=1e-6)
+    zeros, labels = np.zeros((1, 3, 4), 'f'), np.array([[1, 1, 0]], 'i')
+    _, conf_loss = super_gradients.multibox_loss(zeros, np.zeros((1, 3, 2), 'f'), zeros, labels)
+    np.testing.assert_allclose(conf_loss.array, (2 * 2 + 1) * np.log(2) / 2, rtol=1e-6)
 
 
 def test_super_gradients_divides_each_image_by_its_own_positives():
@@ -182,7 +314,7 @@ def test_super_gradients_takes_boxes_and_variances_from_an_object():
     _, components = super_gradients.SSDLoss(DBoxes(), neg_pos_ratio=0)(
         (np.zeros((1, 4, 2), 'f'), np.zeros((1, 2, 2), 'f')), targets)
     dx, dw = .1 / .2 / .5, np.log(.4 / .2) / .25
-    np.testing.assert_allclose(components[0], (dx - .5) + (dw - .5), rtol=1e-5)
+    np.testing.assert_allclose(components.array[0], (dx - .5) + (dw - .5), rtol=1e-5)
 
 
 def test_ssd_keras_mines_from_the_whole_batch(xp):
@@ -209,15 +341,28 @@ def test_ssd_keras_has_no_gradient_below_its_floor(xp):
      r'one shape \(B, K, C \+ 12\).*\(1, 2, 14\) and \(1, 2, 15\)'),
     (lambda: ssd_pytorch.MultiBoxLoss(4)((None, np.zeros((1, 2, 3)), None), []),
      r'num_classes = 4\), got \(1, 2, 3\)'),
-    (lambda: notebook.MultiBoxLoss()((None, np.zeros((1, 2, 3)), np.zeros((3, 2))), []),
+    (lambda: notebook.MultiBoxLoss()(
+        (np.zeros((1, 3, 4)), np.zeros((1, 3, 3)), np.zeros((3, 2))), [None]),
      r'priors must be \(K, 4\), got \(3, 2\)'),
     (lambda: notebook.MultiBoxLoss()(
-        (None, np.zeros((1, 2, 3)), np.zeros((3, 4))), [np.zeros((2, 4))]),
+        (np.zeros((1, 3, 4)), np.zeros((1, 3, 3)), np.zeros((3, 4))), [np.zeros((2, 4))]),
      r'targets\[0\] must be \(R, 5\).*got \(2, 4\)'),
+    (lambda: notebook.MultiBoxLoss()(
+        (np.zeros((1, 2, 4)), np.zeros((1, 2, 3)), np.zeros((2, 4))), []),
+     r'targets must be a list of B = 1 arrays, got 0'),
+    (lambda: ssd_keras.SSDLoss().compute_loss(np.full((1, 2, 14), .5), np.zeros((1, 2, 14))),
+     r'y_true must be one-hot'),
+    (lambda: super_gradients.SSDLoss(np.zeros((4, 2))), r'dboxes must be \(K, 4\).*got \(4, 2\)'),
+    (lambda: super_gradients.HardMiningCrossEntropyLoss(3)(
+        np.zeros((1, 3, 2), 'f'), np.zeros((1, 3), 'i')),
+     r'\(B, C, K\) and target_labels \(B, K\), got \(1, 3, 2\) and \(1, 3\)'),
+    (lambda: super_gradients.SSDLoss(np.zeros((2, 4), 'f'))(
+        (np.zeros((4, 2), 'f'), np.zeros((3, 2), 'f')), np.zeros((1, 6), 'f')),
+     r'locs must be \(B, 4 or C, K\), got \(4, 2\)'),
     (lambda: super_gradients.SSDLoss(np.zeros((2, 4), 'f'))(
         (np.zeros((1, 4, 2), 'f'), np.zeros((1, 3, 2), 'f')), np.zeros((1, 5), 'f')),
      r'targets must be \(R, 6\).*got \(1, 5\)'),
-], ids=['y_true', 'num_classes', 'priors', 'targets', 'rows'])
+], ids=lambda value: '')
 def test_bad_input_of_a_published_interface_is_named(call, match):
     with pytest.raises(ValueError, match=match):
         call()

@@ -173,7 +173,7 @@ coordinates = st.floats(width=32) | st.floats(0, 1, width=32) | st.sampled_from(
     matching.match_bipartite, matching.match_forced, matching.match_forced_above])
 @settings(deadline=None, max_examples=200)
 @given(bbox=st.lists(st.tuples(*[coordinates] * 4), max_size=5),
-       dtype=st.sampled_from([np.float32, np.float64]))
+       dtype=st.sampled_from([np.float16, np.float32, np.float64]))
 def test_no_box_whatever_its_numbers_makes_a_target_that_is_not_finite(rule, bbox, dtype):
     default = np.array([[.5, .5, .2, .2], [.3, .7, .4, .1], [.1, .1, .05, .05]], dtype)
     bbox = np.array(bbox, np.float32).reshape(-1, 4)
@@ -200,3 +200,9 @@ def test_a_degenerate_object_takes_no_box_from_another(xp, rule, bbox):
     alone, together = (rule(matching.iou_with_default_boxes(default, x)).tolist()
                        for x in (good, both))
     assert alone == together == [0, -1]
+
+
+@pytest.mark.parametrize('size, proper', [(1e-15, True), (9e-16, False), (1e15, True),
+                                          (1.1e15, False)])
+def test_the_bounds_of_a_proper_box(size, proper):
+    assert matching.is_proper(np.array([[0, 0, 1, size]])).tolist() == [proper]

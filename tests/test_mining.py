@@ -69,8 +69,10 @@ def test_a_loss_that_is_not_finite_ranks_last(xp, bad):
     (np.zeros((2, 3), 'f'), np.zeros((2, 3), bool), np.nan, '>= 0, got nan'),
 ], ids=['shapes', 'rank', 'ratio', 'nan'])
 def test_bad_input_is_named(conf_loss, positive, ratio, match):
-    with pytest.raises(ValueError, match=match):
-        hard_negatives(conf_loss, positive, ratio)
+    for mine in (hard_negatives, hard_negatives_of_batch,
+                 lambda *args: hardest_with_positives(*args, at_most=1)):
+        with pytest.raises(ValueError, match=match):
+            mine(conf_loss, positive, ratio)
 
 
 def test_ignored_of_another_shape_is_named():
@@ -104,7 +106,7 @@ def test_the_batch_equals_a_loop_over_all_its_candidates(B, K, neg_pos_ratio, n_
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.integers(1, 3), st.integers(1, 20), st.sampled_from([0, .5, 1, 3, 100]),
+@given(st.integers(1, 3), st.integers(1, 20), st.sampled_from([0, .3, 1, 3, 100]),
        st.integers(0, 20), st.integers(0, 2 ** 31))
 def test_positives_compete_with_a_loss_of_zero(B, K, neg_pos_ratio, at_most, seed):
     rng = np.random.RandomState(seed)
@@ -114,7 +116,8 @@ def test_positives_compete_with_a_loss_of_zero(B, K, neg_pos_ratio, at_most, see
     expected = np.zeros((B, K), bool)
     for b in range(B):
         order = sorted(range(K), key=lambda j: (0 if positive[b, j] else -conf_loss[b, j], j))
-        expected[b, order[:min(int(np.ceil(positive[b].sum() * neg_pos_ratio)), at_most)]] = True
+        n = np.float32(neg_pos_ratio) * np.float32(positive[b].sum())
+        expected[b, order[:min(int(np.ceil(n)), at_most)]] = True
     np.testing.assert_array_equal(
         hardest_with_positives(conf_loss, positive, neg_pos_ratio, at_most), expected)
 
@@ -130,3 +133,9 @@ def test_every_rule_is_the_same_on_every_device(xp):
 def test_a_negative_minimum_is_named():
     with pytest.raises(ValueError, match='n_neg_min must be >= 0, got -1'):
         hard_negatives_of_batch(np.zeros((1, 2), 'f'), np.zeros((1, 2), bool), n_neg_min=-1)
+
+
+def test_a_fraction_is_rounded_up_in_single_precision(xp):
+    positive = xp.arange(100)[None] < 50
+    marked = hardest_with_positives(xp.ones((1, 100), 'f'), positive, .3, at_most=100)
+    assert int(marked.sum()) == 16  # 0.3 is 0.30000001 there

@@ -10,6 +10,7 @@ from multibox.data.drawn import draw_set
 from multibox.detectors import load_model
 from multibox.errors import UserError
 from multibox.losses import chainercv
+from multibox.matching import match_forced_above
 
 import numpy as np
 import pytest
@@ -90,9 +91,13 @@ def test_a_resumed_run_ends_in_the_same_weights_and_log(out, data, tmp_path, n_p
     assert log_without_time(half) == log_without_time(out)
 
 
-def test_another_loss_trains_by_its_name(data, tmp_path):
+def test_another_loss_trains_by_its_name(data, tmp_path, monkeypatch):
+    rules = []
+    make = train.MakeTargets
+    monkeypatch.setattr(train, 'MakeTargets', lambda *args: rules.append(args[-1]) or make(*args))
     train.main([*FAST, '--data', str(data), '--out', str(tmp_path / 'out'), '--iteration', '1',
                 '--loss', 'super_gradients', '--alpha', '0.6'])
+    assert rules == [match_forced_above]
     entry, = json.loads((tmp_path / 'out' / 'log').read_text())
     assert entry['main/loss'] == pytest.approx(
         1.4 * entry['main/loss/loc'] + 0.6 * entry['main/loss/conf'], rel=1e-5)

@@ -58,11 +58,12 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=pathlib.Path, metavar='DIR', help='(the built-in set)')
     parser.add_argument('--epochs', type=int, default=5, help='passes over the images (5)')
+    parser.add_argument('--seed', type=int, default=0, help='of the augmentation (0)')
     parser.add_argument('--out', type=pathlib.Path, metavar='FILE', help='write the numbers there')
     args = parser.parse_args()
     data = load_voc(args.data or drawn_set())
     model = make_detector('slim300', len(data.label_names))  # SSD300's boxes
-    sequence = TrainingSequence(data.train, Match(model), 0, args.epochs * len(data.train))
+    sequence = TrainingSequence(data.train, Match(model), args.seed, args.epochs * len(data.train))
     totals = count(sequence[t] for t in range(len(sequence)))
     print(f'{totals["images"]} augmented images, {totals["objects"]} objects')
     for name in RULES:
@@ -71,7 +72,8 @@ def main():
     for pair, differ in totals['disagreements'].items():
         print(f'{pair:>24}: differ in {differ["images"]} images, at {differ["boxes"]} boxes')
     if args.out:
-        write_json(args.out, {**totals, 'epochs': args.epochs, 'versions': versions()})
+        write_json(args.out, {**totals, 'epochs': args.epochs, 'seed': args.seed,
+                              'versions': versions()})
 
 
 if __name__ == '__main__':

@@ -3,10 +3,12 @@
     python -m experiments.formulations.one_batch                      the untrained network
     python -m experiments.formulations.one_batch --model model.npz    a network that train.py wrote
 
-Which boxes a loss uses is read off its gradient, so the masks are not taken at their word.
+Which boxes a loss uses is read off its gradient, so the masks are not taken at their word. A box
+that counts without a gradient (ssd_keras, below a probability of 1e-15) is not seen.
 """
 import argparse
 import pathlib
+import sys
 
 from experiments.formulations.picture import draw_mined
 from multibox import convolution
@@ -46,6 +48,8 @@ def measure(formulation, model, dataset, positions, seed):
     loss.backward(retain_grad=True)
 
     used = (mb_confs.grad != 0).any(axis=2)
+    if not (gt_mb_labels > 0).any():
+        sys.exit('no object in this batch; name another with --batch or --seed')
     positive, negative = used & (gt_mb_labels > 0), used & (gt_mb_labels == 0)
     error = F.softmax(mb_confs, axis=2).array - np.eye(mb_confs.shape[2])[gt_mb_labels]
     weight = abs(mb_confs.grad).sum(axis=2)[positive] / abs(error).sum(axis=2)[positive]

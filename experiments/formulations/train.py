@@ -4,7 +4,7 @@
     python -m experiments.formulations.train --parallel 2    two at a time, with the same results
 
 Runs of one seed begin with the same weights and see the same images in the same order, augmented
-alike. Further arguments go to train.py. A run that is there already is kept.
+alike. Runs that are there already are kept, broken off ones are continued.
 """
 import argparse
 import concurrent.futures
@@ -26,11 +26,11 @@ def parse_args():
     parser.add_argument('--parallel', type=int, default=1, help='runs at a time (1)')
     parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('result/formulations'),
                         metavar='DIR', help='where the runs are written (result/formulations)')
-    return parser.parse_known_args()
+    return parser.parse_args()
 
 
-def train(loss, seed, out, flags):
-    """One run of train.py; its metrics.json is copied beside this file."""
+def train(loss, seed, out):
+    """One run of train.py, whose metrics.json is copied beside this file; how it ended."""
     target = FOLDER / f'{loss}-seed{seed}.json'
     if target.exists():
         return f'{target.name}: there already'
@@ -38,23 +38,25 @@ def train(loss, seed, out, flags):
     folder.mkdir(parents=True, exist_ok=True)
     resume = ['--resume'] if list(folder.glob('snapshot_iter_*')) else []
     command = [sys.executable, ROOT / 'train.py', '--loss', loss, '--seed', str(seed),
-               '--loader-processes', '0', '--out', folder, *resume, *flags]
+               '--loader-processes', '0', '--out', folder, *resume]
     with open(folder / 'output.txt', 'a', encoding='utf-8') as output:
         if subprocess.run(command, stdout=output, stderr=subprocess.STDOUT).returncode:
-            return f'{target.name}: failed, see {folder / "output.txt"}'
+            raise RuntimeError(f'{target.name}: failed, see {folder / "output.txt"}')
     shutil.copy(folder / 'metrics.json', target)
     return f'{target.name}: done'
 
 
 def main():
-    args, flags = parse_args()
+    args = parse_args()
     FOLDER.mkdir(exist_ok=True)
     with concurrent.futures.ThreadPoolExecutor(args.parallel) as executor:
-        runs = [executor.submit(train, loss, seed, args.out, flags)
+        runs = [executor.submit(train, loss, seed, args.out)
                 for seed in args.seeds for loss in sorted(LOSSES)]
         for run in concurrent.futures.as_completed(runs):
-            print(run.result(), flush=True)
+            print(run.exception() or run.result(), flush=True)
     summarise()
+    if any(run.exception() for run in runs):
+        sys.exit('not all runs are there; the same command goes on with the others')
 
 
 if __name__ == '__main__':

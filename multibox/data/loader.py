@@ -49,6 +49,8 @@ class Loader(chainer.dataset.Iterator):
                 self._submit()
                 batch = [self._pending.popleft().result() for _ in range(self.n_own)]
             except concurrent.futures.process.BrokenProcessPool:
+                for worker in multiprocessing.active_children():
+                    worker.kill()  # SIGTERM, by which the pool ends the others, is not for them
                 raise UserError('a loader process died, most often for lack of memory; try fewer '
                                 'with --loader-processes') from None
         self.position += self.batchsize
@@ -112,7 +114,7 @@ def _start_worker(sequence):
     global _sequence
     _sequence = sequence
     cv2.setNumThreads(0)  # the processes share the cores already
-    for number in (signal.SIGINT, signal.SIGTERM):  # the main process's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole job, for the main to handle
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -7,6 +7,7 @@ from multibox.matching import ignore_near_misses
 from multibox.matching import match_bipartite as match
 from multibox.mining import hardest
 
+import chainer
 import numpy as np
 from chainer.backends import cuda
 
@@ -20,8 +21,9 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
                   normalization='VALID'):
     """What :class:`MultiBoxLoss` computes once objects are matched.
 
-    k times the positives is rounded down. A cross entropy above 87.3 counts as 87.3, in the ranking
-    and in the value, while its gradient stays that of the softmax.
+    Negatives are mined by MAX_NEGATIVE: of the boxes with label 0 those of the largest cross
+    entropy, k times the positives rounded down. A cross entropy above 87.3 counts as 87.3, in the
+    ranking and in the value, while its gradient stays that of the softmax.
 
     Args:
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, comm: as for
@@ -44,15 +46,29 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
     xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
-        conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
-        conf_loss -= xp.maximum(conf_loss.array - conf_loss.dtype.type(HIGHEST), 0)
-        n_negative = xp.floor(positive.sum(axis=1) * np.float32(min(k, positive.shape[1])))
+        conf_loss, = _Capped().apply((softmax_cross_entropy(mb_confs, gt_mb_labels),))
+        ratio = np.float32(min(k, positive.shape[1]))
+        n_negative = xp.floor(positive.sum(axis=1).astype(np.float32) * ratio)
         negative = hardest(conf_loss.array, gt_mb_labels == 0, n_negative)
         loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive)
-        n = {'VALID': terms.mean_count(positive, loc_loss.dtype, comm),
-             'BATCH_SIZE': len(positive), 'FULL': positive.size,
-             'NONE': 1 if comm is None else 1 / comm.size}[normalization]
+        if normalization == 'VALID':
+            n = terms.mean_count(positive, loc_loss.dtype, comm)
+        else:
+            counts = {'BATCH_SIZE': len(positive), 'FULL': positive.size, 'NONE': 1}
+            n = max(1, counts[normalization])
+            if normalization == 'NONE' and comm is not None:
+                n /= comm.size  # the mean over processes is to be their sum
         return terms.total(loc_loss, positive) / n, terms.total(conf_loss, positive | negative) / n
+
+
+class _Capped(chainer.FunctionNode):
+    """Caffe floors the probability in the value alone: the gradient passes as if it were not."""
+
+    def forward(self, inputs):
+        return cuda.get_array_module(*inputs).minimum(inputs[0], inputs[0].dtype.type(HIGHEST)),
+
+    def backward(self, indexes, grad_outputs):
+        return grad_outputs
 
 
 class MultiBoxLoss(MatchingLoss):

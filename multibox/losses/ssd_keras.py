@@ -34,7 +34,8 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
-        with np.errstate(invalid='ignore'):
+        mb_confs = in_single_precision(mb_confs)
+        with np.errstate(invalid='ignore', over='ignore'):
             probability = F.softmax(mb_confs.array, axis=2).array
         counted = _counted(probability, gt_mb_labels, k, comm=comm)
         # Other boxes are kept from the softmax, whose gradient would spread their nan.
@@ -59,11 +60,9 @@ def _counted(probability, gt_mb_labels, k, n_neg_min=0, comm=None):
 
 def _log_loss(probability, gt_mb_labels, counted):
     """(B, K) Variable of -log max(p, 1e-15), 0 where a box does not count."""
-    probability = in_single_precision(probability)
     xp = cuda.get_array_module(counted)
-    read = gt_mb_labels[..., None] == xp.arange(probability.shape[2])
-    read &= counted[..., None]
-    of_label = F.sum(F.where(read, probability, xp.zeros_like(probability.array)), axis=2)
+    is_label = gt_mb_labels[..., None] == xp.arange(probability.shape[2])
+    of_label = F.sum(F.where(is_label, probability, xp.zeros_like(probability.array)), axis=2)
     of_label = F.where(counted, of_label, xp.ones_like(of_label.array))
     return -F.log(F.maximum(of_label, xp.full_like(of_label.array, FLOOR)))
 
@@ -86,14 +85,16 @@ class SSDLoss:
         Args:
             y_true: (B, K, C + 12) float array: the class one-hot, all 0 to ignore the box; 4
                 offsets; 8 numbers that are not read.
-            y_pred: (B, K, C + 12) float array or Variable: C probabilities, 4 offsets, 8 numbers.
+            y_pred: (B, K, C + 12) float array or Variable: C probabilities up to 1, 4 offsets, 8
+                numbers.
 
         Returns:
             (B,) Variable: an image's loss, divided by the positives of the batch (by 1 if there is
             none) and multiplied by B, because Keras averages over images.
 
         Raises:
-            ValueError: the shapes differ, or the last axis holds no two classes.
+            ValueError: the shapes differ, the last axis holds no two classes, or (seen on a CPU
+                only) a class is not one-hot, as with smoothed labels.
         """
         y_true, y_pred = chainer.as_variable(y_true).array, chainer.as_variable(y_pred)
         if y_true.shape != y_pred.shape or y_pred.ndim != 3 or y_pred.shape[2] < 14:
@@ -101,10 +102,12 @@ class SSDLoss:
                              f'got {y_true.shape} and {y_pred.shape}')
         xp = cuda.get_array_module(y_true)
         one_hot = y_true[..., :-12]
+        if xp is np and not ((one_hot == 0) | (one_hot == 1)).all():
+            raise ValueError('y_true must be one-hot, or all 0, in its first C columns')
         labels = xp.where(one_hot.any(axis=2), one_hot.argmax(axis=2), -1)
         mb_locs, probability, gt_mb_locs, labels = terms.checked(
             y_pred[..., -12:-8], y_pred[..., :-12], y_true[..., -12:-8], labels, self.neg_pos_ratio)
-        positive = labels > 0
+        positive, probability = labels > 0, in_single_precision(probability)
         counted = _counted(probability.array, labels, self.neg_pos_ratio, self.n_neg_min)
         loc_loss = terms.total(terms.smooth_l1(mb_locs, gt_mb_locs, positive), positive, axis=1)
         conf_loss = terms.total(_log_loss(probability, labels, counted), counted, axis=1)

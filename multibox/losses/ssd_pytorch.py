@@ -23,9 +23,9 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
 
     Args:
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, comm: as for
-            :func:`multibox.multibox_loss`; labels from 0, for no box can be ignored.
+            :func:`multibox.multibox_loss`.
         global_maximum: the original's defect. To rank boxes it subtracts one maximum from all
-            logits of the batch, so a box whose logits lie some 90 below it underflows to -inf and
+            logits of the batch, so a box whose logits lie some 104 below it underflows to -inf and
             is mined last, even after positives. False ranks by cross entropy.
 
     Returns:
@@ -41,7 +41,8 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
         positive = gt_mb_labels > 0
         conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
         ranking = _with_one_maximum(mb_confs.array, comm) if global_maximum else conf_loss.array
-        drawn = hardest_with_positives(ranking, positive, k, at_most=positive.shape[1] - 1)
+        drawn = hardest_with_positives(
+            ranking, positive, k, positive.shape[1] - 1, ignored=gt_mb_labels < 0)
         return terms.mean_over_positives(
             mb_locs, conf_loss, gt_mb_locs, positive, positive | drawn, comm)
 
@@ -50,9 +51,11 @@ def _with_one_maximum(mb_confs, comm):
     """(B, K, C) logits to the (B, K) cross entropy of background, as far as float32 reaches."""
     xp = cuda.get_array_module(mb_confs)
     mb_confs = mb_confs.astype(np.result_type(mb_confs.dtype, np.float32), copy=False)
+    if not mb_confs.size:
+        return mb_confs[:, :, 0]
     maximum = xp.where(xp.isfinite(mb_confs), mb_confs, -xp.inf).max()
     maximum = max_over_processes(maximum, comm)
-    with np.errstate(divide='ignore', invalid='ignore'):
+    with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
         sums = xp.exp(mb_confs - maximum).sum(axis=2)
         return xp.log(sums) + maximum - mb_confs[:, :, 0]
 

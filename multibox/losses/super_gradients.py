@@ -22,8 +22,7 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
     """What :class:`SSDLoss` computes once objects are matched, before its weights.
 
     Args:
-        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: as for :func:`multibox.multibox_loss`;
-            labels from 0, for no box can be ignored.
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: as for :func:`multibox.multibox_loss`.
         comm: needs no communication: processes with equal shares of a batch average to its loss.
 
     Returns:
@@ -33,25 +32,27 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
     Raises:
         ValueError: as :func:`multibox.multibox_loss`.
     """
-    n_positive, *sums = _sums(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice=True)
-    return tuple(F.mean(loss / n_positive.astype(loss.dtype)) for loss in sums)
+    return _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice=True)[1]
 
 
-def _sums(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice):
-    """(B,) array of divisors, (B,) Variables of both terms. Without a positive both are 0."""
+def _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice):
+    """Of both terms, a (B,) Variable of sums over images, and the mean of what N divides."""
     mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.checked(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
         loc_loss = terms.total(terms.smooth_l1(mb_locs, gt_mb_locs, positive), positive, axis=1)
-        conf_loss = _mined(mb_confs, gt_mb_labels, k, count_twice)
-        return positive.sum(axis=1).clip(1, None), loc_loss, conf_loss
+        sums = loc_loss, _mined(mb_confs, gt_mb_labels, k, count_twice)
+        n_positive = positive.sum(axis=1).clip(1, None)  # without a positive the sums are 0
+        return sums, tuple(F.sum(loss / n_positive.astype(loss.dtype)) / max(1, len(positive))
+                           for loss in sums)
 
 
 def _mined(mb_confs, gt_mb_labels, neg_pos_ratio, count_twice):
     positive = gt_mb_labels > 0
     loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
-    drawn = hardest_with_positives(loss.array, positive, neg_pos_ratio, at_most=loss.shape[1])
+    drawn = hardest_with_positives(
+        loss.array, positive, neg_pos_ratio, loss.shape[1], ignored=gt_mb_labels < 0)
     counted = positive.astype(np.int32) + drawn if count_twice else positive | drawn
     return terms.total(loss, counted, axis=1)
 
@@ -69,8 +70,16 @@ class HardMiningCrossEntropyLoss:
         self.neg_pos_ratio, self.count_twice = neg_pos_ratio, count_twice
 
     def __call__(self, pred_labels, target_labels):
-        """(B, C, K) float logits and (B, K) int labels, 0 for background, to a (B,) Variable."""
-        labels = chainer.as_variable(target_labels).array
+        """(B, C, K) float logits and (B, K) int labels, 0 for background, to a (B,) Variable.
+
+        Raises:
+            ValueError: the shapes do not fit each other.
+        """
+        labels = chainer.as_variable(target_labels).array.astype(np.int32)
+        if len(pred_labels.shape) != 3 or labels.shape != (
+                pred_labels.shape[0], pred_labels.shape[2]):
+            raise ValueError('pred_labels must be (B, C, K) and target_labels (B, K), got '
+                             f'{pred_labels.shape} and {labels.shape}')
         return _mined(F.transpose(pred_labels, (0, 2, 1)), labels, self.neg_pos_ratio,
                       self.count_twice)
 
@@ -89,7 +98,9 @@ class SSDLoss:
     def __init__(self, dboxes, alpha=1.0, iou_thresh=0.5, neg_pos_ratio=3.0, count_twice=True):
         self.variance = getattr(dboxes, 'scale_xy', 0.1), getattr(dboxes, 'scale_wh', 0.2)
         boxes = dboxes(order='xywh') if callable(dboxes) else dboxes
-        self.dboxes = chainer.as_variable(boxes).array
+        self.dboxes = matching.floating(chainer.as_variable(boxes).array)
+        if self.dboxes.ndim != 2 or self.dboxes.shape[1] != 4:
+            raise ValueError(f'dboxes must be (K, 4): cx, cy, w, h; got {self.dboxes.shape}')
         self.alpha, self.iou_thresh = alpha, iou_thresh
         self.neg_pos_ratio, self.count_twice = neg_pos_ratio, count_twice
 
@@ -104,6 +115,7 @@ class SSDLoss:
             object, and (K,) int32 array, 0 for background.
         """
         xp = cuda.get_array_module(self.dboxes)
+        targets = chainer.as_variable(targets).array
         with np.errstate(invalid='ignore'):  # inf - inf: not proper, so it matches nothing
             bbox = matching.to_corners(targets[:, 2:])
         index = match(matching.iou_with_default_boxes(self.dboxes, bbox), self.iou_thresh)
@@ -123,12 +135,16 @@ class SSDLoss:
                 object without an area is left out.
 
         Returns:
-            ``(loss, components)``: a scalar Variable; and a (3,) array for a log, the images' mean
-            sums of smooth L1 and of cross entropy, not divided by positives, and the loss.
+            ``(loss, components)``: a scalar Variable; and a (3,) Variable without a graph, for a
+            log: the images' mean sums of smooth L1 and of cross entropy, not divided by positives,
+            and the loss.
 
         Raises:
             ValueError: wrong shapes.
         """
+        for name, prediction in zip(('locs', 'confs'), predictions):
+            if len(prediction.shape) != 3:
+                raise ValueError(f'{name} must be (B, 4 or C, K), got {prediction.shape}')
         locs, confs = (F.transpose(prediction, (0, 2, 1)) for prediction in predictions)
         targets = chainer.as_variable(targets).array
         if targets.ndim != 2 or targets.shape[1] != 6:
@@ -138,7 +154,8 @@ class SSDLoss:
         boxes, labels = zip(*(self.match_dboxes(targets[targets[:, 0] == i])
                               for i in range(len(locs))))
         gt_locs = [matching.offsets(box.T, self.dboxes, self.variance) for box in boxes]
-        n_positive, *sums = _sums(locs, confs, xp.stack(gt_locs), xp.stack(labels),
-                                  self.neg_pos_ratio, self.count_twice)
-        loss = weigh(*(F.mean(loss / n_positive.astype(loss.dtype)) for loss in sums), self.alpha)
-        return loss, xp.stack([*(loss.array.mean() for loss in sums), loss.array])
+        sums, means = _sums_and_means(locs, confs, xp.stack(gt_locs), xp.stack(labels),
+                                      self.neg_pos_ratio, self.count_twice)
+        loss = weigh(*means, self.alpha)
+        components = xp.stack([*(loss.array.mean() for loss in sums), loss.array])
+        return loss, chainer.Variable(components, requires_grad=False)

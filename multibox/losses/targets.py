@@ -34,12 +34,17 @@ class MatchingLoss:
             ``(loss_l, loss_c)``: two scalar Variables, 0 if nothing is matched.
 
         Raises:
-            ValueError: wrong shapes, or C is not ``num_classes``.
+            ValueError: wrong shapes, another number of targets than of images, or C is not
+                ``num_classes``.
         """
         locs, confs, priors = predictions
         if self.num_classes not in (None, confs.shape[-1]):
             raise ValueError(f'confs must be (B, K, num_classes = {self.num_classes}), '
                              f'got {confs.shape}')
+        if len(targets) != len(locs):
+            raise ValueError(f'targets must be a list of B = {len(locs)} arrays, '
+                             f'got {len(targets)}')
+        priors = priors[:locs.shape[1]]  # as ssd.pytorch, whose boxes are repeated for each GPU
         gt_mb_locs, gt_mb_labels = match_targets(targets, priors, self.match, self.variance)
         return self.multibox_loss(locs, confs, gt_mb_locs, gt_mb_labels)
 

@@ -1,0 +1,60 @@
+"""train.py with something broken on purpose: faulty_train.py FAULT FLAGS..."""
+import os
+import signal
+import sys
+
+import train
+from multibox.data import TrainingSequence
+from multibox.detectors import make_detector
+from multibox.detectors.slim import SlimExtractor
+
+import chainer.functions as F
+import numpy as np
+
+RANK = int(os.environ.get('OMPI_COMM_WORLD_RANK', 0))
+
+
+class Sequence(TrainingSequence):
+    """Kills the loader process that loads the ninth example."""
+
+    def __getitem__(self, t):
+        if t == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(t)
+
+
+class Fault(train.Stop):
+    """Strikes the second process after its third iteration."""
+
+    def __call__(self, trainer):
+        if RANK == 1 and trainer.updater.iteration == 3:
+            if sys.argv[1] == 'exception':
+                raise ZeroDivisionError('on purpose')
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(trainer)
+
+
+def in_double_precision(name, n_fg_class):
+    """A network of which two runs differ by their arithmetic, not by float32's rounding."""
+    model = make_detector(name, n_fg_class)
+    for parameter in model.params():
+        parameter.array = parameter.array.astype(np.float64)
+    for link in model.links():
+        if hasattr(link, 'avg_mean'):
+            link.avg_mean, link.avg_var = link.avg_mean.astype('d'), link.avg_var.astype('d')
+    forward = SlimExtractor.forward
+    SlimExtractor.forward = lambda self, x: forward(self, F.cast(x, np.float64))
+    return model
+
+
+CHANGES = {
+    'exception': ('Stop', Fault),
+    'killed': ('Stop', Fault),
+    'dead loader': ('TrainingSequence', Sequence),
+    'double precision': ('make_detector', in_double_precision),
+}
+
+if __name__ == '__main__':
+    setattr(train, *CHANGES[sys.argv[1]])
+    with train.ending_together('train.py'):
+        train.main(sys.argv[2:])
