@@ -1,7 +1,8 @@
-"""Ending a run early, but whole: SIGTERM and SIGINT wait for the iteration they come in."""
+"""Ending a run early, but whole: signals wait for the iteration they come in to end."""
 import signal
 
-SIGNALS = signal.SIGTERM, signal.SIGINT
+# The last for mpiexec, which forwards it; getting one of the others itself, it kills at once.
+SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
 
 
 class Stop:

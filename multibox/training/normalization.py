@@ -3,6 +3,8 @@
 ChainerMN's own takes the variance as E[x^2] - E[x]^2, which loses most digits of float32, and
 corrects the running variance for a process's share instead of the batch.
 """
+import warnings
+
 from multibox.communication import sum_over_processes
 
 import chainer
@@ -51,7 +53,9 @@ class SharedBatchNormalization(chainer.links.BatchNormalization):
         normalize = BatchNormalization(
             self.eps, self.avg_mean, self.avg_var, self.decay,
             impl_selector=lambda *_: _SharedStatistics(self.comm))
-        return normalize.apply((x, self.gamma, self.beta))[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # at one value a channel, of which others have more
+            return normalize.apply((x, self.gamma, self.beta))[0]
 
 
 class _SharedStatistics(GeneralBatchNormalizationImpl):
