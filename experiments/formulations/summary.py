@@ -43,7 +43,7 @@ def draw(path, scores):
     axes = figure.add_subplot(ylabel='mAP on the built-in set')
     for seed in sorted({seed for runs in scores.values() for seed in runs}):
         points = [(n, runs[seed]) for n, runs in enumerate(scores.values()) if seed in runs]
-        axes.plot(*zip(*points), marker='o', markersize=4, linewidth=0.8, alpha=0.6,
+        axes.plot(*zip(*points), marker='o', markersize=4, linestyle=':', linewidth=0.8, alpha=0.7,
                   label=f'seed {seed}')
     for n, runs in enumerate(scores.values()):
         values = list(runs.values())
