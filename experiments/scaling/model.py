@@ -3,7 +3,7 @@
     python -m experiments.scaling.model
 
 A step takes the time of its images, whatever the number of GPUs, and the time of the gradients in a
-ring: each GPU sends and receives 2 (N - 1) / N of them over the slowest link, in 2 (N - 1) messages.
+ring: each GPU sends and receives 2 (N - 1) / N of them over the slowest link in 2 (N - 1) messages.
 Double buffering hides the shorter of the two behind the longer.
 """
 import argparse
