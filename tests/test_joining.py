@@ -1,0 +1,129 @@
+"""Joining the other processes: what it needs, and what it says when that is missing."""
+import builtins
+import signal
+import types
+
+import mpi
+from multibox.communication import count_among_largest
+from multibox.errors import UserError
+from multibox.training import (
+    Stop,
+    check_split,
+    join_processes,
+    local_gpu,
+    make_multi_node,
+    processes,
+    share_batch_statistics,
+)
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    for name in processes.LAUNCHERS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def no_mpi4py(monkeypatch):
+    load = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name.startswith('mpi4py'):
+            raise ImportError('no module of that name')
+        return load(name, *args, **kwargs)
+    monkeypatch.setattr(builtins, '__import__', refuse)
+
+
+def test_a_process_on_its_own_needs_no_mpi(alone, no_mpi4py):
+    assert join_processes() is None
+    assert make_multi_node('optimizer', None) == 'optimizer'
+    assert share_batch_statistics('model', None) is None
+
+
+def test_a_missing_mpi4py_is_named_under_mpiexec(no_mpi4py, monkeypatch):
+    monkeypatch.setenv('OMPI_COMM_WORLD_SIZE', '2')
+    with pytest.raises(UserError, match=r'need mpi4py, which cannot be imported .*make setup'):
+        join_processes()
+
+
+@mpi.needs_mpiexec
+def test_an_mpi4py_of_another_mpi_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv('OMPI_COMM_WORLD_SIZE', '2')  # while the process is alone
+    result = mpi.run(None, mpi.ROOT / 'train.py', '--out', tmp_path / 'out')
+    assert result.returncode == 1 and 'Traceback' not in result.stderr
+    assert 'train.py: mpi4py belongs to another MPI than this mpiexec' in result.stderr
+
+
+def machine(monkeypatch, n_gpu):
+    runtime = types.SimpleNamespace(getDeviceCount=lambda: n_gpu)
+    cupy = types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime))
+    monkeypatch.setattr(processes, 'cuda', types.SimpleNamespace(available=n_gpu > 0, cupy=cupy))
+
+
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
+    machine(monkeypatch, n_gpu=4)
+    assert local_gpu(types.SimpleNamespace(intra_rank=2, intra_size=4)) == '@cupy:2'
+
+
+@pytest.mark.parametrize('n_gpu', [0, 1])
+def test_too_few_gpus_are_counted(monkeypatch, n_gpu):
+    machine(monkeypatch, n_gpu)
+    with pytest.raises(UserError, match=f'2 processes on a machine with {n_gpu} GPUs'):
+        local_gpu(types.SimpleNamespace(intra_rank=0, intra_size=2))
+
+
+@pytest.mark.parametrize('batchsize, size, fits', [
+    (32, 3, '30 or 33'), (2, 4, '4'), (5, 2, '4 or 6')])
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(batchsize, size, fits):
+    with pytest.raises(UserError, match=f'--batchsize {batchsize} .* evenly; {fits} can be'):
+        check_split(batchsize, types.SimpleNamespace(size=size))
+
+
+@pytest.mark.parametrize('batchsize, comm', [
+    (32, None), (32, types.SimpleNamespace(size=4)), (3, types.SimpleNamespace(size=3))])
+def test_a_batch_that_can_be_shared_is_not(batchsize, comm):
+    check_split(batchsize, comm)
+
+
+def trainer_at(iteration):
+    return types.SimpleNamespace(updater=types.SimpleNamespace(iteration=iteration))
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_run_stops_at_its_end_or_at_a_signal(number):
+    stop = Stop(10)
+    before = signal.getsignal(number)
+    with stop:
+        assert not stop(trainer_at(9)) and stop(trainer_at(10)) and stop.signal == 0
+        signal.raise_signal(number)
+        assert stop(trainer_at(3)) and stop.signal == number
+        assert signal.getsignal(number) == before  # a second one is not caught
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_of_one_process_stops_all():
+    others = types.SimpleNamespace(mpi_comm=types.SimpleNamespace(
+        allgather=lambda own: [own, int(signal.SIGTERM)]))
+    stop = Stop(10, others)
+    assert stop(trainer_at(3)) and stop.signal == signal.SIGTERM
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 4), st.integers(0, 12), st.integers(0, 2 ** 31))
+def test_the_largest_of_all_processes_are_counted_for_each(size, n, seed):
+    rng = np.random.RandomState(seed)
+    parts = [rng.randint(0, 4, rng.randint(0, 8)).astype('f') for _ in range(size)]  # many ties
+    for part in parts:
+        part[rng.uniform(size=len(part)) < .2] = -np.inf
+    ranked = sorted((-value, rank, i) for rank, part in enumerate(parts)
+                    for i, value in enumerate(part) if value > -np.inf)[:n]
+    shares = [-np.sort(-part[part > -np.inf])[:n] for part in parts]
+    for rank, part in enumerate(parts):
+        comm = types.SimpleNamespace(rank=rank, size=size, mpi_comm=types.SimpleNamespace(
+            allgather=lambda own: shares))
+        assert count_among_largest(part, n, comm) == sum(r == rank for _, r, _ in ranked)
