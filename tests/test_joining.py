@@ -3,7 +3,6 @@ import builtins
 import signal
 import types
 
-import mpi
 from multibox.communication import count_among_largest
 from multibox.errors import UserError
 from multibox.training import (
@@ -16,6 +15,7 @@ from multibox.training import (
     share_batch_statistics,
 )
 
+import mpi
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -35,6 +35,25 @@ def test_the_disagreements_are_those_of_their_files():
         assert text in README
 
 
+def test_the_speeds_of_many_processes_are_those_of_their_file():
+    one, two = json.loads((ROOT / 'experiments/scaling/measured.json').read_text())['results']
+    text = ' '.join(README.split())
+    for row in one, two:
+        low, high = row['images_per_second_range']
+        assert f'{row["images_per_second"]:.1f}' in text and f'({low:.1f} to {high:.1f})' in text
+    assert f'{two["exchange_bytes"] / 1e6:.1f} MB of gradients' in text
+    assert (f'{two["exchange_seconds"] * 1e3:.1f} ms of a step of '
+            f'{two["step_seconds"] * 1e3:.0f} ms') in text
+
+
+def test_the_computed_efficiencies_are_those_of_their_file():
+    computed = json.loads((ROOT / 'experiments/scaling/computed.json').read_text())
+    for link, text in (('InfiniBand HDR, 25 GB/s', '4 % of a step'),
+                       ('10 Gbit Ethernet, 1.25 GB/s', '38 % over 10 Gbit')):
+        efficiency = computed['efficiency'][link][-1]['efficiency']
+        assert text in ' '.join(README.split()) and text.startswith(f'{100 - 100 * efficiency:.0f} %')
+
+
 @pytest.mark.parametrize('path', re.findall(r'\]\(((?!http)[^)#]+)\)', README))
 def test_a_linked_file_is_there(path):
     assert (ROOT / path).exists()
