@@ -36,6 +36,7 @@ from multibox.training import (
     local_gpu,
     make_multi_node,
     make_optimizer,
+    place,
     plot_curves,
     read_settings,
     resume,
@@ -170,8 +171,8 @@ def make_trainer(args, data, model, device, comm):
     formulation = LOSSES[args.loss]
     targets = MakeTargets(model.coder, model.insize, model.mean, formulation.match)
     sequence = TrainingSequence(data.train, targets, args.seed, args.iteration * args.batchsize)
-    place = (0, 1) if comm is None else (comm.rank, comm.size)
-    loader = Loader(sequence, args.batchsize, args.loader_processes, *place)
+    rank, size = place(comm)
+    loader = Loader(sequence, args.batchsize, args.loader_processes, rank, size)
     share_batch_statistics(model, comm)
     chain = TrainChain(model, args.k, args.alpha, comm, formulation)
     chain.to_device(device)
@@ -190,7 +191,7 @@ def make_trainer(args, data, model, device, comm):
                                 args.lr, args.cuts, args.warmup))
     trainer.extend(Evaluation(model, data.test, data.label_names, args.batchsize, comm),
                    trigger=at(*args.cuts))
-    if comm is not None and comm.rank > 0:
+    if rank > 0:
         return trainer  # the first process writes for all
     trainer.extend(extensions.LogReport(trigger=at(*log, *args.cuts)))
     trainer.extend(Progress(args.iteration, args.batchsize))
@@ -200,12 +201,10 @@ def make_trainer(args, data, model, device, comm):
 
 
 def run(trainer, data, comm):
-    """Train to the end; to a loss that is not finite, and name what it was computed on; or to a
-    signal, and save."""
+    """Train to the end, or to a loss that is not finite: then name what it was computed on."""
     loader = trainer.updater.get_iterator('main')
-    stop = trainer.stop_trigger
     try:
-        with stop:
+        with trainer.stop_trigger:
             trainer.run(show_loop_exception_msg=False)
     except NonFiniteLoss as error:
         images = [data.train.paths[loader.sequence.source(t)[1]]
@@ -216,14 +215,20 @@ def run(trainer, data, comm):
     if not is_finite(trainer.updater.get_optimizer('main').target):
         raise UserError(f'iteration {trainer.updater.iteration}: the last update made weights that '
                         f'are not finite. {way_on(trainer.out)}')
-    if stop.signal:
-        if comm is None or comm.rank == 0:
-            trainer.get_extension('snapshot')(trainer)
-        if comm is not None:
-            comm.mpi_comm.barrier()  # mpiexec ends all when one ends, also one that still writes
-        print(f'stopped after iteration {trainer.updater.iteration} by '
-              f'{signal.Signals(stop.signal).name}; --resume goes on from there', flush=True)
-        sys.exit(128 + stop.signal)
+    if trainer.stop_trigger.signal:
+        save_and_exit(trainer, comm)
+
+
+def save_and_exit(trainer, comm):
+    """What a signal asked for."""
+    number = trainer.stop_trigger.signal
+    if place(comm)[0] == 0:
+        trainer.get_extension('snapshot')(trainer)
+    if comm is not None:
+        comm.mpi_comm.barrier()  # mpiexec ends all when one ends, also one that still writes
+    print(f'stopped after iteration {trainer.updater.iteration} by '
+          f'{signal.Signals(number).name}; --resume goes on from there', flush=True)
+    sys.exit(128 + number)
 
 
 def way_on(out):
@@ -237,7 +242,7 @@ def report(args, data, model, trainer, comm):
     evaluation = trainer.get_extension('Evaluation')
     if evaluation.result is None:  # resumed at its end
         evaluation(trainer)
-    if comm is not None and comm.rank > 0:
+    if place(comm)[0] > 0:
         return
     save_model(args.out / 'model.npz', model, args.model, data.label_names)
     iteration, result = evaluation.result
@@ -269,14 +274,14 @@ def main(argv=None):
     model.use_preset('evaluate')
     trainer = make_trainer(args, data, model, device, comm)
     settings = {**vars(args), 'classes': data.label_names, 'images': len(data.train),
-                'processes': 1 if comm is None else comm.size}
+                'processes': place(comm)[1]}
     if args.resume:
         check_settings(args.out, settings, FIXED)
         iteration = resume(trainer, args.out, comm)
         print(f'resuming after iteration {iteration}')
         if iteration > args.iteration:
             raise UserError(f'--iteration {args.iteration}: the run in {args.out} is past it')
-    if comm is None or comm.rank == 0:
+    if place(comm)[0] == 0:
         save_settings(args.out, settings)
     run(trainer, data, comm)
     report(args, data, model, trainer, comm)

@@ -81,11 +81,11 @@ def test_too_few_gpus_are_counted(monkeypatch, n_gpu):
     (32, 3, '30 or 33'), (2, 4, '4'), (5, 2, '4 or 6')])
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(batchsize, size, fits):
     with pytest.raises(UserError, match=f'--batchsize {batchsize} .* evenly; {fits} can be'):
-        check_split(batchsize, types.SimpleNamespace(size=size))
+        check_split(batchsize, types.SimpleNamespace(rank=0, size=size))
 
 
 @pytest.mark.parametrize('batchsize, comm', [
-    (32, None), (32, types.SimpleNamespace(size=4)), (3, types.SimpleNamespace(size=3))])
+    (32, None), (32, types.SimpleNamespace(rank=1, size=4)), (3, types.SimpleNamespace(rank=2, size=3))])
 def test_a_batch_that_can_be_shared_is_not(batchsize, comm):
     check_split(batchsize, comm)
 

@@ -14,6 +14,7 @@ from multibox.training.processes import (
     join_processes,
     local_gpu,
     make_multi_node,
+    place,
 )
 from multibox.training.progress import Progress
 from multibox.training.snapshots import (
@@ -29,6 +30,6 @@ from multibox.training.snapshots import (
 __all__ = ['COMMUNICATORS', 'OPTIMIZERS', 'Evaluation', 'LearningRate', 'NonFiniteLoss', 'Progress',
            'Stop', 'TrainChain', 'check_settings', 'check_split', 'draw_detections',
            'ending_together', 'evaluate', 'find_snapshots', 'is_finite', 'join_processes',
-           'local_gpu', 'make_multi_node', 'make_optimizer', 'plot_curves', 'read_settings',
-           'resume', 'save_settings', 'scaled_cuts', 'share_batch_statistics', 'snapshot',
-           'versions', 'write_metrics']
+           'local_gpu', 'make_multi_node', 'make_optimizer', 'place', 'plot_curves',
+           'read_settings', 'resume', 'save_settings', 'scaled_cuts', 'share_batch_statistics',
+           'snapshot', 'versions', 'write_metrics']

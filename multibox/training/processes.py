@@ -53,6 +53,11 @@ def join_processes(communicator=None, on_gpu=False):
     return comm
 
 
+def place(comm):
+    """Rank of this process and number of all; (0, 1) for a process on its own."""
+    return (0, 1) if comm is None else (comm.rank, comm.size)
+
+
 def local_gpu(comm):
     """Name of this process's GPU: one for each process of a machine, by its local rank.
 
@@ -72,7 +77,7 @@ def check_split(batchsize, comm):
     Raises:
         UserError: it says which batch sizes fit.
     """
-    size = 1 if comm is None else comm.size
+    _, size = place(comm)
     below = batchsize // size * size
     if below != batchsize:
         fits = ' or '.join(str(n) for n in (below, below + size) if n)
