@@ -85,7 +85,8 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(batchsize, size, fits):
 
 
 @pytest.mark.parametrize('batchsize, comm', [
-    (32, None), (32, types.SimpleNamespace(rank=1, size=4)), (3, types.SimpleNamespace(rank=2, size=3))])
+    (32, None), (32, types.SimpleNamespace(rank=1, size=4)),
+    (3, types.SimpleNamespace(rank=2, size=3))])
 def test_a_batch_that_can_be_shared_is_not(batchsize, comm):
     check_split(batchsize, comm)
 
