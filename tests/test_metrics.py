@@ -6,7 +6,7 @@ import weakref
 from datetime import datetime, timedelta
 
 from multibox.errors import UserError
-from multibox.training import metrics
+from multibox.training import evaluation, metrics
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def make_image(i, objects):
 
 def evaluate(objects, detections, **options):
     dataset = [make_image(i, each) for i, each in enumerate(objects)]
-    return metrics.evaluate(FakeDetector(detections), dataset, NAMES, batchsize=2, **options)
+    return evaluation.evaluate(FakeDetector(detections), dataset, NAMES, batchsize=2, **options)
 
 
 TWO_CATS_ONE_DOG = [[(HERE, CAT, False)], [(HERE, DOG, False)], [(THERE, CAT, False)]]
@@ -115,7 +115,7 @@ def test_images_are_not_kept():
             most.append(len(alive))
             return img, *rest
 
-    metrics.evaluate(FakeDetector([[(HERE, CAT, 0.9)]]), Dataset(), NAMES, batchsize=2)
+    evaluation.evaluate(FakeDetector([[(HERE, CAT, 0.9)]]), Dataset(), NAMES, batchsize=2)
     assert len(most) == 20 and max(most) <= 4  # a batch and the one before it
 
 

@@ -4,7 +4,7 @@ from multibox.data.drawn import drawn_set
 from multibox.data.loader import Loader
 from multibox.data.sequence import TrainingSequence
 from multibox.data.targets import MakeTargets
-from multibox.data.voc import VOCDataset, load_voc
+from multibox.data.voc import VOCDataset, load_voc, relabel
 
 __all__ = ['Loader', 'MakeTargets', 'TrainingSequence', 'VOCDataset', 'augment', 'drawn_set',
-           'load_voc', 'seed_all']
+           'load_voc', 'relabel', 'seed_all']

@@ -209,3 +209,27 @@ def load_voc(folder, difficult=False, strict=False):
             raise UserError(f'{folder}: no usable object to {use}, in {len(examples)} usable '
                             f'images; the first of {len(problems)} problems:{shown}')
     return VOCData(VOCDataset(train), VOCDataset(test), label_names, problems, notes)
+
+
+def relabel(dataset, names, new_names, model):
+    """Number the classes of a data set as a network does.
+
+    Args:
+        dataset: :class:`VOCDataset`.
+        names: its class names, in the order of its labels.
+        new_names: those of the network; it may know more.
+        model: the network's file, for the message.
+
+    Returns:
+        :class:`VOCDataset`.
+
+    Raises:
+        UserError: the data has a class that the network does not know.
+    """
+    unknown = sorted(set(names) - set(new_names))
+    if unknown:
+        raise UserError(f'{model}: does not know {", ".join(unknown)}, only '
+                        f'{", ".join(new_names)}; give the data it was trained for')
+    number = np.array([new_names.index(name) for name in names], np.int32)
+    return VOCDataset([example._replace(label=number[example.label])
+                       for example in dataset.examples])

@@ -1,10 +1,11 @@
 """The chain that joins network and loss, the rules of the update, and what a run leaves behind."""
 from multibox.training.chain import NonFiniteLoss, TrainChain
-from multibox.training.curves import plot_curves
-from multibox.training.detections import draw_detections
+from multibox.training.curves import plot_curves, plot_precision_recall
+from multibox.training.detections import draw_boxes, draw_detections
+from multibox.training.evaluation import detect, evaluate, precision_recall, score
 from multibox.training.extensions import Evaluation, LearningRate
 from multibox.training.interruption import Stop
-from multibox.training.metrics import evaluate, versions, write_metrics
+from multibox.training.metrics import versions, write_metrics
 from multibox.training.normalization import share_batch_statistics
 from multibox.training.optimizer import OPTIMIZERS, make_optimizer, scaled_cuts
 from multibox.training.processes import (
@@ -27,9 +28,10 @@ from multibox.training.snapshots import (
     snapshot,
 )
 
-__all__ = ['COMMUNICATORS', 'OPTIMIZERS', 'Evaluation', 'LearningRate', 'NonFiniteLoss', 'Progress',
-           'Stop', 'TrainChain', 'check_settings', 'check_split', 'draw_detections',
-           'ending_together', 'evaluate', 'find_snapshots', 'is_finite', 'join_processes',
-           'local_gpu', 'make_multi_node', 'make_optimizer', 'place', 'plot_curves',
-           'read_settings', 'resume', 'save_settings', 'scaled_cuts', 'share_batch_statistics',
-           'snapshot', 'versions', 'write_metrics']
+__all__ = ['COMMUNICATORS', 'OPTIMIZERS', 'Evaluation', 'LearningRate', 'NonFiniteLoss',
+           'Progress', 'Stop', 'TrainChain', 'check_settings', 'check_split', 'detect',
+           'draw_boxes', 'draw_detections', 'ending_together', 'evaluate', 'find_snapshots',
+           'is_finite', 'join_processes', 'local_gpu', 'make_multi_node', 'make_optimizer',
+           'place', 'plot_curves', 'plot_precision_recall', 'precision_recall', 'read_settings',
+           'resume', 'save_settings', 'scaled_cuts', 'score', 'share_batch_statistics', 'snapshot',
+           'versions', 'write_metrics']

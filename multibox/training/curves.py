@@ -1,4 +1,4 @@
-"""Loss and mAP of a run over its iterations, as pictures."""
+"""Loss and mAP of a run over its iterations, and precision over recall, as pictures."""
 import contextlib
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from multibox.files import open_whole
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -39,14 +40,37 @@ def plot_curves(out):
             axes.set_ylim(0, 1.1)  # room for the number at a perfect 1
 
 
+def plot_precision_recall(path, curves, ap):
+    """Draw the precision of each class over its recall.
+
+    Args:
+        path: the PNG file to write.
+        curves: from :func:`multibox.training.evaluation.precision_recall`.
+        ap: {class name: average precision or None}, for the legend.
+
+    Raises:
+        UserError: the picture cannot be written.
+    """
+    colors = colormaps['tab20'].colors  # as many as VOC has classes
+    with _axes(path, 'precision', 'recall') as axes:
+        for i, (name, curve) in enumerate(curves.items()):
+            if curve is not None:
+                precision, recall = curve
+                axes.plot(recall, precision, color=colors[i % len(colors)],
+                          label=f'{name} {ap[name]:.3f}')
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.05))
+        axes.legend(frameon=False, fontsize=8, ncols=1 + len(curves) // 12)
+
+
 @contextlib.contextmanager
-def _axes(path, y_label):
+def _axes(path, y_label, x_label='iteration'):
     figure = Figure(figsize=(9, 5), layout='constrained')
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot(xlabel='iteration', ylabel=y_label)
+    axes = figure.add_subplot(xlabel=x_label, ylabel=y_label)
     axes.spines[['top', 'right']].set_visible(False)
     axes.grid(alpha=0.25)
-    axes.xaxis.set_major_formatter('{x:,.0f}')
+    if x_label == 'iteration':
+        axes.xaxis.set_major_formatter('{x:,.0f}')
     yield axes
     with open_whole(path) as file:
         figure.savefig(file, format='png', dpi=100)

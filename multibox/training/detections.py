@@ -36,8 +36,9 @@ def draw_detections(path, images, predictions, ground_truth, label_names, min_sc
     for img, gt_bbox, gt_label, bbox, label, score in zip(images, *ground_truth, *predictions):
         keep = score >= min_score
         scored = [f'{label_names[n]} {s:.2f}' for n, s in zip(label[keep], score[keep])]
-        tiles.append(_draw_boxes(img, gt_bbox, gt_label, [label_names[n] for n in gt_label]))
-        tiles.append(_draw_boxes(img, bbox[keep], label[keep], scored))
+        tiles.append(draw_boxes(
+            img, gt_bbox, gt_label, [label_names[n] for n in gt_label], HEIGHT))
+        tiles.append(draw_boxes(img, bbox[keep], label[keep], scored, HEIGHT))
     n_column = 2 if len(images) < 3 else 4
     rows = [tiles[i:i + n_column] for i in range(0, len(tiles), n_column)]
     width = max(sum(tile.width + GAP for tile in row) for row in rows) + GAP
@@ -52,11 +53,24 @@ def draw_detections(path, images, predictions, ground_truth, label_names, min_sc
         picture.save(file, 'PNG')
 
 
-def _draw_boxes(img, bbox, label, names):
-    """The image, ``HEIGHT`` pixels high, with boxes and their names; labels avoid each other."""
-    scale = HEIGHT / img.shape[1]
+def draw_boxes(img, bbox, label, names, height=None):
+    """Draw boxes and their names into an image; the names avoid each other.
+
+    Args:
+        img: (3, H, W) float32 array; see README "Data conventions".
+        bbox: (R, 4) float array.
+        label: (R,) int array; it chooses the colour, the same in every image.
+        names: R strings.
+        height: of the result in pixels; None for that of the image.
+
+    Returns:
+        PIL.Image.Image.
+    """
     tile = Image.fromarray(img.transpose(1, 2, 0).clip(0, 255).astype(np.uint8))
-    tile = tile.resize((round(img.shape[2] * scale), HEIGHT), Image.Resampling.BICUBIC)
+    scale = 1 if height is None else height / img.shape[1]
+    if scale != 1:
+        size = round(img.shape[2] * scale), height
+        tile = tile.resize(size, Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(tile)
     bbox = (bbox * scale).round()
     colors = [tuple(map(round, color)) for color in PALETTE[label % len(PALETTE)]]

@@ -1,5 +1,5 @@
 """Trainer extensions of the recipe: the learning rate over time, and the evaluation."""
-from multibox.training.metrics import evaluate
+from multibox.training.evaluation import evaluate
 from multibox.training.optimizer import learning_rate
 
 import chainer
@@ -46,7 +46,7 @@ class Evaluation(chainer.training.Extension):
         comm: a ChainerMN communicator whose processes share the images, or None.
 
     Attributes:
-        result: ``(iteration, result of multibox.training.metrics.evaluate)``, or None.
+        result: ``(iteration, result of multibox.training.evaluation.evaluate)``, or None.
     """
 
     priority = chainer.training.PRIORITY_WRITER

@@ -1,0 +1,112 @@
+"""detect.py on photographs in folders, good and broken."""
+import json
+
+import detect
+from multibox.errors import UserError
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+
+class Detector:
+    """Finds a dog of score 0.9 in the upper left quarter, and a cat of 0.4 below it."""
+
+    def predict(self, imgs):
+        boxes = [np.array([[h / 2, 0, h, w / 2], [0, 0, h / 2, w / 2]], 'f')
+                 for _, h, w in (img.shape for img in imgs)]
+        scores = np.array([.4, .9], 'f')
+        keep = [scores >= self.score_thresh] * len(imgs)
+        return ([box[k] for box, k in zip(boxes, keep)],
+                [np.array([0, 1], 'i')[k] for k in keep], [scores[k] for k in keep])
+
+    def to_device(self, device):
+        pass
+
+
+@pytest.fixture
+def detector(monkeypatch):
+    detector = Detector()
+    monkeypatch.setattr(detect, 'load_model', lambda path: (detector, 'slim300', ('cat', 'dog')))
+    return detector
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / 'photos'
+    (folder / 'more').mkdir(parents=True)
+    for name, size in (('b.jpg', (40, 60)), ('a.PNG', (160, 200)), ('more/b.jpg', (30, 30))):
+        cv2.imwrite(str(folder / name), np.full((*size, 3), 128, np.uint8))
+    (folder / 'notes.txt').write_text('no image')
+    return folder
+
+
+def run(*flags):
+    detect.main([*map(str, flags), '--model', 'model.npz'])
+
+
+def test_images_of_folders_and_named_ones_are_searched(detector, photos, tmp_path, capsys):
+    out = tmp_path / 'out'
+    run(photos, photos / 'more' / 'b.jpg', '--out', out, '--score', '.3', '--batchsize', '2')
+    result = json.loads((out / 'detections.json').read_text())
+    assert [image['image'] for image in result['images']] == [
+        str(photos / name) for name in ('a.PNG', 'b.jpg', 'more/b.jpg')]
+    first = result['images'][0]
+    assert first['size'] == [160, 200] and first['label'] == ['dog', 'cat']
+    assert first['score'] == [.9, .4] and first['bbox'] == [[0, 0, 80, 100], [80, 0, 160, 100]]
+    assert f'{photos / "a.PNG"}: dog 0.90, cat 0.40' in capsys.readouterr().out
+
+
+def test_pictures_have_the_images_size_and_names_of_their_own(detector, photos, tmp_path):
+    run(photos, photos / 'more', '--out', tmp_path / 'out')
+    sizes = {path.name: Image.open(path).size for path in (tmp_path / 'out').glob('*.png')}
+    assert sizes == {'a.png': (200, 160), 'b.png': (60, 40), 'b-2.png': (30, 30)}
+    picture = np.array(Image.open(tmp_path / 'out' / 'a.png'))
+    assert (picture[:, 150] == 128).all() and not (picture[:80, :100] == 128).all()
+
+
+def test_the_thresholds_are_the_users(detector, photos, tmp_path):
+    run(photos / 'b.jpg', '--out', tmp_path / 'out', '--score', '.5', '--nms', '.3')
+    result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
+    assert result['images'][0]['label'] == ['dog']
+    assert (detector.score_thresh, detector.nms_thresh) == (.5, .3)
+
+
+@pytest.mark.parametrize('content', [b'', b'no image'], ids=['empty', 'text'])
+def test_a_broken_image_is_named_and_the_rest_goes_on(detector, photos, tmp_path, capsys, content):
+    (photos / 'a2.jpg').write_bytes(content)
+    with pytest.raises(SystemExit) as end:
+        run(photos, '--out', tmp_path / 'out')
+    assert end.value.code == 1
+    assert f'{photos / "a2.jpg"}: cannot be decoded' in capsys.readouterr().err
+    result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
+    assert len(result['images']) == 2 and result['unreadable'] == [str(photos / 'a2.jpg')]
+
+
+def test_an_image_in_which_nothing_is_found_is_listed(detector, photos, tmp_path, capsys):
+    run(photos / 'b.jpg', '--out', tmp_path / 'out', '--score', '1')
+    assert 'b.jpg: nothing' in capsys.readouterr().out
+    result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
+    assert result['images'][0]['bbox'] == []
+
+
+@pytest.mark.parametrize('flags, match', [
+    (['nowhere.jpg'], r'nowhere\.jpg: no such file'),
+    (['.', '--score', '2'], '--score must be a number from 0 to 1, got 2'),
+    (['.', '--nms', 'nan'], '--nms must be a number from 0 to 1, got nan'),
+    (['.', '--batchsize', '0'], '--batchsize must be a number from 1'),
+    (['.'], r'no image with a suffix of \.jpg'),
+], ids=['path', 'score', 'nms', 'batchsize', 'folder'])
+def test_a_mistake_is_named(detector, tmp_path, monkeypatch, flags, match):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=match):
+        run(*flags)
+
+
+def test_a_colour_picture_is_read_as_rgb(tmp_path):
+    Image.new('RGB', (5, 4), (10, 20, 30)).save(tmp_path / 'x.png')
+    img = detect.read(tmp_path / 'x.png')
+    assert img.shape == (3, 4, 5) and img.dtype == np.float32
+    assert img[:, 0, 0].tolist() == [10, 20, 30]
+    assert detect.read(tmp_path / 'no.png') is None
