@@ -10,7 +10,7 @@ import time
 from multibox import convolution
 from multibox.data import drawn_set, load_voc, relabel
 from multibox.detectors import load_model
-from multibox.devices import select_device
+from multibox.devices import is_gpu, select_device
 from multibox.errors import UserError
 from multibox.training import (
     COMMUNICATORS,
@@ -50,9 +50,8 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     begin = time.monotonic()
-    on_gpu = args.device not in ('-1', '@numpy')
-    comm = join_processes(args.communicator, on_gpu)
-    device = select_device(local_gpu(comm) if comm is not None and on_gpu else args.device)
+    comm = join_processes(args.communicator, is_gpu(args.device))
+    device = select_device(local_gpu(args.device, comm))
     if args.batchsize < 1:
         raise UserError(f'--batchsize must be a number from 1, got {args.batchsize}')
     convolution.install()

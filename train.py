@@ -14,7 +14,7 @@ import sys
 from multibox import convolution
 from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
 from multibox.detectors import MODELS, load_pretrained, make_detector, save_model
-from multibox.devices import available_cores, leave_a_core, select_device
+from multibox.devices import available_cores, is_gpu, leave_a_core, select_device
 from multibox.errors import UserError
 from multibox.losses import LOSSES
 from multibox.training import (
@@ -26,6 +26,7 @@ from multibox.training import (
     Progress,
     Stop,
     TrainChain,
+    check_same,
     check_settings,
     check_split,
     draw_detections,
@@ -100,7 +101,8 @@ def parse_args(argv=None):
     recipe.add_argument('--alpha', type=float, default=1.0, help='weight of the location loss (1)')
     recipe.add_argument('--seed', type=int, default=0, help='(0)')
     run = parser.add_argument_group('run')
-    run.add_argument('--device', default='-1', help='-1, 0, @numpy or @cupy:0 (-1, the CPU)')
+    run.add_argument('--device', default='-1', help='-1, 0, @numpy or @cupy:0 (-1, the CPU); '
+                     'under mpiexec any GPU means one for each process')
     run.add_argument('--communicator', choices=COMMUNICATORS, metavar='NAME',
                      help=f'of ChainerMN under mpiexec: {", ".join(COMMUNICATORS)} '
                           '(pure_nccl on GPUs, naive on CPUs)')
@@ -125,8 +127,7 @@ def parse_args(argv=None):
     if args.cuts is None:
         args.cuts = scaled_cuts(args.iteration)
     if args.loader_processes is None:
-        on_cpu = args.device in ('-1', '@numpy')
-        args.loader_processes = 1 if on_cpu else max(1, min(8, available_cores() - 1))
+        args.loader_processes = max(1, min(8, available_cores() - 1)) if is_gpu(args.device) else 1
     return args
 
 
@@ -189,7 +190,7 @@ def make_trainer(args, data, model, device, comm):
     saved = range(args.snapshot_interval, args.iteration, args.snapshot_interval)
     trainer.extend(LearningRate(OPTIMIZERS[args.optimizer].step_size,
                                 args.lr, args.cuts, args.warmup))
-    trainer.extend(Evaluation(model, data.test, data.label_names, args.batchsize, comm),
+    trainer.extend(Evaluation(model, data.test, data.label_names, args.batchsize // size, comm),
                    trigger=at(*args.cuts))
     if rank > 0:
         return trainer  # the first process writes for all
@@ -259,10 +260,9 @@ def report(args, data, model, trainer, comm):
 
 def main(argv=None):
     args = parse_args(argv)
-    on_gpu = args.device not in ('-1', '@numpy')
-    comm = join_processes(args.communicator, on_gpu)
+    comm = join_processes(args.communicator, is_gpu(args.device))
     check_args(args, comm)
-    device = select_device(local_gpu(comm) if comm is not None and on_gpu else args.device)
+    device = select_device(local_gpu(args.device, comm))
     convolution.install()
     convolution.keep_freed_memory()
     leave_a_core()  # to the loader; however many processes it has, sums are rounded alike
@@ -275,6 +275,8 @@ def main(argv=None):
     trainer = make_trainer(args, data, model, device, comm)
     settings = {**vars(args), 'classes': data.label_names, 'images': len(data.train),
                 'processes': place(comm)[1]}
+    if comm is not None:
+        check_same({**settings, 'annotations': data.checksum()}, comm)
     if args.resume:
         check_settings(args.out, settings, FIXED)
         iteration = resume(trainer, args.out, comm)

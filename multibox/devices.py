@@ -8,6 +8,11 @@ import threadpoolctl
 from chainer.backends import cuda
 
 
+def is_gpu(name):
+    """Whether a device's name is that of a GPU: 0, 1, ..., or '@cupy:0'."""
+    return name.isdigit() or name.startswith('@cupy')
+
+
 def select_device(name):
     """Find a device and make it the current one.
 

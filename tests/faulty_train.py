@@ -1,7 +1,9 @@
 """train.py with something broken on purpose: faulty_train.py FAULT FLAGS..."""
 import os
+import resource
 import signal
 import sys
+import time
 
 import train
 from multibox.data import TrainingSequence
@@ -30,8 +32,33 @@ class Fault(train.Stop):
         if RANK == 1 and trainer.updater.iteration == 3:
             if sys.argv[1] == 'exception':
                 raise ZeroDivisionError('on purpose')
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGINT if sys.argv[1] == 'interrupt' else signal.SIGKILL)
         return super().__call__(trainer)
+
+    def __enter__(self):
+        if sys.argv[1] != 'interrupt':  # whose signal is not caught, as outside of training
+            super().__enter__()
+
+    def __exit__(self, *error):
+        if sys.argv[1] != 'interrupt':
+            super().__exit__(*error)
+
+
+class FullDisk(train.Stop):
+    """After the seventh iteration no file can become longer than a megabyte."""
+
+    def __call__(self, trainer):
+        if trainer.updater.iteration == 7:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10 ** 6, 10 ** 6))
+        return super().__call__(trainer)
+
+
+class Slow(TrainingSequence):
+    """Makes the network wait for its images."""
+
+    def __getitem__(self, t):
+        time.sleep(.4)
+        return super().__getitem__(t)
 
 
 def in_double_precision(name, n_fg_class):
@@ -50,6 +77,9 @@ def in_double_precision(name, n_fg_class):
 CHANGES = {
     'exception': ('Stop', Fault),
     'killed': ('Stop', Fault),
+    'interrupt': ('Stop', Fault),
+    'full disk': ('Stop', FullDisk),
+    'slow loader': ('TrainingSequence', Slow),
     'dead loader': ('TrainingSequence', Sequence),
     'double precision': ('make_detector', in_double_precision),
 }

@@ -5,7 +5,7 @@ With an argument the communicator is faulty, and the program has to fail.
 import sys
 
 from multibox.losses import LOSSES
-from multibox.training import evaluate
+from multibox.training import evaluate, make_multi_node
 from multibox.training.normalization import SharedBatchNormalization, share_batch_statistics
 
 import chainer
@@ -96,6 +96,27 @@ def check_batch_normalisation(comm, own):
                                    rtol=1e-4, atol=1e-4)
 
 
+def check_first_update(comm):
+    """Everyone begins with the first one's weights, and the first update is one."""
+    model = chainer.links.Linear(2, 1, initialW=comm.rank + 1, initial_bias=0)
+    optimizer = make_multi_node(chainer.optimizers.SGD(lr=1).setup(model), comm)
+    np.testing.assert_array_equal(model.W.array, [[1, 1]])
+    x = np.full((1, 2), comm.rank, 'f')
+    optimizer.update(lambda: F.sum(model(x)))
+    np.testing.assert_allclose(model.W.array, np.full((1, 2), 1 - (comm.size - 1) / 2))
+
+
+def check_shares_without_images(comm):
+    """A process without an image meets the others in every exchange."""
+    case = make_case('even')
+    part = slice(None) if comm.rank == 0 else slice(0, 0)
+    for name in ('chainercv', 'ssd_pytorch', 'ssd_keras', 'notebook', 'caffe'):
+        whole, *_ = terms_and_gradients(LOSSES[name], case, slice(None))
+        terms, *_ = terms_and_gradients(LOSSES[name], case, part, comm)
+        terms = comm.mpi_comm.allreduce(terms) / comm.size
+        np.testing.assert_allclose(terms, whole, rtol=1e-5, err_msg=name)
+
+
 class ByNumber:
     """Predicts for image n, which is filled with n, what it was told to."""
 
@@ -122,6 +143,8 @@ def main():
     check_losses(Faulty(comm, fault) if fault else comm, own)
     check_batch_normalisation(comm, own)
     check_evaluation(comm)
+    check_first_update(comm)
+    check_shares_without_images(comm)
 
 
 if __name__ == '__main__':

@@ -29,7 +29,7 @@ def store(path, names):
     np.random.seed(0)
     model = make_detector('slim300', len(names))
     for conv in model.multibox.conf:
-        conv.b.array.reshape(-1, len(names) + 1)[:, 0] = 6
+        conv.b.array.reshape(-1, len(names) + 1)[:, 0] = 15
     save_model(path, model, 'slim300', names)
     return path
 

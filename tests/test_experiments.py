@@ -3,6 +3,7 @@ import json
 import pathlib
 
 from experiments.formulations import matching, one_batch, summary
+from experiments.scaling import measure, model
 from multibox.data.drawn import draw_set
 from multibox.data.voc import load_voc
 from multibox.detectors import make_detector
@@ -77,3 +78,27 @@ def test_the_picture_shows_each_set_of_mined_boxes_once(tmp_path):
     one_batch.draw_mined(path, np.zeros((2, 3, 100, 100), 'f'), mined, default_bbox)
     with Image.open(path) as picture:
         assert picture.width / picture.height == pytest.approx(2 * 4.2 / 4.9, rel=.01)
+
+
+def test_a_ring_of_two_moves_the_gradients_once_each_way():
+    assert model.exchange_seconds(1, 8e9, 4e9, 1) == 0
+    assert model.exchange_seconds(2, 8e9, 4e9, 0) == pytest.approx(2)
+    assert model.exchange_seconds(4, 8e9, 4e9, .1) == pytest.approx(2 * 3 * (.5 + .1))
+
+
+def test_double_buffering_hides_the_shorter_of_the_two():
+    assert model.efficiency(8, compute=3, exchange=1, double_buffering=False) == .75
+    assert model.efficiency(8, compute=3, exchange=1, double_buffering=True) == 1
+    assert model.efficiency(8, compute=1, exchange=4, double_buffering=True) == .25
+
+
+def test_overlap_is_the_share_of_the_exchange_that_took_no_time():
+    plain = {'step_seconds': 5, 'exchange_seconds': 2}
+    assert measure.overlap(plain, {'step_seconds': 3}) == 1
+    assert measure.overlap(plain, {'step_seconds': 4}) == .5
+
+
+def test_measurements_are_summed_up_by_their_medians():
+    runs = [{'images_per_second': speed, 'step_seconds': 1} for speed in (3, 9, 4)]
+    assert measure.summary(runs) == {
+        'images_per_second': 4, 'step_seconds': 1, 'images_per_second_range': [3, 9]}

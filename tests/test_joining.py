@@ -3,10 +3,12 @@ import builtins
 import signal
 import types
 
+from multibox import devices
 from multibox.communication import count_among_largest
 from multibox.errors import UserError
 from multibox.training import (
     Stop,
+    check_same,
     check_split,
     join_processes,
     local_gpu,
@@ -52,8 +54,9 @@ def test_a_missing_mpi4py_is_named_under_mpiexec(no_mpi4py, monkeypatch):
 
 
 @mpi.needs_mpiexec
-def test_an_mpi4py_of_another_mpi_is_named(monkeypatch, tmp_path):
-    monkeypatch.setenv('OMPI_COMM_WORLD_SIZE', '2')  # while the process is alone
+@pytest.mark.parametrize('name', ['OMPI_COMM_WORLD_SIZE', 'PMI_SIZE'])
+def test_an_mpi4py_of_another_mpi_is_named(monkeypatch, tmp_path, name):
+    monkeypatch.setenv(name, '2')  # while the process is alone
     result = mpi.run(None, mpi.ROOT / 'train.py', '--out', tmp_path / 'out')
     assert result.returncode == 1 and 'Traceback' not in result.stderr
     assert 'train.py: mpi4py belongs to another MPI than this mpiexec' in result.stderr
@@ -67,14 +70,16 @@ def machine(monkeypatch, n_gpu):
 
 def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
     machine(monkeypatch, n_gpu=4)
-    assert local_gpu(types.SimpleNamespace(intra_rank=2, intra_size=4)) == '@cupy:2'
+    comm = types.SimpleNamespace(intra_rank=2, intra_size=4)
+    assert local_gpu('0', comm) == local_gpu('@cupy:0', comm) == '@cupy:2'
+    assert local_gpu('-1', comm) == '-1' and local_gpu('0', None) == '0'
 
 
 @pytest.mark.parametrize('n_gpu', [0, 1])
 def test_too_few_gpus_are_counted(monkeypatch, n_gpu):
     machine(monkeypatch, n_gpu)
-    with pytest.raises(UserError, match=f'2 processes on a machine with {n_gpu} GPUs'):
-        local_gpu(types.SimpleNamespace(intra_rank=0, intra_size=2))
+    with pytest.raises(UserError, match=f'2 processes on a machine where {n_gpu} GPUs are visible'):
+        local_gpu('0', types.SimpleNamespace(intra_rank=0, intra_size=2))
 
 
 @pytest.mark.parametrize('batchsize, size, fits', [
@@ -105,6 +110,37 @@ def test_a_run_stops_at_its_end_or_at_a_signal(number):
         assert stop(trainer_at(3)) and stop.signal == number
         assert signal.getsignal(number) == before  # a second one is not caught
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_comes_during_the_exchange_counts_at_the_next():
+    stop = Stop(10)
+
+    def allgather(own):
+        if not stop.signal and not own:
+            signal.raise_signal(signal.SIGTERM)
+        return [own]
+    stop.comm = types.SimpleNamespace(mpi_comm=types.SimpleNamespace(allgather=allgather))
+    with stop:
+        assert not stop(trainer_at(3))  # as the other processes see it
+        assert stop(trainer_at(4)) and stop.signal == signal.SIGTERM
+
+
+def test_processes_with_other_data_are_named():
+    comm = types.SimpleNamespace(mpi_comm=types.SimpleNamespace(
+        allgather=lambda own: [own, {**own, 'images': 9, 'annotations': 7}]))
+    with pytest.raises(UserError, match='process 1 differs from the first in images, annotations'):
+        check_same({'images': 6, 'annotations': 5, 'lr': .1}, comm)
+
+
+def test_processes_of_a_machine_share_its_cores(monkeypatch):
+    monkeypatch.setattr(devices.os, 'sched_getaffinity', lambda pid: range(8), raising=False)
+    for name in ('OMPI_COMM_WORLD_LOCAL_SIZE', 'MPI_LOCALNRANKS'):
+        monkeypatch.delenv(name, raising=False)
+    assert devices.available_cores() == 8
+    monkeypatch.setenv('OMPI_COMM_WORLD_LOCAL_SIZE', '3')
+    assert devices.available_cores() == 2
+    monkeypatch.setenv('OMPI_COMM_WORLD_LOCAL_SIZE', '99')
+    assert devices.available_cores() == 1
 
 
 def test_a_signal_of_one_process_stops_all():

@@ -1,7 +1,9 @@
 """The sequence of a run, its augmentation and its loader: the same whatever the processes."""
+import multiprocessing
 import os
 import random
 import signal
+import time
 
 from multibox.data import Loader, MakeTargets, TrainingSequence, augment, seed_all
 from multibox.detectors import make_detector
@@ -262,3 +264,26 @@ def test_targets_do_not_follow_a_coder_to_another_device():
     make = MakeTargets(model.coder, model.insize, model.mean)
     default_bbox, model.coder.default_bbox = model.coder.default_bbox, None
     assert make.coder.default_bbox is default_bbox
+
+
+@pytest.mark.parametrize('n_processes', [0, 2])
+def test_processes_that_share_batches_load_the_parts_of_the_whole(n_processes):
+    sequence = TrainingSequence(Photographs(), Augment(), 7, 24)
+    whole = list(Loader(sequence, 6, 0))
+    for rank in range(3):
+        loader = Loader(sequence, 6, n_processes, rank, 3)
+        own = list(loader)
+        loader.finalize()
+        assert [len(batch) for batch in own] == [2, 2, 2, 2]
+        for batch, expected in zip(own, whole):
+            for (img, *_), (expected_img, *_) in zip(batch, expected[2 * rank:2 * rank + 2]):
+                np.testing.assert_array_equal(img, expected_img)
+
+
+def test_a_loader_with_a_dead_worker_is_ended_at_once():
+    loader = Loader(TrainingSequence(Photographs(), Augment(), 7, 200), 4, 2)
+    next(loader)
+    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    begin = time.monotonic()
+    loader.finalize()
+    assert time.monotonic() - begin < 10 and not multiprocessing.active_children()

@@ -16,12 +16,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 FOLDER = pathlib.Path(__file__).parent
-# Bytes a second in one direction, nominal figures; seconds of a message, an assumption.
+# Bytes a second in one direction, nominal; seconds of a message, assumed; GPUs it can connect.
 LINKS = {
-    'NVLink 4, 450 GB/s': (450e9, 5e-6),
-    'PCIe 4.0 x16, 32 GB/s': (32e9, 10e-6),
-    'InfiniBand HDR, 25 GB/s': (25e9, 10e-6),
-    '10 Gbit Ethernet, 1.25 GB/s': (1.25e9, 50e-6),
+    'NVLink 4, 450 GB/s': (450e9, 5e-6, 8),
+    'PCIe 4.0 x16, 32 GB/s': (32e9, 10e-6, 8),
+    'InfiniBand HDR, 25 GB/s': (25e9, 10e-6, 256),
+    '10 Gbit Ethernet, 1.25 GB/s': (1.25e9, 50e-6, 256),
 }
 N_GPUS = [2 ** i for i in range(9)]
 
@@ -49,9 +49,9 @@ def main():
           f'{args.images_per_second:g} images/s (assumed)\nefficiency, and with double buffering:')
     print(f'{"GPUs":>29}' + ''.join(f'{n:>11}' for n in N_GPUS))
     table = {}
-    for link, (bandwidth, latency) in LINKS.items():
+    for link, (bandwidth, latency, n_most) in LINKS.items():
         table[link] = []
-        for n in N_GPUS:
+        for n in [n for n in N_GPUS if n <= n_most]:
             exchange = exchange_seconds(n, 4 * n_parameter, bandwidth, latency)
             table[link].append({
                 'gpus': n, 'exchange_seconds': exchange,

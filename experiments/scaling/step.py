@@ -1,4 +1,4 @@
-"""Under mpiexec: seconds of a training step, and what of it is the exchange of gradients.
+"""Under mpiexec: seconds of a training step, and what of it is exchange between processes.
 
 Started by experiments.scaling.measure; the first process prints one JSON line.
 """
@@ -8,13 +8,14 @@ import time
 
 from multibox import convolution
 from multibox.detectors import MODELS, make_detector
-from multibox.devices import leave_a_core, select_device
+from multibox.devices import is_gpu, leave_a_core, select_device
 from multibox.training import (
     COMMUNICATORS,
     TrainChain,
     join_processes,
     local_gpu,
     make_optimizer,
+    place,
     share_batch_statistics,
 )
 
@@ -23,18 +24,27 @@ import numpy as np
 
 
 class Timed:
-    """A communicator that adds up the seconds of its gradient exchange."""
+    """A communicator that adds up the seconds and the bytes of what it exchanges."""
 
     def __init__(self, comm):
-        self.comm, self.seconds = comm, 0.
+        self.comm, self.seconds, self.bytes = comm, 0., 0
 
     def __getattr__(self, name):
         return getattr(self.comm, name)
 
-    def multi_node_mean_grad(self, *args):
+    def multi_node_mean_grad(self, model, *args):
+        self._timed(self.comm.multi_node_mean_grad, model, *args)
+        self.bytes += sum(parameter.grad.nbytes for parameter in model.params())
+
+    def allreduce(self, x):
+        self.bytes += x.nbytes
+        return self._timed(self.comm.allreduce, x)
+
+    def _timed(self, exchange, *args):
         begin = now()
-        self.comm.multi_node_mean_grad(*args)
+        result = exchange(*args)
         self.seconds += now() - begin
+        return result
 
 
 def now():
@@ -53,24 +63,23 @@ def main():
     parser.add_argument('--communicator', choices=COMMUNICATORS)
     parser.add_argument('--double-buffering', action='store_true')
     args = parser.parse_args()
-    on_gpu = args.device not in ('-1', '@numpy')
-    comm = join_processes(args.communicator, on_gpu)
-    device = select_device(local_gpu(comm) if comm is not None and on_gpu else args.device)
+    comm = join_processes(args.communicator, is_gpu(args.device))
+    device = select_device(local_gpu(args.device, comm))
     convolution.install()
     convolution.keep_freed_memory()
     leave_a_core()
     np.random.seed(0)
     model = make_detector(args.model, 20)
+    if comm is not None and not args.double_buffering:
+        comm = Timed(comm)
     share_batch_statistics(model, comm)
     chain = TrainChain(model, comm=comm)
     chain.to_device(device)
     optimizer = make_optimizer('momentum_sgd', chain, 1e-6, 5e-4)
-    timed = None
     if comm is not None:
         import chainermn
-        timed = comm if args.double_buffering else Timed(comm)
         optimizer = chainermn.create_multi_node_optimizer(
-            optimizer, timed, double_buffering=args.double_buffering)
+            optimizer, comm, double_buffering=args.double_buffering)
     K = len(model.coder.default_bbox)
     batch = [device.send(x) for x in (
         np.random.normal(size=(args.batchsize, 3, model.insize, model.insize)).astype('f'),
@@ -78,20 +87,20 @@ def main():
         (np.random.uniform(size=(args.batchsize, K)) < .005).astype('i'))]
     for _ in range(2):  # the first update of ChainerMN is another, the second is warm
         optimizer.update(chain, *batch)
-    if isinstance(timed, Timed):
-        timed.seconds = 0.
+    timed = comm if isinstance(comm, Timed) else None
+    if timed:
+        timed.seconds = timed.bytes = 0
     begin = now()
     for _ in range(args.iterations):
         optimizer.update(chain, *batch)
     seconds = (now() - begin) / args.iterations
-    if comm is None or comm.rank == 0:
-        n = 1 if comm is None else comm.size
+    rank, n = place(comm)
+    if rank == 0:
         print(json.dumps({
             'processes': n, 'images_per_second': n * args.batchsize / seconds,
             'step_seconds': seconds,
-            'exchange_seconds': timed.seconds / args.iterations if isinstance(timed, Timed)
-            else None if args.double_buffering else 0.,
-            'exchange_bytes': sum(p.array.nbytes for p in chain.params()) if n > 1 else 0}))
+            'exchange_seconds': timed.seconds / args.iterations if timed else 0,
+            'exchange_bytes': timed.bytes // args.iterations if timed else 0}))
 
 
 if __name__ == '__main__':

@@ -2,6 +2,8 @@
 import collections
 import concurrent.futures
 import multiprocessing
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -11,6 +13,9 @@ from multibox.errors import UserError
 import chainer
 import cv2
 
+# What ends a run; its loader processes leave it to the main one. The last is for mpiexec, which
+# forwards it to all: getting one of the others itself, it kills at once.
+SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
 BATCHES_AHEAD = 3  # kept ready; the workers never wait for the main process to fetch one
 
 
@@ -49,8 +54,7 @@ class Loader(chainer.dataset.Iterator):
                 self._submit()
                 batch = [self._pending.popleft().result() for _ in range(self.n_own)]
             except concurrent.futures.process.BrokenProcessPool:
-                for worker in multiprocessing.active_children():
-                    worker.kill()  # SIGTERM, by which the pool ends the others, is not for them
+                _kill_workers()
                 raise UserError('a loader process died, most often for lack of memory; try fewer '
                                 'with --loader-processes') from None
         self.position += self.batchsize
@@ -68,6 +72,7 @@ class Loader(chainer.dataset.Iterator):
             context = multiprocessing.get_context(method)
             if method == 'forkserver':
                 context.set_forkserver_preload(['multibox.data'])
+                _start_servers()
             self._executor = concurrent.futures.ProcessPoolExecutor(
                 self.n_processes, context, _start_worker, (self.sequence,))
         begun = self.position + len(self._pending) // self.n_own * self.batchsize
@@ -78,6 +83,7 @@ class Loader(chainer.dataset.Iterator):
     def finalize(self):
         """End the worker processes."""
         if self._executor is not None:
+            _kill_workers()
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
         self._pending.clear()
@@ -110,13 +116,28 @@ class Loader(chainer.dataset.Iterator):
         return int(self.previous_epoch_detail) < self.epoch
 
 
+def _start_servers():
+    """Start multiprocessing's two helpers deaf to the signals: what is blocked is inherited."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    multiprocessing.resource_tracker.ensure_running()  # unblocks two of them
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    multiprocessing.forkserver.ensure_running()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(sequence):
     global _sequence
     _sequence = sequence
     cv2.setNumThreads(0)  # the processes share the cores already
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole job, for the main to handle
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _kill_workers():
+    """End them by what they cannot ignore; the pool itself would send SIGTERM and wait."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
 
 
 def _end_with_parent():

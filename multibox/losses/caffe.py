@@ -28,7 +28,8 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
     Args:
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, comm: as for
             :func:`multibox.multibox_loss`. With ``comm`` the positives of all processes are
-            counted, where Caffe divides by those of each GPU.
+            counted, where Caffe divides by those of each GPU; the other normalisations need
+            processes with equal shares of the batch.
         normalization: both sums are divided by the positives (``'VALID'``), the images
             (``'BATCH_SIZE'``), the boxes of all images (``'FULL'``) or 1 (``'NONE'``).
 

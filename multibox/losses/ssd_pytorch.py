@@ -51,9 +51,8 @@ def _with_one_maximum(mb_confs, comm):
     """(B, K, C) logits to the (B, K) cross entropy of background, as far as float32 reaches."""
     xp = cuda.get_array_module(mb_confs)
     mb_confs = mb_confs.astype(np.result_type(mb_confs.dtype, np.float32), copy=False)
-    if not mb_confs.size:
-        return mb_confs[:, :, 0]
-    maximum = xp.where(xp.isfinite(mb_confs), mb_confs, -xp.inf).max()
+    finite = xp.where(xp.isfinite(mb_confs), mb_confs, -xp.inf)
+    maximum = finite.max() if finite.size else xp.asarray(-xp.inf, finite.dtype)
     maximum = max_over_processes(maximum, comm)
     with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
         sums = xp.exp(mb_confs - maximum).sum(axis=2)

@@ -1,8 +1,7 @@
 """Ending a run early, but whole: signals wait for the iteration they come in to end."""
 import signal
 
-# The last for mpiexec, which forwards it; getting one of the others itself, it kills at once.
-SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
+from multibox.data.loader import SIGNALS
 
 
 class Stop:
@@ -20,11 +19,12 @@ class Stop:
 
     def __init__(self, n_iteration, comm=None):
         self.n_iteration, self.comm = n_iteration, comm
-        self.signal = 0
+        self.signal = self._noted = 0
 
     def __call__(self, trainer):
-        if self.comm is not None:
-            self.signal = max(self.comm.mpi_comm.allgather(self.signal))
+        # Two numbers, for a signal may come during the exchange: then it counts the next time.
+        noted = [self._noted] if self.comm is None else self.comm.mpi_comm.allgather(self._noted)
+        self.signal = max(noted)
         return self.signal > 0 or trainer.updater.iteration >= self.n_iteration
 
     def __enter__(self):
@@ -35,5 +35,5 @@ class Stop:
             signal.signal(number, handler)
 
     def _note(self, number, _):
-        self.signal = number
+        self._noted = number
         signal.signal(number, self._before[number])

@@ -18,7 +18,8 @@ def share_batch_statistics(model, comm):
     """Replace every batch normalisation of a network by one over all processes.
 
     Args:
-        model: a chain on the host; changed in place.
+        model: a chain on the host whose normalisations scale and shift, over the axes of images;
+            changed in place.
         comm: a ChainerMN communicator, or None, which changes nothing.
     """
     if comm is None:

@@ -1,10 +1,12 @@
 """One process among many: joining the others under mpiexec, sharing the work, ending together."""
 import contextlib
+import json
 import os
 import sys
 import time
 import traceback
 
+from multibox.devices import is_gpu
 from multibox.errors import UserError
 
 from chainer.backends import cuda
@@ -37,7 +39,7 @@ def join_processes(communicator=None, on_gpu=False):
         raise UserError(f'several processes need mpi4py, which cannot be imported ({error}); run '
                         'make setup, or install mpi4py for the MPI of this mpiexec') from None
     if mpi4py.MPI.COMM_WORLD.size == 1:
-        if int(os.environ.get('OMPI_COMM_WORLD_SIZE', 1)) > 1:
+        if any(int(os.environ.get(name, 1)) > 1 for name in ('OMPI_COMM_WORLD_SIZE', 'PMI_SIZE')):
             raise UserError('mpi4py belongs to another MPI than this mpiexec, so every process '
                             'finds itself alone; use the mpiexec beside this Python')
         return None
@@ -58,16 +60,26 @@ def place(comm):
     return (0, 1) if comm is None else (comm.rank, comm.size)
 
 
-def local_gpu(comm):
-    """Name of this process's GPU: one for each process of a machine, by its local rank.
+def local_gpu(device, comm):
+    """The device of this process: of several on GPUs, each has one by its place on its machine.
+
+    Args:
+        device: the name all processes were given.
+        comm: a ChainerMN communicator, or None.
+
+    Returns:
+        ``device`` itself for a process on its own and on CPUs.
 
     Raises:
         UserError: the machine has fewer GPUs than processes.
     """
+    if comm is None or not is_gpu(device):
+        return device
     n_gpu = cuda.cupy.cuda.runtime.getDeviceCount() if cuda.available else 0
     if comm.intra_size > n_gpu:
-        raise UserError(f'{comm.intra_size} processes on a machine with {n_gpu} GPUs: each needs '
-                        'one of its own; start fewer, or use --device -1')
+        raise UserError(f'{comm.intra_size} processes on a machine where {n_gpu} GPUs are visible: '
+                        'each needs one of its own, and to see all; start fewer, see '
+                        'CUDA_VISIBLE_DEVICES, or use --device -1')
     return f'@cupy:{comm.intra_rank}'
 
 
@@ -83,6 +95,24 @@ def check_split(batchsize, comm):
         fits = ' or '.join(str(n) for n in (below, below + size) if n)
         raise UserError(f'--batchsize {batchsize} is for all {size} processes together, which '
                         f'cannot share it evenly; {fits} can be')
+
+
+def check_same(settings, comm):
+    """Refuse processes that do not have the same settings and data.
+
+    Args:
+        settings: dict of what JSON can hold.
+        comm: a ChainerMN communicator.
+
+    Raises:
+        UserError: it names what differs.
+    """
+    everyones = comm.mpi_comm.allgather(json.loads(json.dumps(settings, default=str)))
+    for rank, theirs in enumerate(everyones):
+        differ = [name for name in theirs if theirs[name] != everyones[0].get(name)]
+        if differ:
+            raise UserError(f'process {rank} differs from the first in {", ".join(differ)}; give '
+                            'all machines the same arguments and the same data')
 
 
 def make_multi_node(optimizer, comm):
@@ -116,16 +146,16 @@ def ending_together(program):
     except UserError as error:
         _end(f'{program}: {error}')
     except KeyboardInterrupt:
-        print(f'{program}: interrupted; --resume goes on from the newest snapshot', file=sys.stderr)
-        sys.exit(130)
+        _end(f'{program}: interrupted; --resume goes on from the newest snapshot', 130)
     except Exception:
         _end(traceback.format_exc())
 
 
-def _end(message):
+def _end(message, status=1):
     MPI = sys.modules.get('mpi4py.MPI')
     if MPI is None or MPI.COMM_WORLD.size == 1:
-        sys.exit(message)
+        print(message, file=sys.stderr, flush=True)
+        sys.exit(status)
     time.sleep(PATIENCE if MPI.COMM_WORLD.rank else 0)  # the first ends the others meanwhile
     print(message, file=sys.stderr, flush=True)
-    MPI.COMM_WORLD.Abort(1)
+    MPI.COMM_WORLD.Abort(status)
