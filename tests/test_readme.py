@@ -41,7 +41,7 @@ def test_the_speeds_of_many_processes_are_those_of_their_file():
     for row in one, two:
         low, high = row['images_per_second_range']
         assert f'{row["images_per_second"]:.1f}' in text and f'({low:.1f} to {high:.1f})' in text
-    assert f'{two["exchange_bytes"] / 1e6:.1f} MB of gradients' in text
+    assert f'{two["exchange_bytes"] / 1e6:.1f} MB exchanged in' in text
     assert (f'{two["exchange_seconds"] * 1e3:.1f} ms of a step of '
             f'{two["step_seconds"] * 1e3:.0f} ms') in text
 
