@@ -9,6 +9,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 MPIEXEC = shutil.which('mpiexec', path=pathlib.Path(sys.executable).parent)
+needs_proc = pytest.mark.skipif(
+    not pathlib.Path('/proc/self/task').exists(), reason='no /proc to find child processes in')
 needs_mpiexec = pytest.mark.skipif(MPIEXEC is None, reason='no mpiexec beside this Python')
 
 

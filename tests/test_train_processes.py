@@ -94,6 +94,7 @@ def uninterrupted(request, data, tmp_path_factory):
     return request.param, out
 
 
+@mpi.needs_proc
 @pytest.mark.parametrize('number', [signal.SIGTERM, None], ids=['SIGTERM', 'another'])
 def test_a_signal_saves_and_resuming_ends_bit_for_bit_like_straight_on(
         uninterrupted, data, tmp_path, start, number):
@@ -184,6 +185,7 @@ def test_a_full_disk_keeps_the_snapshot_before(data, tmp_path):
     assert not list(out.glob('.*.part'))
 
 
+@mpi.needs_proc
 @pytest.mark.parametrize('n', [None, pytest.param(2, marks=mpi.needs_mpiexec)])
 def test_a_signal_to_all_processes_saves_while_the_loader_works(data, tmp_path, start, n):
     process = start(n, FAULTY, 'slow loader', *flags(
@@ -204,6 +206,7 @@ def test_an_interrupt_outside_of_training_ends_all(data, tmp_path, start):
     assert code == 130 and errors.count('train.py: interrupted') == 1, (output, errors)
 
 
+@mpi.needs_proc
 def test_loader_processes_end_with_a_killed_parent(data, tmp_path, start):
     process = start(None, mpi.ROOT / 'train.py', *flags(
         data, tmp_path / 'out', **{'loader-processes': 2}))
