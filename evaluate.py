@@ -18,7 +18,7 @@ from multibox.training import (
     draw_detections,
     ending_together,
     join_processes,
-    local_gpu,
+    local_device,
     place,
     plot_precision_recall,
     precision_recall,
@@ -51,7 +51,7 @@ def main(argv=None):
     args = parse_args(argv)
     begin = time.monotonic()
     comm = join_processes(args.communicator, is_gpu(args.device))
-    device = select_device(local_gpu(args.device, comm))
+    device = select_device(local_device(args.device, comm))
     if args.batchsize < 1:
         raise UserError(f'--batchsize must be a number from 1, got {args.batchsize}')
     convolution.install()

@@ -34,7 +34,7 @@ from multibox.training import (
     find_snapshots,
     is_finite,
     join_processes,
-    local_gpu,
+    local_device,
     make_multi_node,
     make_optimizer,
     place,
@@ -262,7 +262,7 @@ def main(argv=None):
     args = parse_args(argv)
     comm = join_processes(args.communicator, is_gpu(args.device))
     check_args(args, comm)
-    device = select_device(local_gpu(args.device, comm))
+    device = select_device(local_device(args.device, comm))
     convolution.install()
     convolution.keep_freed_memory()
     leave_a_core()  # to the loader; however many processes it has, sums are rounded alike

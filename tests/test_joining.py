@@ -11,7 +11,7 @@ from multibox.training import (
     check_same,
     check_split,
     join_processes,
-    local_gpu,
+    local_device,
     make_multi_node,
     processes,
     share_batch_statistics,
@@ -71,15 +71,15 @@ def machine(monkeypatch, n_gpu):
 def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
     machine(monkeypatch, n_gpu=4)
     comm = types.SimpleNamespace(intra_rank=2, intra_size=4)
-    assert local_gpu('0', comm) == local_gpu('@cupy:0', comm) == '@cupy:2'
-    assert local_gpu('-1', comm) == '-1' and local_gpu('0', None) == '0'
+    assert local_device('0', comm) == local_device('@cupy:0', comm) == '@cupy:2'
+    assert local_device('-1', comm) == '-1' and local_device('0', None) == '0'
 
 
 @pytest.mark.parametrize('n_gpu', [0, 1])
 def test_too_few_gpus_are_counted(monkeypatch, n_gpu):
     machine(monkeypatch, n_gpu)
     with pytest.raises(UserError, match=f'2 processes on a machine where {n_gpu} GPUs are visible'):
-        local_gpu('0', types.SimpleNamespace(intra_rank=0, intra_size=2))
+        local_device('0', types.SimpleNamespace(intra_rank=0, intra_size=2))
 
 
 @pytest.mark.parametrize('batchsize, size, fits', [

@@ -13,7 +13,7 @@ from multibox.training import (
     COMMUNICATORS,
     TrainChain,
     join_processes,
-    local_gpu,
+    local_device,
     make_optimizer,
     place,
     share_batch_statistics,
@@ -64,7 +64,7 @@ def main():
     parser.add_argument('--double-buffering', action='store_true')
     args = parser.parse_args()
     comm = join_processes(args.communicator, is_gpu(args.device))
-    device = select_device(local_gpu(args.device, comm))
+    device = select_device(local_device(args.device, comm))
     convolution.install()
     convolution.keep_freed_memory()
     leave_a_core()

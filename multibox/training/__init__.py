@@ -14,7 +14,7 @@ from multibox.training.processes import (
     check_split,
     ending_together,
     join_processes,
-    local_gpu,
+    local_device,
     make_multi_node,
     place,
 )
@@ -32,7 +32,7 @@ from multibox.training.snapshots import (
 __all__ = ['COMMUNICATORS', 'OPTIMIZERS', 'Evaluation', 'LearningRate', 'NonFiniteLoss',
            'Progress', 'Stop', 'TrainChain', 'check_same', 'check_settings', 'check_split',
            'detect', 'draw_boxes', 'draw_detections', 'ending_together', 'evaluate',
-           'find_snapshots', 'is_finite', 'join_processes', 'local_gpu', 'make_multi_node',
+           'find_snapshots', 'is_finite', 'join_processes', 'local_device', 'make_multi_node',
            'make_optimizer', 'place', 'plot_curves', 'plot_precision_recall', 'precision_recall',
            'read_settings', 'resume', 'save_settings', 'scaled_cuts', 'score',
            'share_batch_statistics', 'snapshot', 'versions', 'write_metrics']

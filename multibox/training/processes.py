@@ -60,7 +60,7 @@ def place(comm):
     return (0, 1) if comm is None else (comm.rank, comm.size)
 
 
-def local_gpu(device, comm):
+def local_device(device, comm):
     """The device of this process: of several on GPUs, each has one by its place on its machine.
 
     Args:
