@@ -350,6 +350,9 @@ def test_ssd_keras_has_no_gradient_below_its_floor(xp):
     (lambda: notebook.MultiBoxLoss()(
         (np.zeros((1, 2, 4)), np.zeros((1, 2, 3)), np.zeros((2, 4))), []),
      r'targets must be a list of B = 1 arrays, got 0'),
+    (lambda: notebook.MultiBoxLoss()(
+        (np.zeros((1, 3, 4)), np.zeros((1, 3, 3)), np.zeros((3, 4))), [np.full((2, 5), -1.)]),
+     r'targets\[0\]: classes count from 0, got -1'),
     (lambda: ssd_keras.SSDLoss().compute_loss(np.full((1, 2, 14), .5), np.zeros((1, 2, 14))),
      r'y_true must be one-hot'),
     (lambda: super_gradients.SSDLoss(np.zeros((4, 2))), r'dboxes must be \(K, 4\).*got \(4, 2\)'),

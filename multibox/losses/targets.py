@@ -2,6 +2,7 @@
 from multibox import matching
 
 import chainer
+import numpy as np
 from chainer.backends import cuda
 
 
@@ -57,7 +58,7 @@ def match_targets(targets, priors, match, variance=(0.1, 0.2)):
         labels, 0 for background, -1 for ignored. Both are finite, whatever the boxes.
 
     Raises:
-        ValueError: an array has another shape.
+        ValueError: an array has another shape, or (seen on a CPU only) a class is below 0.
     """
     priors = chainer.as_variable(priors).array
     if priors.ndim != 2 or priors.shape[1] != 4:
@@ -69,6 +70,8 @@ def match_targets(targets, priors, match, variance=(0.1, 0.2)):
             raise ValueError(f'targets[{i}] must be (R, 5): xmin, ymin, xmax, ymax, label; '
                              f'got {target.shape}')
         bbox, label = target[:, :4], target[:, 4].astype('i')
+        if isinstance(label, np.ndarray) and (label < 0).any():
+            raise ValueError(f'targets[{i}]: classes count from 0, got {label.min()}')
         index = match(matching.iou_with_default_boxes(priors, bbox))
         matched.append(matching.encode(bbox, label, index, priors, variance))
     xp = cuda.get_array_module(priors)
