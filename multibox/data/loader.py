@@ -54,7 +54,6 @@ class Loader(chainer.dataset.Iterator):
                 self._submit()
                 batch = [self._pending.popleft().result() for _ in range(self.n_own)]
             except concurrent.futures.process.BrokenProcessPool:
-                _kill_workers()
                 raise UserError('a loader process died, most often for lack of memory; try fewer '
                                 'with --loader-processes') from None
         self.position += self.batchsize
@@ -83,7 +82,6 @@ class Loader(chainer.dataset.Iterator):
     def finalize(self):
         """End the worker processes."""
         if self._executor is not None:
-            _kill_workers()
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
         self._pending.clear()
@@ -129,19 +127,21 @@ def _start_worker(sequence):
     global _sequence
     _sequence = sequence
     cv2.setNumThreads(0)  # the processes share the cores already
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the main process's to handle
+    parent = multiprocessing.parent_process()
+    for wait in (_wait_for_death, _wait_for_order):
+        threading.Thread(target=wait, args=(parent,), daemon=True).start()
 
 
-def _kill_workers():
-    """End them by what they cannot ignore; the pool itself would send SIGTERM and wait."""
-    for worker in multiprocessing.active_children():
-        worker.kill()
+def _wait_for_death(parent):
+    parent.join()
+    os._exit(1)
 
 
-def _end_with_parent():
-    multiprocessing.parent_process().join()
+def _wait_for_order(parent):
+    # The pool ends a worker by SIGTERM; one from elsewhere went to the whole job.
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
+        pass
     os._exit(1)
 
 
