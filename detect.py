@@ -13,7 +13,7 @@ from multibox.detectors import load_model
 from multibox.devices import select_device
 from multibox.errors import UserError
 from multibox.files import open_whole, write_json
-from multibox.training import draw_boxes, ending_together
+from multibox.training import draw_boxes, ending_together, join_processes
 
 import cv2
 import numpy as np
@@ -45,10 +45,6 @@ def check_args(args):
         if not lowest <= getattr(args, name) <= highest:
             raise UserError(f'--{name} must be a number from {lowest} to {highest}, '
                             f'got {getattr(args, name)}')
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f'--out {args.out}: cannot be made ({error.strerror})') from None
 
 
 def find_images(paths):
@@ -62,7 +58,8 @@ def find_images(paths):
         if not path.exists():
             raise UserError(f'{path}: no such file or folder')
         if path.is_dir():
-            found += sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            found += sorted(file for file in path.iterdir()
+                            if file.is_file() and file.suffix.lower() in SUFFIXES)
         else:
             found.append(path)
     if not found:
@@ -94,6 +91,8 @@ def free_name(stem, taken):
 
 def main(argv=None):
     args = parse_args(argv)
+    if join_processes() is not None:
+        raise UserError('detect.py is for one process; start it without mpiexec')
     check_args(args)
     paths = find_images(args.images)
     device = select_device(args.device)
@@ -102,12 +101,17 @@ def main(argv=None):
     model, _, label_names = load_model(args.model)
     model.score_thresh, model.nms_thresh = args.score, args.nms
     model.to_device(device)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'--out {args.out}: cannot be made ({error.strerror})') from None
     results, broken, taken = [], [], set()
     for start in range(0, len(paths), args.batchsize):
         batch = [(path, read(path)) for path in paths[start:start + args.batchsize]]
         broken += [path for path, img in batch if img is None]
         batch = [(path, img) for path, img in batch if img is not None]
-        for (path, img), *found in zip(batch, *model.predict([img for _, img in batch])):
+        predicted = model.predict([img for _, img in batch]) if batch else ((), (), ())
+        for (path, img), *found in zip(batch, *predicted):
             order = np.argsort(-found[2], kind='stable')
             bbox, label, score = (x[order] for x in found)
             names = [label_names[n] for n in label]

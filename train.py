@@ -141,6 +141,9 @@ def check_args(args, comm=None):
                 raise UserError(f'--{name.replace("_", "-")} must be a number from {lowest}, '
                                 f'got {value}')
     check_split(args.batchsize, comm)
+    if args.resume and not find_snapshots(args.out):
+        raise UserError(f'{args.out}: no snapshot_iter_* to resume from; point --out at the run, '
+                        'or start anew without --resume')
     if not args.resume and (find_snapshots(args.out) or (args.out / 'model.npz').exists()):
         raise UserError(f'{args.out}: holds a run already; continue it with --resume, or give '
                         'another --out')

@@ -84,6 +84,18 @@ def test_a_broken_image_is_named_and_the_rest_goes_on(detector, photos, tmp_path
     assert len(result['images']) == 2 and result['unreadable'] == [str(photos / 'a2.jpg')]
 
 
+@pytest.mark.parametrize('batchsize', [1, 8])
+def test_a_batch_of_broken_images_alone_is_no_end(detector, photos, tmp_path, capsys, batchsize):
+    (photos / 'more' / 'a.jpg').write_text('no image')
+    (photos / 'more' / 'sub.jpg').mkdir()
+    (photos / 'more' / 'b.jpg').unlink()
+    with pytest.raises(SystemExit):
+        run(photos / 'more', '--out', tmp_path / 'out', '--batchsize', batchsize)
+    assert 'a.jpg: cannot be decoded' in capsys.readouterr().err
+    result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
+    assert result['images'] == [] and len(result['unreadable']) == 1
+
+
 def test_an_image_in_which_nothing_is_found_is_listed(detector, photos, tmp_path, capsys):
     run(photos / 'b.jpg', '--out', tmp_path / 'out', '--score', '1')
     assert 'b.jpg: nothing' in capsys.readouterr().out

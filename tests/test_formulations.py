@@ -353,6 +353,22 @@ def test_ssd_keras_has_no_gradient_below_its_floor(xp):
     (lambda: notebook.MultiBoxLoss()(
         (np.zeros((1, 3, 4)), np.zeros((1, 3, 3)), np.zeros((3, 4))), [np.full((2, 5), -1.)]),
      r'targets\[0\]: classes count from 0, got -1'),
+    (lambda: notebook.MultiBoxLoss()(
+        (np.zeros((1, 3, 4)), np.zeros((1, 3, 3)), np.zeros((3, 4))), [[]]),
+     r'targets\[0\] must be an array \(R, 5\), \(0, 5\) without objects; got list'),
+    (lambda: notebook.MultiBoxLoss()(
+        (np.zeros((1, 3, 4)), np.zeros((1, 3, 3)), np.zeros((2, 4))), [np.zeros((0, 5))]),
+     r'priors must be \(K, 4\) with K = 3 of locs, got \(2, 4\)'),
+    (lambda: ssd_pytorch.MultiBoxLoss(3)(
+        (np.zeros((1, 1, 4)), np.zeros((1, 1, 3)), np.array([BOX])),
+        [np.array([[*OBJECT[:4], 2]])]),
+     r'targets hold class 2, and confs \(1, 1, 3\) know 0 to 1 and the background'),
+    (lambda: super_gradients.SSDLoss(np.array([BOX]))(
+        (np.zeros((1, 4, 1)), np.zeros((1, 3, 1))), np.array([[0, 2, *BOX]])),
+     r'the class of each row of targets must lie in 0 to 1'),
+    (lambda: super_gradients.SSDLoss(np.array([BOX]))(
+        (np.zeros((1, 4, 1)), np.zeros((1, 3, 1))), np.array([[1, 0, *BOX]])),
+     r'the image of each row of targets must lie in 0 to 0'),
     (lambda: ssd_keras.SSDLoss().compute_loss(np.full((1, 2, 14), .5), np.zeros((1, 2, 14))),
      r'y_true must be one-hot'),
     (lambda: super_gradients.SSDLoss(np.zeros((4, 2))), r'dboxes must be \(K, 4\).*got \(4, 2\)'),

@@ -10,6 +10,7 @@ import pathlib
 from multibox.data import TrainingSequence, drawn_set, load_voc
 from multibox.data.augmentation import augment
 from multibox.detectors import make_detector
+from multibox.errors import UserError
 from multibox.files import write_json
 from multibox.matching import (
     iou_with_default_boxes,
@@ -17,7 +18,7 @@ from multibox.matching import (
     match_forced,
     match_forced_above,
 )
-from multibox.training import versions
+from multibox.training import ending_together, versions
 
 RULES = {'bipartite': match_bipartite, 'forced': match_forced, 'forced_above': match_forced_above}
 
@@ -61,6 +62,8 @@ def main():
     parser.add_argument('--seed', type=int, default=0, help='of the augmentation (0)')
     parser.add_argument('--out', type=pathlib.Path, metavar='FILE', help='write the numbers there')
     args = parser.parse_args()
+    if args.epochs < 1:
+        raise UserError(f'--epochs must be a number from 1, got {args.epochs}')
     data = load_voc(args.data or drawn_set())
     model = make_detector('slim300', len(data.label_names))  # SSD300's boxes
     sequence = TrainingSequence(data.train, Match(model), args.seed, args.epochs * len(data.train))
@@ -77,4 +80,5 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    with ending_together('matching'):
+        main()

@@ -14,9 +14,10 @@ from experiments.formulations.picture import draw_mined
 from multibox import convolution
 from multibox.data import MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
 from multibox.detectors import load_model, make_detector
+from multibox.errors import UserError
 from multibox.files import write_json
 from multibox.losses import LOSSES
-from multibox.training import versions
+from multibox.training import ending_together, versions
 
 import chainer
 import chainer.functions as F
@@ -84,14 +85,19 @@ def main():
     parser.add_argument('--seed', type=int, default=0, help='of batch and new network (0)')
     parser.add_argument('--batch', type=int, default=0, help='which batch of the run (0)')
     parser.add_argument('--batchsize', type=int, default=8, help='(8)')
-    parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path(__file__).parent,
-                        metavar='DIR', help='where the .json and the .png are written')
+    parser.add_argument('--out', type=pathlib.Path, metavar='DIR',
+                        default=pathlib.Path('result/formulations'),
+                        help='where the .json and the .png are written (result/formulations)')
     args = parser.parse_args()
     convolution.install()
     data = load_voc(drawn_set())
     seed_all(args.seed)
-    model = load_model(args.model)[0] if args.model else make_detector(
-        'slim300', len(data.label_names))
+    if args.model:
+        model, _, label_names = load_model(args.model)
+        if label_names != data.label_names:
+            raise UserError(f'{args.model}: its classes are not those of the built-in set')
+    else:
+        model = make_detector('slim300', len(data.label_names))
     positions = range(args.batch * args.batchsize, (args.batch + 1) * args.batchsize)
     rows, mined = {}, {}
     with chainer.using_config('train', True):
@@ -109,4 +115,5 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    with ending_together('one_batch'):
+        main()

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 
-from experiments.formulations.summary import FOLDER, summarise
+from experiments.formulations.summary import summarise
 from multibox.losses import LOSSES
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -30,8 +30,8 @@ def parse_args():
 
 
 def train(loss, seed, out):
-    """One run of train.py, whose metrics.json is copied beside this file; how it ended."""
-    target = FOLDER / f'{loss}-seed{seed}.json'
+    """One run of train.py, whose metrics.json is copied to the others; how it ended."""
+    target = out / 'runs' / f'{loss}-seed{seed}.json'
     if target.exists():
         return f'{target.name}: there already'
     folder = out / f'{loss}-seed{seed}'
@@ -48,13 +48,13 @@ def train(loss, seed, out):
 
 def main():
     args = parse_args()
-    FOLDER.mkdir(exist_ok=True)
+    (args.out / 'runs').mkdir(parents=True, exist_ok=True)
     with concurrent.futures.ThreadPoolExecutor(args.parallel) as executor:
         runs = [executor.submit(train, loss, seed, args.out)
                 for seed in args.seeds for loss in sorted(LOSSES)]
         for run in concurrent.futures.as_completed(runs):
             print(run.exception() or run.result(), flush=True)
-    summarise()
+    summarise(args.out / 'runs')
     if any(run.exception() for run in runs):
         sys.exit('not all runs are there; the same command goes on with the others')
 

@@ -19,7 +19,7 @@ from multibox.devices import available_cores
 from multibox.files import write_json
 from multibox.training import versions
 
-RESULT = pathlib.Path(__file__).parent / 'measured.json'
+RESULT = pathlib.Path('result/scaling/measured.json')
 
 
 def run(n, flags):
@@ -55,7 +55,8 @@ def main():
     parser.add_argument('--iterations', type=int, default=10, help='steps of one measurement (10)')
     parser.add_argument('--repeat', type=int, default=3, help='measurements of each, by turns (3)')
     parser.add_argument('--device', default='-1')
-    parser.add_argument('--out', type=pathlib.Path, default=RESULT, metavar='FILE')
+    parser.add_argument('--out', type=pathlib.Path, default=RESULT, metavar='FILE',
+                        help=f'({RESULT})')
     args = parser.parse_args()
     flags = [str(x) for name in ('model', 'batchsize', 'iterations', 'device')
              for x in (f'--{name}', getattr(args, name))]
@@ -79,6 +80,7 @@ def main():
                     else f'{row["exchange_seconds"]:.4f} s')
         print(f'{row["processes"]:9}  {row["images_per_second"]:6.1f} ({low:.1f}-{high:.1f})'
               f'  {row["step_seconds"]:.3f} s  {exchange:>9}  {row["exchange_bytes"]:11,}')
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(args.out, {
         'model': args.model, 'batchsize_of_a_process': args.batchsize, 'device': args.device,
         'iterations': args.iterations, 'repeat': args.repeat, 'cores': available_cores(),

@@ -15,7 +15,6 @@ from multibox.files import open_whole, write_json
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-FOLDER = pathlib.Path(__file__).parent
 # Bytes a second in one direction, nominal; seconds of a message, assumed; GPUs it can connect.
 LINKS = {
     'NVLink 4, 450 GB/s': (450e9, 5e-6, 8),
@@ -42,6 +41,8 @@ def main():
     parser.add_argument('--images-per-second', type=float, default=100,
                         help='of one GPU, an assumption: replace it by a measured one (100)')
     parser.add_argument('--batchsize', type=int, default=32, help='images of one GPU (32)')
+    parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('result/scaling'),
+                        metavar='DIR', help='(result/scaling)')
     args = parser.parse_args()
     n_parameter = sum(p.size for p in make_detector('ssd300', 20).params())
     compute = args.batchsize / args.images_per_second
@@ -60,11 +61,12 @@ def main():
         print(f'{link:>29}' + ''.join(
             f'  {row["efficiency"]:.2f}/{row["efficiency_double_buffering"]:.2f}'
             for row in table[link]))
-    write_json(FOLDER / 'computed.json', {
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_json(args.out / 'computed.json', {
         'computed_not_measured': True, 'n_parameter': n_parameter,
         'assumed_images_per_second': args.images_per_second, 'batchsize_of_a_gpu': args.batchsize,
         'efficiency': table})
-    draw(FOLDER / 'computed.png', table)
+    draw(args.out / 'computed.png', table)
 
 
 def draw(path, table):

@@ -12,7 +12,7 @@ import numpy as np
 from chainercv.datasets import voc_bbox_label_names
 
 LAYOUT = ('Annotations/*.xml, JPEGImages/*.jpg and ImageSets/Main/*.txt, or be a VOCdevkit with '
-          'VOC2007/ or VOC2012/ (README "Data")')
+          'VOC2007/ or VOC2012/ (README "Training")')
 MAX_SHOWN = 10  # problems in an error that is not about each of them
 
 

@@ -118,8 +118,12 @@ def _read(path):
             return dict(arrays)
     except FileNotFoundError:
         raise UserError(f'{path}: no such file') from None
+    except IsADirectoryError:
+        raise UserError(f'{path}: is a folder; give the .npz file in it') from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f'{path}: not a readable .npz file ({error})') from None
+        # NumPy's advice for what is no archive at all is to unpickle it.
+        reason = 'no archive of arrays' if 'pickle' in str(error) else error
+        raise UserError(f'{path}: not a readable .npz file ({reason})') from None
 
 
 def _imagenet(model):

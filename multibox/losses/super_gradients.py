@@ -140,7 +140,7 @@ class SSDLoss:
             and the loss.
 
         Raises:
-            ValueError: wrong shapes.
+            ValueError: wrong shapes; or (seen on a CPU only) an image or a class out of range.
         """
         for name, prediction in zip(('locs', 'confs'), predictions):
             if len(prediction.shape) != 3:
@@ -150,6 +150,11 @@ class SSDLoss:
         if targets.ndim != 2 or targets.shape[1] != 6:
             raise ValueError('targets must be (R, 6): image, label, cx, cy, w, h; '
                              f'got {targets.shape}')
+        if isinstance(targets, np.ndarray) and len(targets):
+            for name, values, last in (('image', targets[:, 0], locs.shape[0] - 1),
+                                       ('class', targets[:, 1], confs.shape[2] - 2)):
+                if not ((values >= 0) & (values <= last)).all():
+                    raise ValueError(f'the {name} of each row of targets must lie in 0 to {last}')
         xp = cuda.get_array_module(self.dboxes)
         boxes, labels = zip(*(self.match_dboxes(targets[targets[:, 0] == i])
                               for i in range(len(locs))))

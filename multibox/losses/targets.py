@@ -45,8 +45,14 @@ class MatchingLoss:
         if len(targets) != len(locs):
             raise ValueError(f'targets must be a list of B = {len(locs)} arrays, '
                              f'got {len(targets)}')
+        if len(priors) < locs.shape[1]:
+            raise ValueError(f'priors must be (K, 4) with K = {locs.shape[1]} of locs, '
+                             f'got {priors.shape}')
         priors = priors[:locs.shape[1]]  # as ssd.pytorch, whose boxes are repeated for each GPU
         gt_mb_locs, gt_mb_labels = match_targets(targets, priors, self.match, self.variance)
+        if isinstance(gt_mb_labels, np.ndarray) and gt_mb_labels.max(initial=0) >= confs.shape[-1]:
+            raise ValueError(f'targets hold class {gt_mb_labels.max() - 1}, and confs '
+                             f'{confs.shape} know 0 to {confs.shape[-1] - 2} and the background')
         return self.multibox_loss(locs, confs, gt_mb_locs, gt_mb_labels)
 
 
@@ -65,6 +71,9 @@ def match_targets(targets, priors, match, variance=(0.1, 0.2)):
         raise ValueError(f'priors must be (K, 4), got {priors.shape}')
     matched = []
     for i, target in enumerate(targets):
+        if not hasattr(target, 'dtype'):
+            raise ValueError(f'targets[{i}] must be an array (R, 5), (0, 5) without objects; '
+                             f'got {type(target).__name__}')
         target = chainer.as_variable(target).array
         if target.ndim != 2 or target.shape[1] != 5:
             raise ValueError(f'targets[{i}] must be (R, 5): xmin, ymin, xmax, ymax, label; '
