@@ -128,9 +128,13 @@ def _start_worker(sequence):
     _sequence = sequence
     cv2.setNumThreads(0)  # the processes share the cores already
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the main process's to handle
-    parent = multiprocessing.parent_process()
-    for wait in (_wait_for_death, _wait_for_order):
-        threading.Thread(target=wait, args=(parent,), daemon=True).start()
+    threads = [_wait_for_death, _wait_for_order]
+    if not hasattr(signal, 'sigwaitinfo'):  # macOS cannot tell who sent it: the pool's has to work
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        threads.remove(_wait_for_order)
+    for wait in threads:
+        threading.Thread(
+            target=wait, args=(multiprocessing.parent_process(),), daemon=True).start()
 
 
 def _wait_for_death(parent):
