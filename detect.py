@@ -12,7 +12,7 @@ from multibox import convolution
 from multibox.detectors import load_model
 from multibox.devices import select_device
 from multibox.errors import UserError
-from multibox.files import open_whole, write_json
+from multibox.files import make_out, open_whole, write_json
 from multibox.training import draw_boxes, ending_together, join_processes
 
 import cv2
@@ -101,10 +101,7 @@ def main(argv=None):
     model, _, label_names = load_model(args.model)
     model.score_thresh, model.nms_thresh = args.score, args.nms
     model.to_device(device)
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f'--out {args.out}: cannot be made ({error.strerror})') from None
+    make_out(args.out)
     results, broken, taken = [], [], set()
     for start in range(0, len(paths), args.batchsize):
         batch = [(path, read(path)) for path in paths[start:start + args.batchsize]]

@@ -12,6 +12,7 @@ from multibox.data import drawn_set, load_voc, relabel
 from multibox.detectors import load_model
 from multibox.devices import is_gpu, select_device
 from multibox.errors import UserError
+from multibox.files import make_out
 from multibox.training import (
     COMMUNICATORS,
     detect,
@@ -65,10 +66,7 @@ def main(argv=None):
     images = detect(model, dataset, args.batchsize, comm)
     if place(comm)[0] > 0:
         return
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f'--out {args.out}: cannot be made ({error.strerror})') from None
+    make_out(args.out)
     curves = precision_recall(images, label_names)
     eleven_points, area = score(curves), score(curves, use_07_metric=False)
     result = {**eleven_points, 'map_area': area['map'], 'ap_area': area['ap']}

@@ -16,6 +16,7 @@ from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load
 from multibox.detectors import MODELS, load_pretrained, make_detector, save_model
 from multibox.devices import available_cores, is_gpu, leave_a_core, select_device
 from multibox.errors import UserError
+from multibox.files import make_out
 from multibox.losses import LOSSES
 from multibox.training import (
     COMMUNICATORS,
@@ -147,11 +148,7 @@ def check_args(args, comm=None):
     if not args.resume and (find_snapshots(args.out) or (args.out / 'model.npz').exists()):
         raise UserError(f'{args.out}: holds a run already; continue it with --resume, or give '
                         'another --out')
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f'--out {args.out}: cannot be made ({error.strerror}); name a folder that '
-                        'can') from None
+    make_out(args.out)
 
 
 def load_data(args):

@@ -21,6 +21,11 @@ def sum_over_processes(x, comm=None):
     return cuda.get_array_module(x).asarray(comm.allreduce(cuda.to_cpu(x)))
 
 
+def mean_over_processes(x, comm=None):
+    """Mean of an array over all processes; arguments as above."""
+    return x if comm is None else sum_over_processes(x, comm) / comm.size
+
+
 def max_over_processes(x, comm=None):
     """Maximum of a 0-dimensional array over all processes; arguments as above."""
     if comm is None:

@@ -37,6 +37,19 @@ def open_whole(path):
         part.unlink(missing_ok=True)
 
 
+def make_out(folder):
+    """Make the folder of ``--out`` with its parents, unless it is there.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'--out {folder}: cannot be made ({error.strerror}); name a folder that '
+                        'can') from None
+
+
 def write_json(path, value):
     """Write ``value`` as JSON, whole or not at all; paths become strings.
 

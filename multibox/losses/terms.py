@@ -1,5 +1,5 @@
 """What every formulation of the loss shares: its inputs, its two terms, weights and normaliser."""
-from multibox.communication import sum_over_processes
+from multibox.communication import mean_over_processes
 from multibox.kernels import in_single_precision
 
 import chainer
@@ -64,9 +64,7 @@ def mean_count(positive, dtype, comm=None):
         1 where there is none. Without ``comm`` it never leaves its GPU, which is not waited for.
     """
     xp = cuda.get_array_module(positive)
-    n_positive = sum_over_processes(xp.asarray(positive.sum()), comm)
-    if comm is not None:
-        n_positive = n_positive / comm.size
+    n_positive = mean_over_processes(xp.asarray(positive.sum()), comm)
     return xp.where(n_positive > 0, n_positive, 1).astype(dtype)
 
 

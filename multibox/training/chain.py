@@ -1,5 +1,5 @@
 """The link that joins a network and its loss, and reports what the loss is made of."""
-from multibox.communication import sum_over_processes
+from multibox.communication import mean_over_processes
 from multibox.losses import chainercv
 
 import chainer
@@ -54,9 +54,7 @@ class TrainChain(chainer.Chain):
             mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, self.k, self.comm)
         loss = self.formulation.weigh(loc_loss, conf_loss, self.alpha)
         values = self.xp.stack([x.array for x in (loc_loss, conf_loss, loss)])
-        if self.comm is not None:
-            values = sum_over_processes(values, self.comm) / self.comm.size
-        loc, conf, total = values
+        loc, conf, total = mean_over_processes(values, self.comm)
         chainer.report({'loss': total, 'loss/loc': loc, 'loss/conf': conf}, self)
         if not self.xp.isfinite(values).all():
             for term, value in (('loc', loc), ('conf', conf), ('total', total)):

@@ -5,7 +5,7 @@ corrects the running variance for a process's share instead of the batch.
 """
 import warnings
 
-from multibox.communication import sum_over_processes
+from multibox.communication import mean_over_processes
 
 import chainer
 from chainer.functions.normalization.batch_normalization import (
@@ -64,9 +64,6 @@ class _SharedStatistics(GeneralBatchNormalizationImpl):
     def __init__(self, comm):
         self.comm = comm
 
-    def _mean(self, x):
-        return sum_over_processes(x, self.comm) / self.comm.size
-
     def forward(self, axis, gamma, x, x_layout, xp, expander, beta, eps, decay, running_mean,
                 running_var):
         y, layout, _, _, mean, var, inv_std, data = super().forward(
@@ -78,10 +75,11 @@ class _SharedStatistics(GeneralBatchNormalizationImpl):
 
     def get_mean_and_var(self, axis, gamma, x, xp, interm_dtype):
         own_mean, own_var = super().get_mean_and_var(axis, gamma, x, xp, interm_dtype)
-        mean = self._mean(own_mean)
-        return mean, self._mean(own_var + xp.square(own_mean - mean))
+        mean = mean_over_processes(own_mean, self.comm)
+        var = mean_over_processes(own_var + xp.square(own_mean - mean), self.comm)
+        return mean, var
 
     def get_ggamma_and_gbeta(self, axis, gamma, gy, x_hat, xp):
         # Their mean, not their sum: the mean of all gradients is what the optimizer takes.
         gbeta, ggamma = super().get_ggamma_and_gbeta(axis, gamma, gy, x_hat, xp)
-        return self._mean(gbeta), self._mean(ggamma)
+        return mean_over_processes(gbeta, self.comm), mean_over_processes(ggamma, self.comm)

@@ -1,0 +1,32 @@
+"""Inputs that the tests of the formulations share."""
+import chainer
+import numpy as np
+from chainer.backends import cuda
+
+# One object in the middle, one box on it; the far box lies elsewhere.
+BOX, FAR_BOX = [.5, .5, .2, .2], [.1, .1, .05, .05]
+OBJECT = [.4, .4, .6, .6, 0]
+
+
+def random_case(B=3, K=30, C=5, p_positive=.15, seed=0):
+    rng = np.random.RandomState(seed)
+    labels = np.where(rng.uniform(size=(B, K)) < p_positive, rng.randint(1, C, (B, K)), 0)
+    return (rng.normal(size=(B, K, 4)).astype('f'), rng.normal(size=(B, K, C), scale=2).astype('f'),
+            rng.normal(size=(B, K, 4)).astype('f'), labels.astype('i'))
+
+
+def terms_and_gradients(loss, xp, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, **kwargs):
+    mb_locs, mb_confs = (chainer.Variable(xp.asarray(x)) for x in (mb_locs, mb_confs))
+    terms = loss.multibox_loss(
+        mb_locs, mb_confs, xp.asarray(gt_mb_locs), xp.asarray(gt_mb_labels), k, **kwargs)
+    sum(terms).backward()
+    return [cuda.to_cpu(x) for x in (*(term.array for term in terms), mb_locs.grad, mb_confs.grad)]
+
+
+def case_of_a_far_maximum():
+    """A logit of 200 somewhere: boxes near 0 underflow, the worst classified of them too."""
+    mb_locs, gt_mb_locs = np.zeros((2, 1, 6, 4), 'f')
+    mb_confs = np.zeros((1, 6, 2), 'f')
+    mb_confs[0, 5] = 200, 199  # background, not far from sure: CE 0.31
+    mb_confs[0, 2] = 0, 9      # background taken for an object: CE 9
+    return mb_locs, mb_confs, gt_mb_locs, np.array([[1, 0, 0, 0, 0, 0]], 'i')
