@@ -1,8 +1,10 @@
 """The experiments' own arithmetic, on small inputs."""
 import json
 import pathlib
+import sys
+import types
 
-from experiments.formulations import matching, one_batch, summary
+from experiments.formulations import matching, one_batch, summary, train
 from experiments.scaling import measure, model
 from multibox.data.drawn import draw_set
 from multibox.data.voc import load_voc
@@ -102,3 +104,25 @@ def test_measurements_are_summed_up_by_their_medians():
     runs = [{'images_per_second': speed, 'step_seconds': 1} for speed in (3, 9, 4)]
     assert measure.summary(runs) == {
         'images_per_second': 4, 'step_seconds': 1, 'images_per_second_range': [3, 9]}
+
+
+def test_every_loss_is_trained_once_with_every_seed(tmp_path, monkeypatch, capsys):
+    commands = []
+
+    def run(command, **kwargs):
+        loss, seed, folder = (command[command.index(flag) + 1]
+                              for flag in ('--loss', '--seed', '--out'))
+        commands.append((loss, seed))
+        failed = commands[-1] == ('caffe', '4') and len(commands) < 12
+        if not failed:
+            (folder / 'metrics.json').write_text('{"map": 0.5}')
+        return types.SimpleNamespace(returncode=int(failed))
+    monkeypatch.setattr(train.subprocess, 'run', run)
+    monkeypatch.setattr(sys, 'argv', ['train', '--seeds', '3', '4', '--out', str(tmp_path)])
+    with pytest.raises(SystemExit, match='not all runs are there'):
+        train.main()
+    assert sorted(commands) == sorted((loss, seed) for loss in LOSSES for seed in '34')
+    train.main()  # goes on with the one that failed, and only that
+    assert commands[12:] == [('caffe', '4')]
+    assert '| `caffe` | 0.500 | 0.000 | 0.500 | 0.500 |' in capsys.readouterr().out
+    assert (tmp_path / 'scores.png').exists()
