@@ -1,17 +1,20 @@
-"""multibox.convolution against Chainer's own convolution."""
+"""The engines of multibox.convolution against Chainer's own convolution."""
 import concurrent.futures
+import ctypes
 import platform
 import subprocess
 import sys
 
 from multibox import convolution
+from multibox.convolution import blas
+from multibox.convolution.memory import keep_freed_memory
 
 import chainer
 import chainer.functions as F
 import numpy as np
 import pytest
 from chainer import gradient_check
-from chainer.functions.connection.convolution_2d import Convolution2DGradW
+from chainer.functions.connection.convolution_2d import Convolution2DFunction
 from chainer.utils import conv
 
 CONVOLUTIONS = {  # (B, C, H, W), (O, kh, kw), stride, pad, dilate
@@ -34,15 +37,26 @@ CONVOLUTIONS = {  # (B, C, H, W), (O, kh, kw), stride, pad, dilate
     'row beyond a block': ((1, 2, 3, 300), (3, 3, 3), 1, 1, 1),
 }
 TOLERANCE = {'float32': 1e-6, 'float64': 1e-14}
+# One product of two numbers rounded to 8 bits; the sums are float32.
+BFLOAT16_TOLERANCE = 2 ** -7
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks of 256 pixels: small cases need several. The engine is taken out at the end."""
-    monkeypatch.setattr(convolution, 'MIN_COLUMNS', 256)
-    monkeypatch.setattr(convolution, 'MIN_ELEMENTS', 1)
+    monkeypatch.setattr(blas, 'MIN_COLUMNS', 256)
+    monkeypatch.setattr(blas, 'MIN_ELEMENTS', 1)
     yield
     convolution.uninstall()
+
+
+@pytest.fixture(params=['blas', 'onednn', 'onednn-bf16'])
+def engine(request):
+    """The name of an engine that this machine has."""
+    missing = convolution.ENGINES[request.param][0].missing()
+    if missing:
+        pytest.skip(missing)
+    return request.param
 
 
 def draw(*shapes, dtype='float32'):
@@ -58,11 +72,14 @@ def outputs(function, arrays, **options):
     return [y.array, *(g.array for g in chainer.grad([y], variables, [chainer.Variable(gy)]))]
 
 
-def assert_as_chainers(function, arrays, tolerance=1e-6, **options):
+def assert_as_chainers(engine, function, arrays, **options):
     """Compare outputs() with and without the engine, relative to each array's largest value."""
     convolution.uninstall()
     expected = outputs(function, arrays, **options)
-    convolution.install()
+    convolution.install(engine)
+    tolerance = TOLERANCE[arrays[0].dtype.name]
+    if engine == 'onednn-bf16' and arrays[0].dtype == np.float32:
+        tolerance = BFLOAT16_TOLERANCE
     for ours, chainers in zip(outputs(function, arrays, **options), expected, strict=True):
         assert ours.dtype == chainers.dtype and ours.shape == chainers.shape
         assert abs(ours - chainers).max() <= tolerance * abs(chainers).max()
@@ -79,71 +96,66 @@ def im2col_calls(monkeypatch):
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize('case', CONVOLUTIONS.values(), ids=CONVOLUTIONS)
-def test_convolution_and_its_gradients_are_chainers(case, dtype):
+def test_convolution_and_its_gradients_are_chainers(engine, case, dtype):
     x_shape, (o, kh, kw), stride, pad, dilate = case
     arrays = draw(x_shape, (o, x_shape[1], kh, kw), o, dtype=dtype)
-    assert_as_chainers(F.convolution_2d, arrays, TOLERANCE[dtype],
-                       stride=stride, pad=pad, dilate=dilate)
+    assert_as_chainers(engine, F.convolution_2d, arrays, stride=stride, pad=pad, dilate=dilate)
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize('outsize', [None, (17, 11), (18, 12)], ids='outsize {}'.format)
-def test_deconvolution_and_its_gradients_are_chainers(outsize, dtype):
+def test_deconvolution_and_its_gradients_are_chainers(engine, outsize, dtype):
     arrays = draw((2, 4, 9, 6), (4, 3, 3, 3), 3, dtype=dtype)
-    assert_as_chainers(F.deconvolution_2d, arrays, TOLERANCE[dtype],
-                       stride=2, pad=1, outsize=outsize)
+    assert_as_chainers(engine, F.deconvolution_2d, arrays, stride=2, pad=1, outsize=outsize)
 
 
-def test_convolution_without_bias_is_chainers():
-    assert_as_chainers(F.convolution_2d, draw((2, 3, 9, 7), (4, 3, 3, 3)), pad=1)
+def test_convolution_without_bias_is_chainers(engine):
+    assert_as_chainers(engine, F.convolution_2d, draw((2, 3, 9, 7), (4, 3, 3, 3)), pad=1)
 
 
-def test_convolution_that_covers_all_inputs_is_chainers():
+def test_convolution_that_covers_all_inputs_is_chainers(engine):
     arrays = draw((2, 3, 10, 8), (4, 3, 3, 3), 4)
-    assert_as_chainers(F.convolution_2d, arrays, stride=2, cover_all=True)
+    assert_as_chainers(engine, F.convolution_2d, arrays, stride=2, cover_all=True)
 
 
 @pytest.mark.parametrize('kernel', [1, 3], ids='kernel {}'.format)
-def test_arrays_in_another_memory_order_give_chainers_results(kernel):
+def test_arrays_in_another_memory_order_give_chainers_results(engine, kernel):
     def between_channels_last(x, W, b):
         y = F.convolution_2d(F.transpose(x, (0, 3, 1, 2)), W, b, pad=kernel // 2)
         return F.transpose(y, (0, 2, 3, 1))
     W, b = draw((4, 3, kernel, kernel), 4)
-    assert_as_chainers(between_channels_last, [*draw((1, 9, 7, 3)), np.asfortranarray(W), b])
+    assert_as_chainers(
+        engine, between_channels_last, [*draw((1, 9, 7, 3)), np.asfortranarray(W), b])
 
 
-def test_gradient_without_strides_is_copied_for_blas(monkeypatch):
-    given = []
-    weight_gradient = convolution._ENGINE[Convolution2DGradW]
-    monkeypatch.setitem(convolution._ENGINE, Convolution2DGradW, lambda node, x, gy:
-                        given.append(gy) or weight_gradient(node, x, gy))
+def test_gradient_without_strides_is_chainers(engine):
     arrays = draw((2, 3, 9, 7), (4, 3, 3, 3), 4)
-    assert_as_chainers(lambda *variables: F.sum(F.convolution_2d(*variables)), arrays)
-    assert [gy.flags.c_contiguous for gy in given] == [True]
+    assert_as_chainers(engine, lambda *variables: F.sum(F.convolution_2d(*variables)), arrays)
 
 
-def test_double_backward_is_the_numeric_gradient():
+def test_double_backward_is_the_numeric_gradient(engine):
     x, W, gy, ggx, ggW = draw((2, 2, 5, 4), (3, 2, 3, 3), (2, 3, 3, 2), (2, 2, 5, 4), (3, 2, 3, 3),
                               dtype='float64')
-    convolution.install()
+    convolution.install(engine)
     gradient_check.check_double_backward(
         lambda x, W: F.convolution_2d(x, W, stride=2, pad=1), (x, W), gy, (ggx, ggW),
         atol=1e-4, rtol=1e-4)
 
 
-def test_backward_is_the_numeric_gradient():
+def test_backward_is_the_numeric_gradient(engine):
     x, W, b, gy = draw((2, 2, 5, 4), (3, 2, 3, 3), 3, (2, 3, 5, 4), dtype='float64')
-    convolution.install()
+    convolution.install(engine)
     gradient_check.check_backward(
         lambda x, W, b: F.convolution_2d(x, W, b, pad=2, dilate=2), (x, W, b), gy,
         atol=1e-5, rtol=1e-5)
 
 
-def test_engine_replaces_chainers_lowering(im2col_calls):
-    arrays = draw((2, 4, 6, 6), (4, 4, 3, 3), 4)
+@pytest.mark.parametrize('dtype', TOLERANCE)
+def test_engine_replaces_chainers_lowering(engine, im2col_calls, dtype):
+    arrays = draw((2, 4, 6, 6), (4, 4, 3, 3), 4, dtype=dtype)
     outputs(F.convolution_2d, arrays)
     assert len(im2col_calls) == 2  # Chainer lowers for y and again for gW
-    convolution.install()
+    convolution.install(engine)
     outputs(F.convolution_2d, arrays)
     assert len(im2col_calls) == 2
 
@@ -153,31 +165,24 @@ def test_engine_replaces_chainers_lowering(im2col_calls):
     (('float16', 'float16'), {}),
     (('float32', 'float64'), {}),
 ], ids=['groups', 'float16', 'mixed types'])
-def test_what_the_engine_does_not_cover_stays_chainers(im2col_calls, dtypes, options):
+def test_what_no_engine_covers_stays_chainers(engine, im2col_calls, dtypes, options):
     x, W = draw((2, 4, 6, 6), (4, 4 // options.get('groups', 1), 3, 3))
     arrays = x.astype(dtypes[0]), W.astype(dtypes[1])
-    convolution.install()
-    F.convolution_2d(*arrays, **options)
-    assert len(im2col_calls) == 1
-    assert_as_chainers(F.convolution_2d, arrays, **options)
+    expected = F.convolution_2d(*arrays, **options).array
+    convolution.install(engine)
+    actual = F.convolution_2d(*arrays, **options).array
+    assert len(im2col_calls) == 2
+    np.testing.assert_array_equal(actual, expected)
 
 
-def test_ideep_comes_first(im2col_calls, monkeypatch):
-    monkeypatch.setattr(convolution.intel64, 'should_use_ideep', lambda level: True)
-    monkeypatch.setattr(convolution.intel64, 'inputs_all_ready', lambda inputs: False)
-    convolution.install()
-    F.convolution_2d(*draw((2, 4, 6, 6), (4, 4, 3, 3)))
-    assert len(im2col_calls) == 1  # Chainer's method ran, and iDeep had its chance there
-
-
-def test_cudnn_fast_is_refused_as_by_chainer():
-    convolution.install()
+def test_cudnn_fast_is_refused_as_by_chainer(engine):
+    convolution.install(engine)
     with pytest.raises(RuntimeError, match='cudnn_fast'):
         F.convolution_2d(*draw((1, 8, 4, 4), (8, 8, 3, 3)), cudnn_fast=True)
 
 
-def test_results_survive_the_next_call():
-    convolution.install()
+def test_results_survive_the_next_call(engine):
+    convolution.install(engine)
     first = outputs(F.convolution_2d, draw((2, 3, 9, 7), (4, 3, 3, 3), 4))
     kept = [array.copy() for array in first]
     outputs(F.convolution_2d, [array + 1 for array in draw((2, 3, 9, 7), (4, 3, 3, 3), 4)])
@@ -185,8 +190,8 @@ def test_results_survive_the_next_call():
         np.testing.assert_array_equal(array, copy)
 
 
-def test_inputs_are_not_written():
-    convolution.install()
+def test_inputs_are_not_written(engine):
+    convolution.install(engine)
     arrays = draw((1, 3, 9, 7), (4, 3, 1, 1), 4)
     for array in arrays:
         array.flags.writeable = False
@@ -194,8 +199,8 @@ def test_inputs_are_not_written():
     assert not any(np.shares_memory(y, array) for array in arrays)
 
 
-def test_threads_do_not_disturb_each_other():
-    convolution.install()
+def test_threads_do_not_disturb_each_other(engine):
+    convolution.install(engine)
     batches = [[array + i for array in draw((2, 3, 41, 23), (4, 3, 3, 3), 4)] for i in range(8)]
     alone = [outputs(F.convolution_2d, batch) for batch in batches]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -205,14 +210,29 @@ def test_threads_do_not_disturb_each_other():
                 np.testing.assert_array_equal(one, other)
 
 
+def test_the_same_call_gives_the_same_bits(engine):
+    convolution.install(engine)
+    arrays = draw((4, 16, 38, 38), (32, 16, 3, 3), 32)
+    once, again = (outputs(F.convolution_2d, arrays, pad=1) for _ in range(2))
+    for one, other in zip(once, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_uninstall_undoes_even_two_installs():
-    nodes = list(convolution._ENGINE)
+    nodes = list(convolution._OURS)
     chainers = [node.forward_cpu for node in nodes]
-    convolution.install()
-    convolution.install()
+    convolution.install('blas')
+    convolution.install('blas')
     assert all(node.forward_cpu is not own for node, own in zip(nodes, chainers, strict=True))
     convolution.uninstall()
     assert [node.forward_cpu for node in nodes] == chainers
+
+
+def test_the_engine_chainer_is_chainers_own_code():
+    chainers = Convolution2DFunction.forward_cpu
+    convolution.install('blas')
+    convolution.install('chainer')
+    assert Convolution2DFunction.forward_cpu is chainers
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='mallopt is glibc\'s')
@@ -232,5 +252,5 @@ def test_kept_memory_costs_no_page_faults():
 def test_without_glibc_keeping_memory_does_nothing(monkeypatch):
     def no_such_library(name):
         raise OSError(f'{name}: cannot open shared object file')
-    monkeypatch.setattr(convolution.ctypes, 'CDLL', no_such_library)
-    assert convolution.keep_freed_memory() is None
+    monkeypatch.setattr(ctypes, 'CDLL', no_such_library)
+    assert keep_freed_memory() is None

@@ -1,0 +1,98 @@
+"""Convolution by NumPy: blocks of the image lowered to columns, and products by its BLAS.
+
+Chainer lowers a whole batch to columns, multiplies, and reorders the product. Here a block of
+output pixels that fits the cache is lowered, multiplied and stored at a time.
+"""
+import math
+
+from multibox.convolution.windows import taps
+
+import numpy as np
+
+MIN_COLUMNS = 1024  # pixels a block: with fewer, BLAS repacks the weights too often
+MIN_ELEMENTS = 2 ** 19  # of a block's columns: with fewer, the interpreter outlasts the copies
+
+
+class BLAS:
+    """The engine."""
+
+    def missing(self):
+        """What keeps this machine from using it: nothing."""
+        return None
+
+    def covers(self, arrays):
+        """Whether all arrays are float32, or all float64."""
+        return all(a.dtype == arrays[0].dtype in (np.float32, np.float64) for a in arrays)
+
+    def convolve(self, x, W, b, geometry, out_size):
+        """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C, kh, kw) and b (O,) or None."""
+        x, weight = np.ascontiguousarray(x), np.ascontiguousarray(W).reshape(len(W), -1)
+        axes = tuple(zip(W.shape[2:], *geometry))
+        y = np.empty((len(x), len(W), *out_size), x.dtype)
+        bias = 0 if b is None else b[:, None, None, None]
+        for images, rows, buffer in _blocks(len(x), *out_size, weight.shape[1], x.dtype):
+            col = _im2col(x[images], rows, out_size[1], axes, buffer)
+            block = y[images, :, rows].transpose(1, 0, 2, 3)  # (O, n, rows, width)
+            np.add(np.matmul(weight, col).reshape(block.shape), bias, out=block)
+        return y
+
+    def input_gradient(self, gy, W, geometry, in_size):
+        """Return gx (B, C, H, W) of gy (B, O, out_h, out_w) and W (O, C, kh, kw)."""
+        # F.sum's gradient has strides of 0, for which matmul leaves BLAS
+        gy, weight = np.ascontiguousarray(gy), np.ascontiguousarray(W).reshape(len(W), -1).T
+        axes = tuple(zip(W.shape[2:], *geometry))
+        n, o, height, width = gy.shape
+        gx = np.zeros((n, W.shape[1], *in_size), gy.dtype)
+        for images, rows, buffer in _blocks(n, height, width, len(weight), gy.dtype):
+            gy_block = gy[images, :, rows].transpose(1, 0, 2, 3)  # (O, n, rows, width)
+            pixels = gy_block.reshape(o, -1)
+            col = buffer[:len(weight) * pixels.shape[1]].reshape(len(weight), -1)
+            np.matmul(weight, pixels, out=col)
+            col = col.reshape(W.shape[1:] + gy_block.shape[1:])
+            block = gx[images].transpose(1, 0, 2, 3)
+            for (i, j), out, taken in taps(axes, rows, width, in_size):
+                block[taken] += col[:, i, j][out]
+        return gx
+
+    def weight_gradient(self, x, gy, geometry, kernel):
+        """Return gW (O, C, kh, kw) of x (B, C, H, W) and gy (B, O, out_h, out_w)."""
+        x, gy = np.ascontiguousarray(x), np.ascontiguousarray(gy)
+        axes = tuple(zip(kernel, *geometry))
+        n, o, height, width = gy.shape
+        gW = np.zeros((o, x.shape[1] * math.prod(kernel)), x.dtype)
+        product = np.empty_like(gW)
+        for images, rows, buffer in _blocks(n, height, width, gW.shape[1], x.dtype):
+            col = _im2col(x[images], rows, width, axes, buffer)
+            gy_block = gy[images, :, rows].transpose(1, 0, 2, 3).reshape(o, -1)
+            gW += np.matmul(gy_block, col.T, out=product)
+        return gW.reshape(o, x.shape[1], *kernel)
+
+
+def _blocks(n, height, width, depth, dtype):
+    """Cut n maps of (height, width) pixels into blocks: some maps, or some rows of one map.
+
+    Yields:
+        ``(images, rows, buffer)``: two slices, and room for the block's columns of ``depth``
+        elements. It is the same memory each time, so nothing that leaves a call may point there.
+    """
+    block_rows = max(1, max(MIN_COLUMNS, MIN_ELEMENTS // depth) // width)
+    block_images = max(1, block_rows // height)
+    buffer = np.empty(depth * block_rows * width, dtype)
+    for image in range(0, n, block_images):
+        for row in range(0, height, block_rows):
+            yield (slice(image, image + block_images), slice(row, min(row + block_rows, height)),
+                   buffer)
+
+
+def _im2col(x, rows, width, axes, buffer):
+    """Lower x (n, C, H, W) to columns (C * kh * kw, n * rows * width)."""
+    n, c, *in_size = x.shape
+    if n == 1 and all(axis[:3] == (1, 1, 0) for axis in axes):  # 1x1: a view will do
+        return x[0, :, rows].reshape(c, -1)
+    shape = c, axes[0][0], axes[1][0], n, rows.stop - rows.start, width
+    col = buffer[:math.prod(shape)].reshape(shape)
+    col.fill(0)  # what the padding gives
+    x = x.transpose(1, 0, 2, 3)
+    for (i, j), out, taken in taps(axes, rows, width, in_size):
+        col[:, i, j][out] = x[taken]
+    return col.reshape(math.prod(shape[:3]), -1)
