@@ -10,7 +10,7 @@ import sys
 
 from multibox import convolution
 from multibox.detectors import load_model
-from multibox.devices import select_device
+from multibox.devices import available_cores, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out, open_whole, write_json
 from multibox.training import draw_boxes, ending_together, join_processes
@@ -37,6 +37,8 @@ def parse_args(argv=None):
     parser.add_argument('--batchsize', type=int, default=8, metavar='N',
                         help='images given to the network at once (8)')
     parser.add_argument('--device', default='-1', help='-1, 0, @numpy or @cupy:0 (-1, the CPU)')
+    parser.add_argument('--conv', choices=convolution.ENGINES, default=convolution.fastest(),
+                        help='what convolves on a CPU (%(default)s)')
     return parser.parse_args(argv)
 
 
@@ -96,8 +98,9 @@ def main(argv=None):
     check_args(args)
     paths = find_images(args.images)
     device = select_device(args.device)
-    convolution.install()
+    convolution.install(args.conv)
     convolution.keep_freed_memory()
+    use_cores(available_cores())
     model, _, label_names = load_model(args.model)
     model.score_thresh, model.nms_thresh = args.score, args.nms
     model.to_device(device)

@@ -10,7 +10,7 @@ import time
 from multibox import convolution
 from multibox.data import drawn_set, load_voc, relabel
 from multibox.detectors import load_model
-from multibox.devices import is_gpu, select_device
+from multibox.devices import available_cores, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
 from multibox.training import (
@@ -41,6 +41,8 @@ def parse_args(argv=None):
     parser.add_argument('--batchsize', type=int, default=32, metavar='N',
                         help='images a process gives to the network at once (32)')
     parser.add_argument('--device', default='-1', help='-1, 0, @numpy or @cupy:0 (-1, the CPU)')
+    parser.add_argument('--conv', choices=convolution.ENGINES, default=convolution.fastest(),
+                        help='what convolves on a CPU (%(default)s)')
     parser.add_argument('--communicator', choices=COMMUNICATORS, metavar='NAME',
                         help=f'of ChainerMN under mpiexec: {", ".join(COMMUNICATORS)}')
     args = parser.parse_args(argv)
@@ -55,8 +57,9 @@ def main(argv=None):
     device = select_device(local_device(args.device, comm))
     if args.batchsize < 1:
         raise UserError(f'--batchsize must be a number from 1, got {args.batchsize}')
-    convolution.install()
+    convolution.install(args.conv)
     convolution.keep_freed_memory()
+    use_cores(available_cores())
     model, _, label_names = load_model(args.model)
     model.use_preset('evaluate')
     model.to_device(device)

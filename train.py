@@ -14,7 +14,7 @@ import sys
 from multibox import convolution
 from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
 from multibox.detectors import MODELS, load_pretrained, make_detector, save_model
-from multibox.devices import available_cores, is_gpu, leave_a_core, select_device
+from multibox.devices import available_cores, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
 from multibox.losses import LOSSES
@@ -104,6 +104,8 @@ def parse_args(argv=None):
     run = parser.add_argument_group('run')
     run.add_argument('--device', default='-1', help='-1, 0, @numpy or @cupy:0 (-1, the CPU); '
                      'under mpiexec any GPU means one for each process')
+    run.add_argument('--conv', choices=convolution.ENGINES, default=convolution.fastest(),
+                     help='what convolves on a CPU (%(default)s)')
     run.add_argument('--communicator', choices=COMMUNICATORS, metavar='NAME',
                      help=f'of ChainerMN under mpiexec: {", ".join(COMMUNICATORS)} '
                           '(pure_nccl on GPUs, naive on CPUs)')
@@ -263,9 +265,9 @@ def main(argv=None):
     comm = join_processes(args.communicator, is_gpu(args.device))
     check_args(args, comm)
     device = select_device(local_device(args.device, comm))
-    convolution.install()
+    convolution.install(args.conv)
     convolution.keep_freed_memory()
-    leave_a_core()  # to the loader; however many processes it has, sums are rounded alike
+    use_cores(available_cores() - 1)  # one for the loader; with any number, sums are rounded alike
     data = load_data(args)
     seed_all(args.seed)
     model = make_detector(args.model, len(data.label_names))

@@ -1,30 +1,36 @@
 """Cores: what a run takes, and what it leaves."""
 import os
 
-from multibox import devices
+from multibox import convolution, devices
 
 import pytest
 import threadpoolctl
 
 
-def blas_threads():
-    """Of NumPy's BLAS; OpenCV brings one of its own with a single thread."""
+def threads(user_api):
+    """Of NumPy's BLAS, for OpenCV brings one of its own with a single thread; or of OpenMP."""
     return max(library['num_threads'] for library in threadpoolctl.threadpool_info()
-               if library['user_api'] == 'blas')
+               if library['user_api'] == user_api)
 
 
 @pytest.fixture(autouse=True)
 def restore_threads():
-    with threadpoolctl.threadpool_limits(2, user_api='blas'):
+    with threadpoolctl.threadpool_limits(2):
         yield
 
 
 @pytest.mark.parametrize('n_core, expected', [(3, 2), (2, 1), (1, 1), (16, 2)],
                          ids=['two of three', 'one of two', 'the only one', 'a limit already set'])
-def test_matrix_products_leave_a_core_and_never_take_more(monkeypatch, n_core, expected):
-    monkeypatch.setattr(devices, 'available_cores', lambda: n_core)
-    devices.leave_a_core()
-    assert blas_threads() == expected
+def test_matrix_products_use_no_more_cores(n_core, expected):
+    devices.use_cores(n_core - 1)
+    assert threads('blas') == expected
+
+
+def test_convolutions_use_no_more_cores():
+    if convolution.fastest() != 'onednn':
+        pytest.skip('no oneDNN here')
+    devices.use_cores(1)
+    assert threads('openmp') == 1
 
 
 @pytest.mark.skipif(not hasattr(os, 'sched_getaffinity'), reason='no affinity on this system')

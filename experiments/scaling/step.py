@@ -8,7 +8,7 @@ import time
 
 from multibox import convolution
 from multibox.detectors import MODELS, make_detector
-from multibox.devices import is_gpu, leave_a_core, select_device
+from multibox.devices import available_cores, is_gpu, select_device, use_cores
 from multibox.training import (
     COMMUNICATORS,
     TrainChain,
@@ -67,7 +67,7 @@ def main():
     device = select_device(local_device(args.device, comm))
     convolution.install()
     convolution.keep_freed_memory()
-    leave_a_core()
+    use_cores(available_cores() - 1)
     np.random.seed(0)
     model = make_detector(args.model, 20)
     if comm is not None and not args.double_buffering:

@@ -5,6 +5,7 @@ The library is the one in the package onednn-cpu-gomp: plain C, wanting nothing 
 import ctypes
 import functools
 import importlib.metadata
+import os
 import threading
 
 import numpy as np
@@ -42,6 +43,8 @@ def library():
     paths = [file.locate() for file in files if file.name == LIBRARY]
     if not paths:
         raise OSError(f'the package {PACKAGE} holds no {LIBRARY}')
+    # Waiting threads sleep: spinning, they take the core from a loader process.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
     lib = ctypes.CDLL(str(paths[0]))
     lib.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
     lib.dnnl_primitive_desc_query_md.restype = ctypes.c_void_p
