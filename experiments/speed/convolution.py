@@ -1,18 +1,18 @@
-"""How much faster is multibox.convolution than Chainer's convolution on this machine's CPU?
+"""How much faster are the engines of multibox.convolution than Chainer on this machine's CPU?
 
-    python -m experiments.speed.convolution --batchsize 2
+    python -m experiments.speed.convolution --batchsize 4
 
-Forward and backward, of whole networks and of single layers. Both engines take turns in one
-process, so a ratio compares neighbours in time; memory is as glibc leaves it, for both.
+Forward and backward of whole networks and of single layers, by turns in one process, so a ratio
+compares neighbours in time. Freed memory is kept for all, which
+Chainer gains from too. With torch and torchvision installed, torchvision's SSD300 takes part.
 """
 import argparse
-import json
-import os
+import contextlib
+import importlib.util
 import pathlib
-import platform
 import statistics
-import time
 
+from experiments.speed.turns import ratio, save, take_turns
 from multibox import convolution
 from multibox.detectors import make_detector
 
@@ -21,7 +21,6 @@ import chainer.functions as F
 import numpy as np
 
 SLIM_BATCHSIZE = 8  # that of train.py's recipe
-ENGINES = {'chainer': convolution.uninstall, 'engine': convolution.install}
 LAYERS = {  # (C, H, W), (O, kh, kw), stride, pad, dilate
     'ssd300': {
         'conv1_2': ((64, 300, 300), (64, 3, 3), 1, 1, 1),
@@ -34,8 +33,6 @@ LAYERS = {  # (C, H, W), (O, kh, kw), stride, pad, dilate
         'stem, 300 to 75': ((3, 300, 300), (32, 6, 6), 4, 1, 1),
         '75 to 38': ((32, 75, 75), (64, 3, 3), 2, 1, 1),
         '38': ((64, 38, 38), (64, 3, 3), 1, 1, 1),
-        '19': ((128, 19, 19), (128, 3, 3), 1, 1, 1),
-        '5 to 3': ((128, 5, 5), (128, 3, 3), 2, 1, 1),
         'head, 38': ((64, 38, 38), (84, 3, 3), 1, 1, 1),
     },
 }
@@ -44,37 +41,65 @@ LAYERS = {  # (C, H, W), (O, kh, kw), stride, pad, dilate
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--batchsize', type=int, default=2, metavar='N',
-                        help=f'images in a batch of ssd300; slim300 has {SLIM_BATCHSIZE} (2)')
+    parser.add_argument('--batchsize', type=int, default=4, metavar='N',
+                        help=f'images in a batch of ssd300; slim300 has {SLIM_BATCHSIZE} (4)')
     parser.add_argument('--repeat', type=int, default=5, metavar='N',
                         help='times each engine is timed on each case (5)')
     parser.add_argument('--out', type=pathlib.Path, metavar='FILE',
-                        default=pathlib.Path(__file__).with_suffix('.json'),
-                        help='(convolution.json beside this script)')
+                        default=pathlib.Path('result/speed/convolution.json'),
+                        help='(result/speed/convolution.json)')
     return parser.parse_args(argv)
+
+
+def engines():
+    """Names of the engines this machine has, Chainer's own code first."""
+    missing = {name: own[0].missing() for name, own in convolution.ENGINES.items() if own}
+    for name, why in missing.items():
+        if why:
+            print(f'without {name}: {why}')
+    return ['chainer', *(name for name, why in missing.items() if not why)]
+
+
+def by_engine(step):
+    """Make a contestant of each engine: ``step`` with that engine in place."""
+    def contestant(name):
+        def call():
+            convolution.install(name)
+            step()
+        return call
+    return {name: contestant(name) for name in engines()}
 
 
 def draw(*shape):
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
-def network_step(name, batchsize):
-    """Make a function that runs a network forward, and backward from a sum of squares."""
+def network(name, batchsize, dtype=np.float32):
+    """Make a function that runs a network forward, and backward from a sum of squares.
+
+    It returns the gradients of all parameters in one array.
+    """
+    np.random.seed(0)
     model = make_detector(name, n_fg_class=20)
-    imgs = draw(batchsize, 3, model.insize, model.insize)
+    for parameter in model.params():
+        parameter.array = parameter.array.astype(dtype)
+    imgs = draw(batchsize, 3, model.insize, model.insize).astype(dtype)
 
     def step():
         mb_locs, mb_confs = model(imgs)
         model.cleargrads()
         (F.sum(F.square(mb_locs)) + F.sum(F.square(mb_confs))).backward()
+        return np.concatenate([p.grad.ravel() for _, p in sorted(model.namedparams())])
     return step
 
 
-def layer_step(batchsize, x_shape, w_shape, stride, pad, dilate):
+def layer(batchsize, x_shape, w_shape, stride, pad, dilate):
     """Make a function that runs a layer forward and backward to its input, weights and bias."""
     o, *kernel = w_shape
-    x, W, b = map(chainer.Variable, (draw(batchsize, *x_shape), draw(o, x_shape[0], *kernel),
-                                     draw(o)))
+    # With the channels innermost in memory, as between layers of oneDNN and of Chainer itself.
+    c, h, w = x_shape
+    imgs = draw(batchsize, h, w, c).transpose(0, 3, 1, 2)
+    x, W, b = map(chainer.Variable, (imgs, draw(o, c, *kernel), draw(o)))
 
     def step():
         y = F.convolution_2d(x, W, b, stride, pad, dilate=dilate)
@@ -85,53 +110,68 @@ def layer_step(batchsize, x_shape, w_shape, stride, pad, dilate):
     return step
 
 
+def torch_ssd300(batchsize):
+    """Contestants of PyTorch: torchvision's SSD300 without its own loss, channels innermost."""
+    if not all(map(importlib.util.find_spec, ('torch', 'torchvision'))):
+        print('without torch: torch or torchvision is not installed')
+        return {}
+    import torch
+    import torchvision
+    ssd = torchvision.models.detection.ssd300_vgg16(
+        weights=None, weights_backbone=None, num_classes=21).to(memory_format=torch.channels_last)
+    imgs = torch.from_numpy(draw(batchsize, 3, 300, 300)).to(memory_format=torch.channels_last)
+
+    def contestant(precision):
+        def call():
+            ssd.zero_grad()
+            with precision():
+                outputs = ssd.head(list(ssd.backbone(imgs).values()))
+            sum(output.float().square().sum() for output in outputs.values()).backward()
+        return call
+    return {'torch': contestant(contextlib.nullcontext),
+            'torch-bf16': contestant(lambda: torch.autocast('cpu', torch.bfloat16))}
+
+
 def cases(batchsize):
-    """Yield (name, step)."""
+    """Yield (name, contestants)."""
     for model, batch in (('ssd300', batchsize), ('slim300', SLIM_BATCHSIZE)):
-        yield f'{model}, batch {batch}', network_step(model, batch)
+        torch = torch_ssd300(batch) if model == 'ssd300' else {}
+        yield f'{model}, batch {batch}', {**by_engine(network(model, batch)), **torch}
         for name, shape in LAYERS[model].items():
-            yield f'{model} {name}', layer_step(batch, *shape)
+            yield f'{model} {name}', by_engine(layer(batch, *shape))
 
 
-def measure(step, repeat):
-    """Time a step by turns: {'chainer': seconds, 'engine': seconds, 'ratio': of the two}, lists."""
-    seconds = {name: [] for name in ENGINES}
-    for turn in range(-1, repeat):
-        for name, select in ENGINES.items():
-            select()
-            start = time.perf_counter()
-            step()
-            if turn >= 0:  # the first turn warms up
-                seconds[name].append(time.perf_counter() - start)
-    ratio = [slow / fast for slow, fast in zip(seconds['chainer'], seconds['engine'])]
-    return {**seconds, 'ratio': ratio}
+def deviations():
+    """Largest error of SSD300's gradients by engine, relative to the largest, of one image.
 
-
-def processor():
-    """Return the processor's name."""
-    cpuinfo = pathlib.Path('/proc/cpuinfo')  # platform.processor() is empty on many Linuxes
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor()
+    Chainer's in double precision are taken for exact.
+    """
+    convolution.install('blas')
+    exact = network('ssd300', 1, np.float64)()
+    step, result = network('ssd300', 1), {}
+    for name in engines():
+        convolution.install(name)
+        result[name] = float(abs(step() - exact).max() / abs(exact).max())
+    return result
 
 
 def main(argv=None):
     args = parse_args(argv)
-    results = {}
-    print(f'{"forward and backward, ms":36}{"chainer":>9}{"engine":>9}{"ratio":>8}   min to max')
-    for name, step in cases(args.batchsize):
-        result = results[name] = measure(step, args.repeat)
-        slow, fast = (1e3 * statistics.median(result[engine]) for engine in ENGINES)
-        ratio = result['ratio']
-        print(f'{name:36}{slow:9.1f}{fast:9.1f}{statistics.median(ratio):8.2f}'
-              f'   {min(ratio):.2f} to {max(ratio):.2f}', flush=True)
-    args.out.write_text(json.dumps({
-        'command': f'python -m experiments.speed.convolution --batchsize {args.batchsize} '
-                   f'--repeat {args.repeat}',
-        'processor': processor(), 'cores': os.cpu_count(),
-        'OPENBLAS_NUM_THREADS': os.environ.get('OPENBLAS_NUM_THREADS'),  # null: one a core
-        'system': platform.platform(), 'python': platform.python_version(), 'numpy': np.__version__,
-        'chainer': chainer.__version__, 'seconds': results}, indent=1) + '\n')
+    convolution.keep_freed_memory()
+    timings = {}
+    for case, contestants in cases(args.batchsize):
+        seconds = take_turns(contestants, args.repeat)
+        faster = {name: ratio(seconds['chainer'], own) for name, own in seconds.items()}
+        timings[case] = {'seconds': seconds, 'times faster than chainer': faster}
+        print(f'{case}: forward and backward')
+        for name, own in seconds.items():
+            print(f'{name:>15}{1e3 * statistics.median(own):9.1f} ms{faster[name]["median"]:8.2f}'
+                  f' times   {faster[name]["min"]:.2f} to {faster[name]["max"]:.2f}', flush=True)
+    wrong = deviations()
+    print('largest error of a gradient over the largest gradient, ssd300: '
+          + ', '.join(f'{name} {error:.1e}' for name, error in wrong.items()))
+    save(args.out, f'python -m experiments.speed.convolution --batchsize {args.batchsize} '
+                   f'--repeat {args.repeat}', {'timings': timings, 'gradient error': wrong})
 
 
 if __name__ == '__main__':
