@@ -2,13 +2,15 @@
 
     python evaluate.py --model result/model.npz                                   the built-in set
     python evaluate.py --model result/model.npz --data VOCdevkit --device 0       VOC 2007 test
+    python evaluate.py --model result/model.npz --data VOCdevkit --submission     VOC 2012 test
 """
 import argparse
 import pathlib
 import time
 
 from multibox import convolution
-from multibox.data import drawn_set, load_voc, relabel
+from multibox.data import load_data, relabel, voc2012_test
+from multibox.data.voc import SERVER
 from multibox.detectors import load_model
 from multibox.devices import available_cores, is_gpu, select_device, use_cores
 from multibox.errors import UserError
@@ -25,6 +27,7 @@ from multibox.training import (
     precision_recall,
     score,
     write_metrics,
+    write_submission,
 )
 
 
@@ -38,6 +41,8 @@ def parse_args(argv=None):
                              '(default: the built-in drawn set)')
     parser.add_argument('--out', type=pathlib.Path, metavar='DIR',
                         help='where the results are written (default: evaluation, beside FILE)')
+    parser.add_argument('--submission', action='store_true',
+                        help="detect in VOC2012 test and write the files PASCAL's server takes")
     parser.add_argument('--batchsize', type=int, default=32, metavar='N',
                         help='images a process gives to the network at once (32)')
     parser.add_argument('--device', default='-1', help='-1, 0, @numpy or @cupy:0 (-1, the CPU)')
@@ -63,13 +68,20 @@ def main(argv=None):
     model, _, label_names = load_model(args.model)
     model.use_preset('evaluate')
     model.to_device(device)
-    data = load_voc(args.data or drawn_set())
-    dataset = relabel(data.test, data.label_names, label_names, args.model)
+    if args.submission:
+        dataset = voc2012_test(args.data or 'VOCdevkit')
+    else:
+        data = load_data(args.data)
+        dataset = relabel(data.test, data.label_names, label_names, args.model)
     print(f'{len(dataset)} images', flush=True)
     images = detect(model, dataset, args.batchsize, comm)
     if place(comm)[0] > 0:
         return
     make_out(args.out)
+    if args.submission:
+        folder = write_submission(args.out, dataset.paths, images[:3], label_names)
+        print(f'written to {folder}: pack {args.out / "results"} as one .tar.gz for {SERVER}')
+        return
     curves = precision_recall(images, label_names)
     eleven_points, area = score(curves), score(curves, use_07_metric=False)
     result = {**eleven_points, 'map_area': area['map'], 'ap_area': area['ap']}

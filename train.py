@@ -12,12 +12,22 @@ import signal
 import sys
 
 from multibox import convolution
-from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
+from multibox.data import (
+    AUGMENTATIONS,
+    SPLITS,
+    Loader,
+    MakeTargets,
+    TrainingSequence,
+    describe,
+    load_data,
+    seed_all,
+)
 from multibox.detectors import MODELS, load_pretrained, make_detector, save_model
 from multibox.devices import available_cores, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
 from multibox.losses import LOSSES
+from multibox.matching import RULES
 from multibox.training import (
     COMMUNICATORS,
     OPTIMIZERS,
@@ -57,10 +67,9 @@ PAPER = {'iteration': 120000, 'batchsize': 32, 'optimizer': 'momentum_sgd', 'lr'
          'warmup': 0, 'weight_decay': 5e-4, 'log_interval': 100, 'snapshot_interval': 2000}
 SLIM = {'iteration': 540, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3,
         'warmup': 20, 'weight_decay': 5e-5, 'log_interval': 20, 'snapshot_interval': 200}
-RECIPES = {'ssd300': PAPER, 'ssd512': PAPER, 'slim300': SLIM}
 # What a resumed run must have in common with its beginning.
-FIXED = ('model', 'classes', 'images', 'difficult', 'loss', 'optimizer', 'batchsize', 'k', 'alpha',
-         'seed', 'processes')
+FIXED = ('model', 'classes', 'images', 'difficult', 'augmentation', 'loss', 'match', 'optimizer',
+         'batchsize', 'k', 'alpha', 'seed', 'processes')
 
 
 def parse_args(argv=None):
@@ -68,11 +77,15 @@ def parse_args(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group('data')
     data.add_argument('--data', type=pathlib.Path, metavar='DIR',
-                      help='a VOCdevkit or a VOC-layout folder (default: the built-in drawn set)')
+                      help='a VOCdevkit, a VOC-layout folder or COCO 2017 (default: the built-in '
+                           'drawn set)')
+    data.add_argument('--split', choices=SPLITS, default='07+12', help='of a VOCdevkit (07+12)')
     data.add_argument('--difficult', action='store_true',
                       help='train on objects marked difficult too, as the Caffe original does')
     data.add_argument('--strict', action='store_true',
                       help='end at bad annotations instead of leaving them out')
+    data.add_argument('--augmentation', choices=AUGMENTATIONS, default='full',
+                      help='full, as of the starred rows of the paper, or less (full)')
     data.add_argument('--loader-processes', type=int, metavar='N',
                       help='processes that load images (default: 1; on a GPU, cores - 1, up to 8)')
     model = parser.add_argument_group('network')
@@ -85,6 +98,7 @@ def parse_args(argv=None):
                                                    for key, value in PAPER.items()))
     recipe.add_argument('--loss', choices=sorted(LOSSES), default='chainercv',
                         help='published formulation, with its own matching (chainercv)')
+    recipe.add_argument('--match', choices=RULES, help='another rule than its own')
     recipe.add_argument('--iteration', type=int, metavar='N', help='number of updates')
     recipe.add_argument('--batchsize', type=int, metavar='N',
                         help='images in an update, over all processes')
@@ -124,7 +138,7 @@ def parse_args(argv=None):
         args = parser.parse_args(argv)
     if args.model is None:
         args.model = 'ssd300' if args.data else 'slim300'
-    for name, value in RECIPES[args.model].items():
+    for name, value in (SLIM if args.model == 'slim300' else PAPER).items():
         if getattr(args, name) is None:
             setattr(args, name, value)
     if args.cuts is None:
@@ -153,26 +167,11 @@ def check_args(args, comm=None):
     make_out(args.out)
 
 
-def load_data(args):
-    folder = args.data
-    if folder is None:
-        folder = drawn_set()
-        print(f'no --data: using the built-in drawn set in {folder}')
-    data = load_voc(folder, difficult=args.difficult, strict=args.strict)
-    for note in data.notes:
-        print(note)
-    if data.problems:
-        print(f'left out, {len(data.problems)} bad annotations (--strict ends here instead):')
-        for problem in data.problems:
-            print(f'  {problem}')
-    print(f'{len(data.train)} images to train, {len(data.test)} to evaluate, classes: '
-          f'{", ".join(data.label_names)}')
-    return data
-
-
 def make_trainer(args, data, model, device, comm):
     formulation = LOSSES[args.loss]
-    targets = MakeTargets(model.coder, model.insize, model.mean, formulation.match)
+    match = RULES[args.match] if args.match else formulation.match
+    targets = MakeTargets(model.coder, model.insize, model.mean, match,
+                          steps=AUGMENTATIONS[args.augmentation])
     sequence = TrainingSequence(data.train, targets, args.seed, args.iteration * args.batchsize)
     rank, size = place(comm)
     loader = Loader(sequence, args.batchsize, args.loader_processes, rank, size)
@@ -251,8 +250,8 @@ def report(args, data, model, trainer, comm):
     iteration, result = evaluation.result
     write_metrics(args.out / 'metrics.json', result, iteration, settings=vars(args),
                   seconds=trainer.elapsed_time, device=args.device)
-    examples = [data.test[i] for i in range(min(8, len(data.test)))]
-    imgs, bboxes, labels, _ = zip(*examples)
+    shown = data.test or data.train  # of 07++12 the test set is PASCAL's
+    imgs, bboxes, labels, _ = zip(*(shown[i] for i in range(min(8, len(shown)))))
     draw_detections(args.out / 'detections.png', imgs, model.predict(imgs), (bboxes, labels),
                     data.label_names, min_score=0.3)
     for name, ap in {**result['ap'], 'mAP': result['map']}.items():
@@ -268,7 +267,8 @@ def main(argv=None):
     convolution.install(args.conv)
     convolution.keep_freed_memory()
     use_cores(available_cores() - 1)  # one for the loader; with any number, sums are rounded alike
-    data = load_data(args)
+    data = load_data(args.data, args.difficult, args.strict, args.split)
+    print(describe(data))
     seed_all(args.seed)
     model = make_detector(args.model, len(data.label_names))
     if args.pretrained != 'none':

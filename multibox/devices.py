@@ -1,5 +1,7 @@
 """The device a run uses, and the cores it leaves to others."""
 import os
+import pathlib
+import platform
 
 from multibox.errors import UserError
 
@@ -35,6 +37,26 @@ def select_device(name):
     except Exception as error:  # CUDA's own errors have no common class
         raise UserError(f'--device {name}: {error}; give -1, 0, @numpy or @cupy:0') from None
     return device
+
+
+def processor():
+    """The processor's name, a str."""
+    cpuinfo = pathlib.Path('/proc/cpuinfo')  # platform.processor() is empty on many Linuxes
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor()
+
+
+def hardware(name):
+    """What a device is, for a person: a GPU's name, or the processor's with its cores.
+
+    Args:
+        name: as for :func:`select_device`, which has made it the current one.
+    """
+    if not is_gpu(name):
+        return f'{processor()}, {os.cpu_count()} cores'
+    runtime = cuda.cupy.cuda.runtime
+    return runtime.getDeviceProperties(runtime.getDevice())['name'].decode()
 
 
 def available_cores():

@@ -106,6 +106,9 @@ def match_forced_above(iou, threshold=0.5):
     return _force(iou, _match_best(iou, lambda best: best > threshold))
 
 
+RULES = {'bipartite': match_bipartite, 'forced': match_forced, 'forced_above': match_forced_above}
+
+
 def _match_best(iou, is_match):
     """Match each box to the object it overlaps most, where that overlap passes ``is_match``."""
     xp = cuda.get_array_module(iou)

@@ -234,3 +234,22 @@ def test_the_papers_networks_have_the_papers_default_boxes(name, insize, n_box):
     model = make_detector(name, 20)
     assert model.insize == insize and model.coder.default_bbox.shape == (n_box, 4)
     assert model.multibox.conf[0].W.shape == (4 * 21, 512, 3, 3)
+
+
+@pytest.mark.parametrize('name, n_box, smallest', [
+    ('ssd300-coco', 8732, 21), ('ssd300-ratio2', 7760, 30), ('ssd300-square', 3880, 30)])
+def test_variants_have_the_boxes_they_declare(name, n_box, smallest):
+    model = make_detector(name, 1)
+    assert model.coder.default_bbox.shape == (n_box, 4)
+    np.testing.assert_allclose(model.coder.default_bbox[0], [4, 4, smallest, smallest])
+    ratio = model.coder.default_bbox[:, 3] / model.coder.default_bbox[:, 2]
+    assert ratio.max() == pytest.approx({8732: 3, 7760: 2, 3880: 1}[n_box])
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        mb_locs, mb_confs = model(np.zeros((1, 3, 300, 300), 'f'))
+    assert mb_locs.shape == (1, n_box, 4) and mb_confs.shape == (1, n_box, 2)
+
+
+def test_ssd512s_boxes_for_coco_are_as_many_and_smaller():
+    model = make_detector('ssd512-coco', 1)
+    assert model.coder.default_bbox.shape == (24564, 4)
+    assert model.coder.default_bbox[0, 2] == 20.48

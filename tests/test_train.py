@@ -1,5 +1,6 @@
 """train.py by its public flags, on a few drawn pictures."""
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -43,6 +44,7 @@ def test_metrics_name_score_settings_and_versions(out):
     assert set(metrics['ap']) == {'boat', 'car', 'fish', 'flower', 'house', 'tree'}
     assert metrics['settings']['model'] == 'slim300' and metrics['settings']['lr'] == 3e-3
     assert metrics['versions']['chainer'] == '7.8.1'
+    assert metrics['hardware'].endswith(f', {os.cpu_count()} cores')
 
 
 def test_the_log_has_the_terms_of_the_loss(out):
@@ -94,7 +96,8 @@ def test_a_resumed_run_ends_in_the_same_weights_and_log(out, data, tmp_path, n_p
 def test_another_loss_trains_by_its_name(data, tmp_path, monkeypatch):
     rules = []
     make = train.MakeTargets
-    monkeypatch.setattr(train, 'MakeTargets', lambda *args: rules.append(args[-1]) or make(*args))
+    monkeypatch.setattr(train, 'MakeTargets', lambda *args, **more: (
+        rules.append(args[-1]) or make(*args, **more)))
     train.main([*FAST, '--data', str(data), '--out', str(tmp_path / 'out'), '--iteration', '1',
                 '--loss', 'super_gradients', '--alpha', '0.6'])
     assert rules == [match_forced_above]
@@ -181,7 +184,7 @@ def test_the_default_recipe_is_chainercvs():
 
 
 def test_every_flag_is_read():
-    recipe = pathlib.Path(train.__file__).read_text().partition('def load_data')[2]
+    recipe = pathlib.Path(train.__file__).read_text().partition('def make_trainer')[2]
     for name in vars(train.parse_args([])):
         if name != 'model':  # read as one of the settings, too
             assert re.search(rf'args\.{name}\b', recipe), f'--{name} is parsed but never read'

@@ -12,15 +12,8 @@ from multibox.data.augmentation import augment
 from multibox.detectors import make_detector
 from multibox.errors import UserError
 from multibox.files import write_json
-from multibox.matching import (
-    iou_with_default_boxes,
-    match_bipartite,
-    match_forced,
-    match_forced_above,
-)
+from multibox.matching import RULES, iou_with_default_boxes
 from multibox.training import ending_together, versions
-
-RULES = {'bipartite': match_bipartite, 'forced': match_forced, 'forced_above': match_forced_above}
 
 
 class Match:

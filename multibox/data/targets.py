@@ -1,7 +1,7 @@
 """From an annotated image to what the loss is computed on."""
 import copy
 
-from multibox.data.augmentation import augment
+from multibox.data.augmentation import AUGMENTATIONS, augment
 from multibox.matching import match_bipartite
 
 
@@ -13,11 +13,12 @@ class MakeTargets:
         size: side of the network's input in pixels.
         mean: (3, 1, 1) array, RGB, what the network expects to be subtracted.
         match: rule of :mod:`multibox.matching`.
+        steps: of the augmentation, see :func:`multibox.data.augment`.
     """
 
-    def __init__(self, coder, size, mean, match=match_bipartite):
+    def __init__(self, coder, size, mean, match=match_bipartite, steps=AUGMENTATIONS['full']):
         self.coder = copy.copy(coder)  # the original may move to a GPU
-        self.size, self.mean, self.match = size, mean, match
+        self.size, self.mean, self.match, self.steps = size, mean, match, steps
 
     def __call__(self, img, bbox, label):
         """One training example.
@@ -30,5 +31,5 @@ class MakeTargets:
         Returns:
             ``(img, mb_loc, mb_label)``: (3, size, size) float32, (K, 4) float32, (K,) int32.
         """
-        img, bbox, label = augment(img, bbox, label, self.size, self.mean)
+        img, bbox, label = augment(img, bbox, label, self.size, self.mean, self.steps)
         return (img - self.mean).astype('f'), *self.coder.encode(bbox, label, match=self.match)

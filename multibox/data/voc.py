@@ -3,7 +3,7 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from multibox.data.annotations import find_label_names, read_annotations
+from multibox.data.annotations import Example, find_label_names, read_annotations
 from multibox.errors import UserError
 
 import chainer
@@ -13,6 +13,8 @@ from chainercv.datasets import voc_bbox_label_names
 
 LAYOUT = ('Annotations/*.xml, JPEGImages/*.jpg and ImageSets/Main/*.txt, or be a VOCdevkit with '
           'VOC2007/ or VOC2012/ (README "Training")')
+SERVER = 'http://host.robots.ox.ac.uk:8080'
+SPLITS = ('07', '07+12', '07++12')
 MAX_SHOWN = 10  # problems in an error that is not about each of them
 
 
@@ -100,14 +102,19 @@ def _has_test_annotations(folder):
         (folder / 'Annotations' / f'{i}.xml').is_file() for i in _read_ids(folder, 'test'))
 
 
-def _devkit_splits(devkit):
-    """Splits of a VOCdevkit as the paper's "07+12", or the nearest to it that is on disk.
+def _devkit_splits(devkit, split):
+    """Splits of a VOCdevkit as the paper's, or of "07" and "07+12" the nearest to it on disk.
 
     Returns:
         ``(train, test, notes)``: two lists of (folder, split name), and a list of str.
     """
     voc2007, voc2012 = devkit / 'VOC2007', devkit / 'VOC2012'
-    notes = [f'{year}: not here; going on without it' for year in (voc2007, voc2012)
+    if split == '07++12':
+        return ([(voc2007, 'trainval'), (voc2007, 'test'), (voc2012, 'trainval')], [],
+                ["--split 07++12: trains, but has no score: PASCAL's server alone has the "
+                 'annotations of VOC2012 test; evaluate.py --submission writes what it takes'])
+    years = (voc2007, voc2012) if split == '07+12' else (voc2007,)
+    notes = [f'{year}: not here; going on without it' for year in years
              if not (year / 'Annotations').is_dir()]
     train, test = [], []
     if (voc2007 / 'Annotations').is_dir():
@@ -117,7 +124,7 @@ def _devkit_splits(devkit):
             notes.append(f'{voc2007}: no annotated test split; VOC2007 val is kept out of '
                          'training and evaluated on instead')
             train, test = [(voc2007, 'train')], [(voc2007, 'val')]
-    if (voc2012 / 'Annotations').is_dir():
+    if voc2012 in years and (voc2012 / 'Annotations').is_dir():
         train.append((voc2012, 'trainval' if test else 'train'))
         test = test or [(voc2012, 'val')]
     return train, test, notes
@@ -137,16 +144,25 @@ def _folder_splits(folder):
                     'list, one file name without suffix a line')
 
 
-def _find_splits(folder):
+def _find_devkit(folder):
+    for devkit in (folder, folder / 'VOCdevkit'):
+        if any((devkit / year / 'Annotations').is_dir() for year in ('VOC2007', 'VOC2012')):
+            return devkit
+    return None
+
+
+def _find_splits(folder, split):
     """Returns (train, test, label names or None, notes) for any folder load_voc takes."""
     if not folder.is_dir():
         raise UserError(f'{folder}: no such folder; it should hold {LAYOUT}')
-    for devkit in (folder, folder / 'VOCdevkit'):
-        if any((devkit / year / 'Annotations').is_dir() for year in ('VOC2007', 'VOC2012')):
-            train, test, notes = _devkit_splits(devkit)
-            return train, test, voc_bbox_label_names, notes
+    devkit = _find_devkit(folder)
+    if devkit:
+        train, test, notes = _devkit_splits(devkit, split)
+        return train, test, voc_bbox_label_names, notes
     if not (folder / 'Annotations').is_dir():
         raise UserError(f'{folder}: no Annotations/ here; the folder should hold {LAYOUT}')
+    if split != SPLITS[1]:
+        raise UserError(f'--split {split}: {folder} is not a VOCdevkit; leave it out')
     train, test = _folder_splits(folder)
     labels = folder / 'labels.txt'
     return train, test, tuple(_read_lines(labels)) if labels.is_file() else None, []
@@ -162,25 +178,29 @@ def _read(sources, label_names):
     return examples, problems
 
 
-def _without_difficult(example):
+def without_difficult(example):
+    """The example without its objects marked difficult."""
     easy = ~example.difficult
     return example._replace(bbox=example.bbox[easy], label=example.label[easy],
                             difficult=example.difficult[easy])
 
 
-def load_voc(folder, difficult=False, strict=False):
+def load_voc(folder, difficult=False, strict=False, split='07+12'):
     """Find the splits of a VOC folder and read all its annotations, checking each.
 
-    A VOCdevkit (or a folder that holds one) gives the paper's "07+12": VOC2007 and VOC2012
-    trainval to train on, VOC2007 test to evaluate on (Liu et al., ECCV 2016, sec. 3.1). Another
-    folder gives trainval.txt (or train.txt) and test.txt, or else train.txt and val.txt, with
-    the class names of its labels.txt, or else those found in the annotations, sorted.
+    A VOCdevkit (or a folder that holds one) gives one of the paper's splits (Liu et al., ECCV
+    2016, sec. 3.1 and 3.3). "07": VOC2007 trainval to train on, VOC2007 test to evaluate on.
+    "07+12": VOC2012 trainval to train on, too. "07++12": VOC2007 test to train on, too; its test
+    set is empty here, that of the paper is :func:`voc2012_test`. Another folder gives trainval.txt
+    (or train.txt) and test.txt, or else train.txt and val.txt, with the class names of its
+    labels.txt, or else those found in the annotations, sorted.
 
     Args:
         folder: str or path.
         difficult: train on objects marked difficult too. The paper's Caffe code does, ChainerCV
             and ssd.pytorch do not.
         strict: refuse a data set with problems instead of leaving the bad parts out.
+        split: of a VOCdevkit, one of :data:`SPLITS`.
 
     Returns:
         :class:`VOCData`.
@@ -189,7 +209,7 @@ def load_voc(folder, difficult=False, strict=False):
         UserError: the layout is not VOC's, nothing usable is left to train or evaluate on, or
             ``strict`` and a problem was found.
     """
-    train_splits, test_splits, label_names, notes = _find_splits(Path(folder))
+    train_splits, test_splits, label_names, notes = _find_splits(Path(folder), split)
     train_ids, test_ids = ([(source, _read_ids(source, split)) for source, split in splits]
                            for splits in (train_splits, test_splits))
     shared = {(source, i) for source, ids in train_ids for i in ids} & {
@@ -209,13 +229,35 @@ def load_voc(folder, difficult=False, strict=False):
         raise UserError(f'{folder}: {len(problems)} problems in the annotations:\n'
                         + '\n'.join(map(str, problems)))
     if not difficult:
-        train = [_without_difficult(example) for example in train]
-    for use, examples in (('train on', train), ('evaluate on', test)):
+        train = [without_difficult(example) for example in train]
+    for use, examples in (('train on', train), ('evaluate on', test))[:2 if test_splits else 1]:
         if not any(len(example.bbox) for example in examples):
             shown = ''.join(f'\n{problem}' for problem in problems[:MAX_SHOWN])
             raise UserError(f'{folder}: no usable object to {use}, in {len(examples)} usable '
                             f'images; the first of {len(problems)} problems:{shown}')
     return VOCData(VOCDataset(train), VOCDataset(test), label_names, problems, notes)
+
+
+def voc2012_test(folder):
+    """The images of VOC2012 test, whose annotations are on PASCAL's evaluation server only.
+
+    Args:
+        folder: a VOCdevkit, or a folder that holds one; str or path.
+
+    Returns:
+        :class:`VOCDataset` without objects.
+
+    Raises:
+        UserError: they are not there.
+    """
+    devkit = _find_devkit(Path(folder))
+    if devkit is None or not _split_file(devkit / 'VOC2012', 'test').is_file():
+        raise UserError(f'{folder}: no VOC2012/ImageSets/Main/test.txt here; get VOC2012test.tar '
+                        f"from PASCAL's evaluation server, {SERVER}, and unpack it over the rest")
+    images = devkit / 'VOC2012' / 'JPEGImages'
+    return VOCDataset([
+        Example(images / f'{i}.jpg', np.zeros((0, 4), 'f'), np.zeros(0, 'i'), np.zeros(0, bool))
+        for i in _read_ids(devkit / 'VOC2012', 'test')])
 
 
 def relabel(dataset, names, new_names, model):

@@ -28,6 +28,7 @@ from multibox.training.snapshots import (
     save_settings,
     snapshot,
 )
+from multibox.training.submission import write_submission
 
 __all__ = ['COMMUNICATORS', 'OPTIMIZERS', 'Evaluation', 'LearningRate', 'NonFiniteLoss',
            'Progress', 'Stop', 'TrainChain', 'check_same', 'check_settings', 'check_split',
@@ -35,4 +36,4 @@ __all__ = ['COMMUNICATORS', 'OPTIMIZERS', 'Evaluation', 'LearningRate', 'NonFini
            'find_snapshots', 'is_finite', 'join_processes', 'local_device', 'make_multi_node',
            'make_optimizer', 'place', 'plot_curves', 'plot_precision_recall', 'precision_recall',
            'read_settings', 'resume', 'save_settings', 'scaled_cuts', 'score',
-           'share_batch_statistics', 'snapshot', 'versions', 'write_metrics']
+           'share_batch_statistics', 'snapshot', 'versions', 'write_metrics', 'write_submission']

@@ -7,6 +7,7 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
+from multibox.devices import hardware
 from multibox.files import write_json
 
 import chainer
@@ -25,7 +26,7 @@ def write_metrics(path, result, iteration, settings, seconds, device):
         iteration: training iterations behind the weights.
         settings: dict of all flags and their values.
         seconds: duration of the run, a float.
-        device: name of the device it ran on.
+        device: name of the device it ran on, the current one.
 
     Raises:
         UserError: the file cannot be written.
@@ -35,6 +36,7 @@ def write_metrics(path, result, iteration, settings, seconds, device):
         'iteration': iteration,
         'seconds': round(seconds, 1),
         'device': device,
+        'hardware': hardware(device),
         'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
         'command': shlex.join(['python', Path(sys.argv[0]).name, *sys.argv[1:]]),
         'settings': settings,

@@ -1,0 +1,89 @@
+"""COCO 2017, read from its JSON with nothing but the standard library."""
+import json
+from pathlib import Path
+
+from multibox.data.annotations import Example, Problem
+from multibox.data.voc import VOCData, VOCDataset, without_difficult
+from multibox.errors import UserError
+from multibox.matching import is_proper
+
+import numpy as np
+
+
+def is_coco(folder):
+    """Whether a folder is laid out as COCO 2017's archives unpack."""
+    return _instances(Path(folder), 'train').is_file()
+
+
+def load_coco(folder, strict=False):
+    """Read COCO 2017: train2017 to train on, val2017 to evaluate on, 80 classes.
+
+    These are the images of the paper's trainval35k and of what was called minival. Regions marked
+    ``iscrowd`` are left out of training; in the test set they are kept as difficult objects.
+
+    Args:
+        folder: holds annotations/instances_train2017.json and instances_val2017.json, train2017/
+            and val2017/; str or path.
+        strict: refuse a data set with problems instead of leaving the bad parts out.
+
+    Returns:
+        :class:`multibox.data.voc.VOCData`; classes are numbered by rising category id.
+
+    Raises:
+        UserError: a file is missing or not COCO's, or ``strict`` and a problem was found.
+    """
+    folder = Path(folder)
+    train, train_names, problems = _read(folder, 'train')
+    test, test_names, test_problems = _read(folder, 'val')
+    problems += test_problems
+    if train_names != test_names:
+        raise UserError(f'{folder}: the categories of train2017 and val2017 differ; get both from '
+                        'one annotations_trainval2017.zip')
+    if strict and problems:
+        raise UserError(f'{folder}: {len(problems)} problems in the annotations:\n'
+                        + '\n'.join(map(str, problems)))
+    train = [without_difficult(example) for example in train]
+    return VOCData(VOCDataset(train), VOCDataset(test), train_names, problems, [])
+
+
+def _instances(folder, split):
+    return folder / 'annotations' / f'instances_{split}2017.json'
+
+
+def _read(folder, split):
+    """Examples of a split, in the order of their ids, class names, and problems."""
+    path = _instances(folder, split)
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        names = {category['id']: category['name'] for category in content['categories']}
+        numbers = {category: number for number, category in enumerate(sorted(names))}
+        images = {image['id']: image['file_name'] for image in content['images']}
+        objects = {image_id: [] for image_id in images}
+        for entry in content['annotations']:
+            x, y, width, height = map(float, entry['bbox'])
+            objects[entry['image_id']].append((
+                entry['id'], (y, x, y + height, x + width), numbers[entry['category_id']],
+                entry['iscrowd']))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{path}: not a readable file of COCO instances ({error!r})') from None
+    pictures = folder / f'{split}2017'
+    there = {picture.name for picture in pictures.iterdir()} if pictures.is_dir() else set()
+    examples, problems = [], []
+    for image_id in sorted(images):
+        image = pictures / images[image_id]
+        if image.name not in there:
+            problems.append(Problem(image, None, None, 'image file is missing'))
+            continue
+        good = []
+        for object_id, bbox, label, crowd in objects[image_id]:
+            if is_proper(np.array([bbox], np.float32))[0]:
+                good.append((bbox, label, crowd))
+            else:
+                problems.append(Problem(path, object_id, None, 'box has no area'))
+        bbox, label, crowd = zip(*good) if good else ((), (), ())
+        examples.append(Example(image, np.array(bbox, np.float32).reshape(-1, 4),
+                                np.array(label, np.int32), np.array(crowd, bool)))
+    if not examples:
+        raise UserError(f'{pictures}: none of the {len(images)} images is here; unpack '
+                        f'{split}2017.zip into {folder}')
+    return examples, tuple(names[category] for category in sorted(names)), problems

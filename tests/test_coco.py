@@ -1,0 +1,100 @@
+"""COCO 2017's JSON as a training and a test set, on a folder written by hand."""
+import json
+
+import train
+from multibox.data import load_data
+from multibox.errors import UserError
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CAT, DOG = 17, 18  # COCO's category ids have gaps
+
+
+def entry(number, image, category, bbox, crowd=0):
+    return {'id': number, 'image_id': image, 'category_id': category, 'bbox': bbox,
+            'iscrowd': crowd}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a COCO folder of 40 x 30 pixel images; objects by split."""
+    def write(train, val, images=((7, 'b.jpg'), (3, 'a.jpg')), **changes):
+        (tmp_path / 'annotations').mkdir(exist_ok=True)
+        for split, objects in (('train', train), ('val', val)):
+            (tmp_path / f'{split}2017').mkdir(exist_ok=True)
+            for _, name in images:
+                Image.new('RGB', (40, 30)).save(tmp_path / f'{split}2017' / name)
+            content = {'images': [{'id': n, 'file_name': name} for n, name in images],
+                       'categories': [{'id': DOG, 'name': 'dog'}, {'id': CAT, 'name': 'cat'}],
+                       'annotations': objects, **changes}
+            path = tmp_path / 'annotations' / f'instances_{split}2017.json'
+            path.write_text(json.dumps(content))
+        return tmp_path
+    return write
+
+
+BOTH = [entry(1, 7, DOG, [5, 6, 10, 4]), entry(2, 7, CAT, [0, 0, 40, 30], crowd=1)]
+
+
+def test_boxes_become_corners_and_categories_numbers_without_gaps(write):
+    data = load_data(write(BOTH, [entry(9, 3, CAT, [1.5, 2, 3, 4])]))
+    assert data.label_names == ('cat', 'dog')
+    assert [path.name for path in data.train.paths] == ['a.jpg', 'b.jpg']
+    img, bbox, label, difficult = data.train[1]
+    assert (img.shape, bbox.dtype, label.dtype) == ((3, 30, 40), np.float32, np.int32)
+    assert (bbox.tolist(), label.tolist(), difficult.tolist()) == ([[6, 5, 10, 15]], [1], [False])
+    assert data.test[0][1].tolist() == [[2, 1.5, 6, 4.5]]
+
+
+def test_an_image_without_objects_stays(write):
+    _, bbox, label, difficult = load_data(write(BOTH, BOTH)).train[0]
+    assert (bbox.shape, label.shape, difficult.shape) == ((0, 4), (0,), (0,))
+
+
+def test_crowds_are_not_trained_on_and_do_not_count_in_the_test_set(write):
+    data = load_data(write(BOTH, BOTH))
+    assert data.train[1][2].tolist() == [1]
+    assert data.test[1][3].tolist() == [False, True]
+
+
+def test_a_box_without_area_and_a_missing_image_are_left_out_and_listed(write):
+    folder = write([*BOTH, entry(5, 7, CAT, [1, 1, 0, 9])], BOTH)
+    (folder / 'val2017' / 'a.jpg').unlink()
+    data = load_data(folder)
+    assert [str(problem) for problem in data.problems] == [
+        f'{folder}/annotations/instances_train2017.json, object 5: box has no area',
+        f'{folder}/val2017/a.jpg: image file is missing']
+    assert (len(data.train[1][1]), len(data.test)) == (1, 1)
+    with pytest.raises(UserError, match='2 problems in the annotations'):
+        load_data(folder, strict=True)
+
+
+@pytest.mark.parametrize('changes', [{'annotations': [{'id': 1}]}, {'categories': None},
+                                     {'annotations': [entry(1, 7, 99, [1, 1, 2, 2])]}],
+                         ids=['no box', 'no categories', 'unknown category'])
+def test_a_file_that_is_not_cocos_is_named(write, changes):
+    with pytest.raises(UserError, match=r'instances_train2017\.json: not a readable file of COCO'):
+        load_data(write([], [], **changes))
+
+
+def test_images_that_were_not_unpacked_are_asked_for(write):
+    folder = write(BOTH, BOTH)
+    for image in (folder / 'train2017').iterdir():
+        image.unlink()
+    with pytest.raises(UserError, match=r'none of the 2 images is here; unpack train2017\.zip'):
+        load_data(folder)
+
+
+@pytest.mark.parametrize('setting', [{'difficult': True}, {'split': '07'}], ids=str)
+def test_settings_of_voc_are_refused(write, setting):
+    with pytest.raises(UserError, match='leave out --difficult and --split'):
+        load_data(write(BOTH, BOTH), **setting)
+
+
+def test_train_takes_the_folder(write, tmp_path):
+    out = tmp_path / 'out'
+    train.main(['--data', str(write(BOTH, BOTH)), '--model', 'slim300', '--iteration', '1',
+                '--batchsize', '2', '--loader-processes', '0', '--cuts', '--out', str(out)])
+    assert set(json.loads((out / 'metrics.json').read_text())['ap']) == {'cat', 'dog'}
