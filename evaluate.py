@@ -12,7 +12,7 @@ from multibox import convolution
 from multibox.data import load_data, relabel, voc2012_test
 from multibox.data.voc import SERVER
 from multibox.detectors import load_model
-from multibox.devices import available_cores, is_gpu, select_device, use_cores
+from multibox.devices import available_cores, hardware, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
 from multibox.training import (
@@ -86,7 +86,8 @@ def main(argv=None):
     eleven_points, area = score(curves), score(curves, use_07_metric=False)
     result = {**eleven_points, 'map_area': area['map'], 'ap_area': area['ap']}
     write_metrics(args.out / 'metrics.json', result, None, settings=vars(args),
-                  seconds=time.monotonic() - begin, device=args.device)
+                  seconds=time.monotonic() - begin, device=args.device,
+                  hardware=hardware(device, place(comm)[1]))
     plot_precision_recall(args.out / 'precision_recall.png', curves, eleven_points['ap'])
     shown = range(min(8, len(dataset)))
     predicted, truth = [[part[i] for i in shown] for part in images[:3]], images[3:5]

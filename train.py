@@ -23,7 +23,7 @@ from multibox.data import (
     seed_all,
 )
 from multibox.detectors import MODELS, load_pretrained, make_detector, save_model
-from multibox.devices import available_cores, is_gpu, select_device, use_cores
+from multibox.devices import available_cores, hardware, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
 from multibox.losses import LOSSES
@@ -240,7 +240,7 @@ def way_on(out):
     return f'{saved[0]} is from before; go on from it with --resume and a lower --lr.'
 
 
-def report(args, data, model, trainer, comm):
+def report(args, data, model, trainer, device, comm):
     evaluation = trainer.get_extension('Evaluation')
     if evaluation.result is None:  # resumed at its end
         evaluation(trainer)
@@ -249,7 +249,8 @@ def report(args, data, model, trainer, comm):
     save_model(args.out / 'model.npz', model, args.model, data.label_names)
     iteration, result = evaluation.result
     write_metrics(args.out / 'metrics.json', result, iteration, settings=vars(args),
-                  seconds=trainer.elapsed_time, device=args.device)
+                  seconds=trainer.elapsed_time, device=args.device,
+                  hardware=hardware(device, place(comm)[1]))
     shown = data.test or data.train  # of 07++12 the test set is PASCAL's
     imgs, bboxes, labels, _ = zip(*(shown[i] for i in range(min(8, len(shown)))))
     draw_detections(args.out / 'detections.png', imgs, model.predict(imgs), (bboxes, labels),
@@ -288,7 +289,7 @@ def main(argv=None):
     if place(comm)[0] == 0:
         save_settings(args.out, settings)
     run(trainer, data, comm)
-    report(args, data, model, trainer, comm)
+    report(args, data, model, trainer, device, comm)
 
 
 if __name__ == '__main__':

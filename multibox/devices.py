@@ -6,6 +6,7 @@ import platform
 from multibox.errors import UserError
 
 import chainer
+import numpy as np
 import threadpoolctl
 from chainer.backends import cuda
 
@@ -47,16 +48,21 @@ def processor():
     return names[0] if names else platform.processor()
 
 
-def hardware(name):
-    """What a device is, for a person: a GPU's name, or the processor's with its cores.
+def hardware(device, n_process=1):
+    """Name what a run computes on.
 
     Args:
-        name: as for :func:`select_device`, which has made it the current one.
+        device: a ``chainer.backend.Device``.
+        n_process: processes that share the run.
+
+    Returns:
+        str, such as 'AMD EPYC 9B45, 2 cores, 1 process'.
     """
-    if not is_gpu(name):
-        return f'{processor()}, {os.cpu_count()} cores'
-    runtime = cuda.cupy.cuda.runtime
-    return runtime.getDeviceProperties(runtime.getDevice())['name'].decode()
+    if device.xp is np:
+        name = f'{processor()}, {available_cores()} cores'
+    else:
+        name = cuda.cupy.cuda.runtime.getDeviceProperties(device.device.id)['name'].decode()
+    return f'{name}, {n_process} process{"es" if n_process > 1 else ""}'
 
 
 def available_cores():

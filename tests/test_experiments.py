@@ -1,10 +1,7 @@
 """The experiments' own arithmetic, on small inputs."""
-import json
 import pathlib
-import sys
-import types
 
-from experiments.formulations import matching, one_batch, summary, train
+from experiments.formulations import matching, one_batch
 from experiments.scaling import measure, model
 from multibox.data.drawn import draw_set
 from multibox.data.voc import load_voc
@@ -21,29 +18,6 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp('drawn') / 'set'
     draw_set(folder, n_train=3, n_test=1)
     return load_voc(folder)
-
-
-def write_runs(folder, scores):
-    for name, value in scores.items():
-        (folder / f'{name}.json').write_text(json.dumps({'map': value}))
-
-
-def test_the_table_has_mean_and_sample_deviation(tmp_path):
-    write_runs(tmp_path, {'caffe-seed0': .5, 'caffe-seed1': .6, 'caffe-seed2': .7,
-                          'notebook-seed1': .4})
-    assert summary.table(summary.read_scores(tmp_path)).splitlines()[2:] == [
-        '| `caffe` | 0.600 | 0.100 | 0.500 | 0.600 | 0.700 |',
-        '| `notebook` | 0.400 |  |  | 0.400 |  |']
-
-
-def test_the_figure_is_drawn_beside_the_runs(tmp_path, capsys):
-    (tmp_path / 'runs').mkdir()
-    summary.summarise(tmp_path / 'runs')
-    assert 'no run yet' in capsys.readouterr().out
-    write_runs(tmp_path / 'runs', {'caffe-seed0': .5, 'notebook-seed0': .4, 'notebook-seed1': .6})
-    summary.summarise(tmp_path / 'runs')
-    with Image.open(tmp_path / 'scores.png') as picture:
-        assert min(picture.size) > 200
 
 
 def test_disagreements_of_the_rules_are_counted():
@@ -104,25 +78,3 @@ def test_measurements_are_summed_up_by_their_medians():
     runs = [{'images_per_second': speed, 'step_seconds': 1} for speed in (3, 9, 4)]
     assert measure.summary(runs) == {
         'images_per_second': 4, 'step_seconds': 1, 'images_per_second_range': [3, 9]}
-
-
-def test_every_loss_is_trained_once_with_every_seed(tmp_path, monkeypatch, capsys):
-    commands = []
-
-    def run(command, **kwargs):
-        loss, seed, folder = (command[command.index(flag) + 1]
-                              for flag in ('--loss', '--seed', '--out'))
-        commands.append((loss, seed))
-        failed = commands[-1] == ('caffe', '4') and len(commands) < 12
-        if not failed:
-            (folder / 'metrics.json').write_text('{"map": 0.5}')
-        return types.SimpleNamespace(returncode=int(failed))
-    monkeypatch.setattr(train.subprocess, 'run', run)
-    monkeypatch.setattr(sys, 'argv', ['train', '--seeds', '3', '4', '--out', str(tmp_path)])
-    with pytest.raises(SystemExit, match='not all runs are there'):
-        train.main()
-    assert sorted(commands) == sorted((loss, seed) for loss in LOSSES for seed in '34')
-    train.main()  # goes on with the one that failed, and only that
-    assert commands[12:] == [('caffe', '4')]
-    assert '| `caffe` | 0.500 | 0.000 | 0.500 | 0.500 |' in capsys.readouterr().out
-    assert (tmp_path / 'scores.png').exists()

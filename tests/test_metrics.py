@@ -124,7 +124,7 @@ RESULT = {'map': np.float64(0.5), 'ap': {'cat': np.float32(0.5), 'dog': float('n
 
 def write(path, **changed):
     values = {'result': RESULT, 'iteration': 12, 'settings': {'data': path.parent, 'lr': 1e-3},
-              'seconds': 1.25, 'device': '@numpy', **changed}
+              'seconds': 1.25, 'device': '@numpy', 'hardware': 'H200', **changed}
     metrics.write_metrics(path, **values)
     return json.loads(path.read_text(), parse_constant=pytest.fail)  # NaN is not JSON
 
@@ -134,6 +134,7 @@ def test_metrics_hold_what_was_given(tmp_path):
     assert written['map'] == 0.5
     assert written['ap'] == {'cat': 0.5, 'dog': None, 'cow': None}
     assert written['iteration'] == 12 and written['device'] == '@numpy'
+    assert written['hardware'] == 'H200'
     assert written['settings'] == {'data': str(tmp_path), 'lr': 1e-3}
 
 

@@ -3,7 +3,8 @@ import json
 import pathlib
 import re
 
-from experiments.formulations import summary
+from experiments import comparison
+from experiments.formulations.train import AXES
 from multibox.losses import LOSSES
 
 import pytest
@@ -23,7 +24,8 @@ def test_a_score_is_the_one_in_its_file(score, path):
 
 
 def test_the_table_of_losses_is_that_of_the_runs():
-    table = summary.table(summary.read_scores())
+    scores = comparison.read_scores(ROOT / 'experiments/formulations', AXES)
+    table = comparison.table('loss', scores['loss'])
     assert len(table.splitlines()) == 2 + len(LOSSES) and table in README
 
 

@@ -7,7 +7,6 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
-from multibox.devices import hardware
 from multibox.files import write_json
 
 import chainer
@@ -16,7 +15,7 @@ import cv2
 import numpy as np
 
 
-def write_metrics(path, result, iteration, settings, seconds, device):
+def write_metrics(path, result, iteration, settings, seconds, device, hardware):
     """Write a score with all that is needed to get it again, as JSON, whole or not at all.
 
     Args:
@@ -26,7 +25,8 @@ def write_metrics(path, result, iteration, settings, seconds, device):
         iteration: training iterations behind the weights.
         settings: dict of all flags and their values.
         seconds: duration of the run, a float.
-        device: name of the device it ran on, the current one.
+        device: name of the device it ran on.
+        hardware: from :func:`multibox.devices.hardware`.
 
     Raises:
         UserError: the file cannot be written.
@@ -36,7 +36,7 @@ def write_metrics(path, result, iteration, settings, seconds, device):
         'iteration': iteration,
         'seconds': round(seconds, 1),
         'device': device,
-        'hardware': hardware(device),
+        'hardware': hardware,
         'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
         'command': shlex.join(['python', Path(sys.argv[0]).name, *sys.argv[1:]]),
         'settings': settings,

@@ -95,6 +95,7 @@ def test_settings_of_voc_are_refused(write, setting):
 
 def test_train_takes_the_folder(write, tmp_path):
     out = tmp_path / 'out'
-    train.main(['--data', str(write(BOTH, BOTH)), '--model', 'slim300', '--iteration', '1',
+    large = [entry(number, number, CAT, [2, 2, 30, 25]) for number in (3, 7)]
+    train.main(['--data', str(write(large, BOTH)), '--model', 'slim300', '--iteration', '1',
                 '--batchsize', '2', '--loader-processes', '0', '--cuts', '--out', str(out)])
     assert set(json.loads((out / 'metrics.json').read_text())['ap']) == {'cat', 'dog'}
