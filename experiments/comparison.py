@@ -64,12 +64,13 @@ def draw(path, scores):
     Raises:
         UserError: the picture cannot be written.
     """
-    widths = [1 + len(variants) for variants in scores.values()]
-    figure = Figure(figsize=(max(5, 1.1 * sum(widths)), 4), layout='constrained')
+    n_column = min(2, len(scores))
+    n_row = -(-len(scores) // n_column)
+    figure = Figure(figsize=(8 if n_column == 1 else 10, 0.6 + 3.4 * n_row), layout='constrained')
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(scores), sharey=True, squeeze=False, width_ratios=widths)[0]
-    panels[0].set_ylabel('mAP')
-    for axes, (axis, variants) in zip(panels, scores.items()):
+    axes = None
+    for place, (axis, variants) in enumerate(scores.items(), start=1):
+        axes = figure.add_subplot(n_row, n_column, place, sharey=axes, ylabel='mAP')
         for seed in sorted({seed for runs in variants.values() for seed in runs}):
             points = [(n, runs[seed]) for n, runs in enumerate(variants.values()) if seed in runs]
             axes.plot(*zip(*points), marker='o', markersize=4, linestyle=':', linewidth=0.8,
@@ -83,7 +84,7 @@ def draw(path, scores):
         axes.set(xlim=(-0.5, len(variants) - 0.5), xlabel=f'--{axis}')
         axes.spines[['top', 'right']].set_visible(False)
         axes.grid(axis='y', alpha=0.25)
-    panels[0].legend(frameon=False)
+    figure.axes[0].legend(frameon=False)
     with open_whole(path) as file:
         figure.savefig(file, format='png', dpi=100)
 

@@ -178,7 +178,8 @@ def test_a_run_without_a_score_has_no_number(tmp_path):
 def test_cocos_score_is_that_of_its_own_metric(tmp_path):
     put(tmp_path / 'ssd300-coco/metrics.json', METRICS)  # of training, by VOC's rule
     put(tmp_path / 'ssd300-coco/evaluation/metrics.json', {**METRICS, 'coco': {'map': .231}})
-    assert '| 23.2 |  |  | 23.1 |  |' in table([RECIPES['ssd300-coco']], tmp_path)
+    put(tmp_path / 'ssd300-coco-weights/metrics.json', {**METRICS, 'coco': {'map': .25}})
+    assert '| 23.2 |  |  | 23.1 | 25.0 |' in table([RECIPES['ssd300-coco']], tmp_path)
 
 
 def test_committed_results_count_where_there_is_no_run(tmp_path, monkeypatch):

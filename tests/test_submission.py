@@ -1,5 +1,8 @@
 """VOC2012 test: images without annotations, and the files PASCAL's server takes."""
+import json
+
 import evaluate
+import train
 from multibox.data import load_voc, voc2012_test
 from multibox.detectors import make_detector, save_model
 from multibox.errors import UserError
@@ -29,6 +32,15 @@ def test_07_plus_plus_12_trains_on_2007_test_and_has_no_test_set_of_its_own(devk
     assert stems(data.train) == ['07t', '07v', '07e', '12t', '12v']
     assert len(data.test) == 0
     assert 'evaluate.py --submission' in data.notes[0]
+
+
+def test_a_run_without_a_test_set_ends_without_a_score(devkit, capsys):
+    out = devkit / 'out'
+    train.main(['--data', str(devkit), '--split', '07++12', '--model', 'slim300', '--iteration',
+                '2', '--batchsize', '2', '--loader-processes', '0', '--cuts', '--out', str(out)])
+    assert json.loads((out / 'metrics.json').read_text())['map'] is None
+    assert (out / 'model.npz').exists() and (out / 'detections.png').exists()
+    assert 'trains, but has no score' in capsys.readouterr().out
 
 
 def test_a_split_of_the_devkit_is_refused_for_another_folder(tmp_path):
