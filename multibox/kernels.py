@@ -15,7 +15,7 @@ def selected_rows(mask, width):
     """Find the selected rows of an array, a block at a time.
 
     Args:
-        mask: (N,) bool array.
+        mask: (N,) array, not 0 where a row is selected.
         width: elements of a row.
 
     Yields:
@@ -68,9 +68,9 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
     def _grad_cpu(self, logits, weight):
         shape, logits = logits.shape, logits.reshape(-1, logits.shape[-1])
         weight, labels = weight.reshape(-1), self.labels.reshape(-1)
-        blocks = selected_rows((weight != 0) & (labels >= 0), logits.shape[1])
         grad = np.zeros(logits.shape, logits.dtype)
-        for rows in blocks:
+        for rows in selected_rows(weight, logits.shape[1]):
+            rows = rows[labels.take(rows) >= 0]
             columns = _shifted_columns(logits.take(rows, axis=0))  # take: half an index's time
             np.exp(columns, out=columns)
             row_weight = weight.take(rows)
@@ -143,7 +143,7 @@ def n_largest(values, n):
 
     Args:
         values: (B, K) float array without nan; an entry of -inf is never marked.
-        n: (B,) array of numbers >= 0. A fraction counts as the next integer.
+        n: (B,) array of numbers; 0 or less marks none, a fraction counts as the next integer.
 
     Returns:
         (B, K) bool array.
@@ -151,12 +151,11 @@ def n_largest(values, n):
     xp = cuda.get_array_module(values)
     marked = values > -np.inf
     if xp is not np:
-        # argsort of argsort is the rank; the first has to be stable for ties to go to the lowest
-        # index.
+        # argsort of argsort is the rank; the first has to be stable for ties to go to the first.
         rank = xp.argsort(xp.argsort(-values, axis=1, kind='stable'), axis=1)
         return marked & (rank < n[:, None])
     for row, mark, n_mark in zip(values, marked, np.ceil(n)):
-        if n_mark == 0:
+        if n_mark <= 0:
             mark[:] = False
         elif n_mark < np.count_nonzero(mark):
             _mark_largest(row, int(n_mark), mark)
