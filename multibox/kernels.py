@@ -25,8 +25,9 @@ def selected_rows(mask, width):
         yield cuda.get_array_module(mask).arange(len(mask))
         return
     height = max(1, BLOCK // 2 // width)  # half a block, for what is gathered is copied once more
-    for start in range(0, len(mask), SPAN):
-        rows = np.flatnonzero(mask[start:start + SPAN]) + start
+    span = SPAN if np.count_nonzero(mask != 0) > SPAN else max(1, len(mask))
+    for start in range(0, len(mask), span):
+        rows = np.flatnonzero(mask[start:start + span] != 0) + start
         for first in range(0, len(rows), height):
             yield rows[first:first + height]
 
@@ -41,12 +42,18 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
         logits, labels = inputs[0].reshape(-1, inputs[0].shape[-1]), self.labels.reshape(-1)
         loss = np.empty(labels.shape, logits.dtype)
         height = max(1, BLOCK // logits.shape[1])
-        for start in range(0, len(logits), height):
-            rows = slice(start, start + height)
-            columns = _shifted_columns(logits[rows])
-            of_label = columns.take(_index(labels[rows]))
-            np.exp(columns, out=columns)
-            loss[rows] = np.log(columns.sum(axis=0)) - of_label
+        with np.errstate(invalid='ignore', over='ignore'):
+            for start in range(0, len(logits), height):
+                rows = slice(start, start + height)
+                columns = logits[rows].T.copy()
+                # Without a pass for the maxima: these sums are 1 at least, and may only overflow.
+                columns -= columns.take(_index(labels[rows]))
+                np.exp(columns, out=columns)
+                loss[rows] = np.log(columns.sum(axis=0))
+        for rows in selected_rows(~np.isfinite(loss), logits.shape[1]):
+            columns = _shifted_columns(logits.take(rows, axis=0))
+            of_label = columns.take(_index(labels.take(rows)))
+            loss[rows] = np.log(np.exp(columns).sum(axis=0)) - of_label
         loss[labels < 0] = 0
         return loss.reshape(self.labels.shape),
 
@@ -135,7 +142,8 @@ def in_single_precision(x):
     Returns:
         Variable; its gradient comes back in the dtype of ``x``.
     """
-    return chainer.functions.cast(x, np.result_type(x.dtype, np.float32))
+    dtype = np.result_type(x.dtype, np.float32)
+    return chainer.as_variable(x) if x.dtype == dtype else chainer.functions.cast(x, dtype)
 
 
 def n_largest(values, n):

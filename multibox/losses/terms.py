@@ -78,7 +78,12 @@ class _Counted(chainer.FunctionNode):
     def _times(self, x):
         """(B, K) array, as often as a box counts, and 0 where that is not at all."""
         xp = cuda.get_array_module(x)
-        return xp.where(self.counted > 0, x, x.dtype.type(0)) * self.counted.astype(x.dtype)
+        counted, x_of, zero = self.counted.reshape(-1), x.reshape(-1), x.dtype.type(0)
+        result = xp.zeros(counted.shape, x.dtype)
+        for rows in selected_rows(counted, width=1):
+            times = counted.take(rows)
+            result[rows] = xp.where(times > 0, x_of.take(rows), zero) * times.astype(x.dtype)
+        return result.reshape(x.shape)
 
 
 def total(loss, counted, axis=None):
