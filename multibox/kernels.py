@@ -25,9 +25,10 @@ def selected_rows(mask, width):
         yield cuda.get_array_module(mask).arange(len(mask))
         return
     height = max(1, BLOCK // 2 // width)  # half a block, for what is gathered is copied once more
-    span = SPAN if np.count_nonzero(mask != 0) > SPAN else max(1, len(mask))
+    n_selected = np.count_nonzero(mask.astype(bool, copy=False))
+    span = SPAN if n_selected > SPAN else max(1, len(mask))  # a few are faster found at once
     for start in range(0, len(mask), span):
-        rows = np.flatnonzero(mask[start:start + span] != 0) + start
+        rows = np.flatnonzero(mask[start:start + span].astype(bool, copy=False)) + start
         for first in range(0, len(rows), height):
             yield rows[first:first + height]
 
