@@ -3,6 +3,8 @@
 On a CPU they work in blocks that stay in the cache, and on selected boxes only. To select boxes
 on a GPU would mean to wait for it: there all are computed, and masked.
 """
+from multibox.devices import in_threads
+
 import chainer
 import numpy as np
 from chainer.backends import cuda
@@ -43,14 +45,16 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
         logits, labels = inputs[0].reshape(-1, inputs[0].shape[-1]), self.labels.reshape(-1)
         loss = np.empty(labels.shape, logits.dtype)
         height = max(1, BLOCK // logits.shape[1])
-        with np.errstate(invalid='ignore', over='ignore'):
-            for start in range(0, len(logits), height):
-                rows = slice(start, start + height)
+
+        def of_block(start):
+            rows = slice(start, start + height)
+            with np.errstate(invalid='ignore', over='ignore'):
                 columns = logits[rows].T.copy()
                 # Without a pass for the maxima: these sums are 1 at least, and may only overflow.
                 columns -= columns.take(_index(labels[rows]))
                 np.exp(columns, out=columns)
                 loss[rows] = np.log(columns.sum(axis=0))
+        in_threads(of_block, range(0, len(logits), height))
         for rows in selected_rows(~np.isfinite(loss), logits.shape[1]):
             columns = _shifted_columns(logits.take(rows, axis=0))
             of_label = columns.take(_index(labels.take(rows)))
