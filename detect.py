@@ -18,6 +18,7 @@ from multibox.training import draw_boxes, ending_together, join_processes
 import cv2
 import numpy as np
 
+PNG_LEVEL = 1  # a third of the time of PIL's 6, for pictures some 7 % larger
 SUFFIXES = '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'
 
 
@@ -118,7 +119,7 @@ def main(argv=None):
             picture = free_name(path.stem, taken)
             drawn = draw_boxes(img, bbox, label, [f'{n} {s:.2f}' for n, s in zip(names, score)])
             with open_whole(args.out / picture) as file:
-                drawn.save(file, 'PNG')
+                drawn.save(file, 'PNG', compress_level=PNG_LEVEL)
             results.append({'image': str(path), 'picture': picture, 'size': list(img.shape[1:]),
                             'bbox': bbox.astype(float).round(2).tolist(), 'label': names,
                             'score': score.astype(float).round(4).tolist()})

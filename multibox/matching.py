@@ -198,7 +198,8 @@ def decode(mb_loc, default_bbox, variance=(0.1, 0.2)):
         (K, 4) array (y_min, x_min, y_max, x_max) in pixels.
     """
     xp = cuda.get_array_module(mb_loc)
-    size = default_bbox[:, 2:]
-    return to_corners(xp.concatenate((
-        default_bbox[:, :2] + mb_loc[:, :2] * variance[0] * size,
-        size * xp.exp(mb_loc[:, 2:] * variance[1])), axis=1))
+    default_size = default_bbox[:, 2:]
+    center = default_bbox[:, :2] + mb_loc[:, :2] * variance[0] * default_size
+    size = default_size * xp.exp(mb_loc[:, 2:] * variance[1])
+    lowest = center - size / 2
+    return xp.concatenate((lowest, lowest + size), axis=1)  # as ChainerCV rounds it
