@@ -44,16 +44,17 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
         self.retain_inputs((0,))
         logits, labels = inputs[0].reshape(-1, inputs[0].shape[-1]), self.labels.reshape(-1)
         loss = np.empty(labels.shape, logits.dtype)
-        height = max(1, BLOCK // logits.shape[1])
+        n_class = logits.shape[1]
+        height, ones = max(1, BLOCK // n_class), np.ones(n_class, logits.dtype)
 
         def of_block(start):
-            rows = slice(start, start + height)
+            block, label = logits[start:start + height], labels[start:start + height]
+            of_label = block.reshape(-1).take(np.arange(len(block)) * n_class + label)
             with np.errstate(invalid='ignore', over='ignore'):
-                columns = logits[rows].T.copy()
                 # Without a pass for the maxima: these sums are 1 at least, and may only overflow.
-                columns -= columns.take(_index(labels[rows]))
-                np.exp(columns, out=columns)
-                loss[rows] = np.log(columns.sum(axis=0))
+                block = block - of_label.repeat(n_class).reshape(block.shape)
+                np.exp(block, out=block)
+                loss[start:start + height] = np.log(block @ ones)  # faster than sum(axis=1)
         in_threads(of_block, range(0, len(logits), height))
         for rows in selected_rows(~np.isfinite(loss), logits.shape[1]):
             columns = _shifted_columns(logits.take(rows, axis=0))
