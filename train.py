@@ -183,7 +183,8 @@ def make_trainer(args, data, model, device, comm):
     stored = VOCDataset(data.train.examples, dtype=np.uint8)
     sequence = TrainingSequence(stored, targets, args.seed, args.iteration * args.batchsize)
     rank, size = place(comm)
-    loader = Loader(sequence, args.batchsize, args.loader_processes, rank, size)
+    loader = Loader(sequence, args.batchsize, args.loader_processes, rank, size,
+                    targets.nbytes)
     share_batch_statistics(model, comm)
     chain = TrainChain(model, args.k, args.alpha, comm, formulation)
     chain.to_device(device)

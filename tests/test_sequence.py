@@ -34,8 +34,9 @@ class Augment:
         return augment(img, bbox, label, 40, MEAN)
 
 
-def read(n_processes, length=20, batchsize=4, start=0):
-    loader = Loader(TrainingSequence(Photographs(), Augment(), 7, length), batchsize, n_processes)
+def read(n_processes, length=20, batchsize=4, start=0, **kwargs):
+    loader = Loader(TrainingSequence(Photographs(), Augment(), 7, length), batchsize, n_processes,
+                    **kwargs)
     loader.position = start
     examples = [example for batch in loader for example in batch]
     loader.finalize()
@@ -63,9 +64,22 @@ def test_random_access_gives_what_reading_in_order_gives():
         [sequence.source(t) for t in range(20)][i] for i in (17, 3)]
 
 
+EXAMPLE_BYTES = 4 * 3 * 40 * 40 + 2 * 5 * 4  # of an example of Augment with both objects
+
+
 @pytest.mark.parametrize('n_processes', [1, 3])
-def test_workers_give_what_one_process_gives(n_processes):
-    assert_same(read(n_processes), read(0))
+@pytest.mark.parametrize('example_bytes', [0, EXAMPLE_BYTES - 8, EXAMPLE_BYTES],
+                         ids=['pipe', 'memory for some', 'memory for all'])
+def test_workers_give_what_one_process_gives(n_processes, example_bytes):
+    examples = read(n_processes, length=60, example_bytes=example_bytes)
+    assert_same(examples, read(0, length=60))
+    examples[0][0][:] = 0  # theirs to change
+
+
+def test_the_memory_of_an_example_is_that_of_its_arrays():
+    model = make_detector('slim300', 2)
+    make = MakeTargets(model.coder, model.insize, model.mean)
+    assert make.nbytes == sum(array.nbytes for array in make(*Photographs()[0][:3]))
 
 
 def test_the_same_image_is_augmented_differently_in_the_next_epoch():

@@ -7,6 +7,7 @@ then outcomes are compared, and the loader runs with 0, 1, 2, .. processes.
 """
 import argparse
 import collections
+import itertools
 import pathlib
 import random
 import statistics
@@ -182,11 +183,12 @@ def compare(paths, n_images, repeat):
             'grey levels, mean': float(np.mean([each.mean() for each in found['grey levels']]))}
 
 
-def load(examples, model, n_processes, n_images):
+def load(examples, model, n_processes, n_images, shared):
     """Images per second of the loader, and what each costs the main process."""
     targets = MakeTargets(model.coder, model.insize, model.mean)
+    example_bytes = targets.nbytes if shared else 0
     sequence = TrainingSequence(VOCDataset(examples, np.uint8), targets, 0, 2 * n_images)
-    loader = Loader(sequence, BATCHSIZE, n_processes)
+    loader = Loader(sequence, BATCHSIZE, n_processes, example_bytes=example_bytes)
     for _ in range(4):  # past what is loaded ahead
         next(loader)
     start, used = time.perf_counter(), time.process_time()
@@ -195,7 +197,8 @@ def load(examples, model, n_processes, n_images):
         next(loader)
     seconds, used = time.perf_counter() - start, time.process_time() - used
     loader.finalize()
-    return {'processes': n_processes, 'images per second': n_batches * BATCHSIZE / seconds,
+    return {'processes': n_processes, 'shared memory': shared,
+            'images per second': n_batches * BATCHSIZE / seconds,
             'ms of the main process an image': 1e3 * used / (n_batches * BATCHSIZE)}
 
 
@@ -223,8 +226,9 @@ def main(argv=None):
     for name, value in results['differences'].items():
         print(f'  {name}: {value:.6g}')
     results['loader'] = []
-    for n_processes in range(min(available_cores(), 8) + 1):
-        results['loader'].append(load(examples, model, n_processes, 5 * args.images))
+    cases = [(0, False), *itertools.product(range(1, min(available_cores(), 8) + 1), (False, True))]
+    for n_processes, shared in cases:
+        results['loader'].append(load(examples, model, n_processes, 3 * args.images, shared))
         print('loader: ' + ', '.join(f'{k} {v:.4g}' for k, v in results['loader'][-1].items()),
               flush=True)
     data_flag = f' --data {args.data.name}' if args.data else ''

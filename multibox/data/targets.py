@@ -21,6 +21,11 @@ class MakeTargets:
         self.coder = copy.copy(coder)  # the original may move to a GPU
         self.size, self.mean, self.match = size, np.asarray(mean, np.float32), match
 
+    @property
+    def nbytes(self):
+        """Bytes of the three arrays of an example."""
+        return 4 * (3 * self.size ** 2 + 5 * len(self.coder.default_bbox))
+
     def __call__(self, img, bbox, label):
         """One training example.
 
