@@ -12,15 +12,7 @@ import signal
 import sys
 
 from multibox import convolution
-from multibox.data import (
-    Loader,
-    MakeTargets,
-    TrainingSequence,
-    VOCDataset,
-    drawn_set,
-    load_voc,
-    seed_all,
-)
+from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
 from multibox.detectors import MODELS, load_pretrained, make_detector, save_model
 from multibox.devices import available_cores, is_gpu, select_device, use_cores
 from multibox.errors import UserError
@@ -58,7 +50,6 @@ from multibox.training import (
 )
 
 import chainer
-import numpy as np
 from chainer.training import extensions, triggers
 
 # ChainerCV's run of 77.5 mAP, with the paper's numbers; and one a laptop finishes in minutes.
@@ -182,11 +173,10 @@ def load_data(args):
 def make_trainer(args, data, model, device, comm):
     formulation = LOSSES[args.loss]
     targets = MakeTargets(model.coder, model.insize, model.mean, formulation.match)
-    stored = VOCDataset(data.train.examples, dtype=np.uint8)
-    sequence = TrainingSequence(stored, targets, args.seed, args.iteration * args.batchsize)
+    sequence = TrainingSequence(
+        data.train.as_decoded(), targets, args.seed, args.iteration * args.batchsize)
     rank, size = place(comm)
-    loader = Loader(sequence, args.batchsize, args.loader_processes, rank, size,
-                    targets.nbytes)
+    loader = Loader(sequence, args.batchsize, args.loader_processes, rank, size, targets.nbytes)
     share_batch_statistics(model, comm)
     chain = TrainChain(model, args.k, args.alpha, comm, formulation)
     chain.to_device(device)

@@ -21,8 +21,7 @@ class VOCDataset(chainer.dataset.DatasetMixin):
 
     Attributes:
         examples: list of :class:`multibox.data.annotations.Example`.
-        dtype: of the images, float32; or uint8, as they are decoded, which saves a copy where
-            training reads them.
+        dtype: of the images, float32 or uint8.
     """
 
     def __init__(self, examples, dtype=np.float32):
@@ -49,6 +48,10 @@ class VOCDataset(chainer.dataset.DatasetMixin):
                             'out of ImageSets/Main')
         img = cv2.cvtColor(img, cv2.COLOR_BGR2RGB).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
         return img.astype(self.dtype, copy=False), bbox, label, difficult
+
+    def as_decoded(self):
+        """The same images in uint8, as they are decoded: a copy less where training reads them."""
+        return VOCDataset(self.examples, np.uint8)
 
     @property
     def paths(self):
