@@ -240,6 +240,14 @@ def test_the_orientation_in_exif_is_ignored(tmp_path):
     assert dataset_of(tmp_path / 'a.jpg')[0][0].shape == (3, 30, 40)
 
 
+def test_images_are_read_as_uint8_on_request(tmp_path):
+    Image.effect_noise((40, 30), 80).save(tmp_path / 'a.png')
+    dataset = dataset_of(tmp_path / 'a.png')
+    img = VOCDataset(dataset.examples, np.uint8)[0][0]
+    assert img.dtype == np.uint8
+    np.testing.assert_array_equal(img, dataset[0][0])
+
+
 @pytest.mark.parametrize('content', [b'', b'not an image', None], ids=['empty', 'text', 'missing'])
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path, content):
     if content is not None:

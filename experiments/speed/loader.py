@@ -175,6 +175,7 @@ def compare(paths, n_images, repeat):
         found['default boxes matched otherwise'].append((mb_label != ours[3][1]).sum())
         if same and len(bbox):
             found['box coordinates in pixels'].append(abs(bbox - ours[1]).max())
+    # ChainerCV's IoU rounds the objects' areas to float32, which decides between equal overlaps.
     return {'images': n_images * repeat,
             'other draws or labels': int(sum(found['other draws or labels'])),
             'default boxes matched otherwise': int(sum(found['default boxes matched otherwise'])),

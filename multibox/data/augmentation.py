@@ -79,17 +79,18 @@ def draw(height, width, bbox):
 def _draw_distortions():
     brightness = _maybe(None, lambda: LEVELS + random.uniform(-32, 32))
     contrast_first = random.randrange(2)
-    contrast = saturation = hue = []
-    if contrast_first:
-        contrast = _maybe(None, lambda: LEVELS * random.uniform(0.5, 1.5))
-    saturation = _maybe(1, lambda: LEVELS * random.uniform(0.5, 1.5))
-    hue = _maybe(0, lambda: (LEVELS + random.randint(-18, 18)) % 180)
+    contrast = _maybe_contrast() if contrast_first else []
+    colour = (_maybe(1, lambda: LEVELS * random.uniform(0.5, 1.5))
+              + _maybe(0, lambda: (LEVELS + random.randint(-18, 18)) % 180))
     if not contrast_first:
-        return brightness + saturation + hue + _maybe(
-            None, lambda: LEVELS * random.uniform(0.5, 1.5))
-    if brightness and contrast:
-        return [(None, contrast[0][1][brightness[0][1]])] + saturation + hue
-    return brightness + contrast + saturation + hue
+        return brightness + colour + _maybe_contrast()
+    if brightness and contrast:  # one table does for both
+        return [(None, contrast[0][1][brightness[0][1]]), *colour]
+    return brightness + contrast + colour
+
+
+def _maybe_contrast():
+    return _maybe(None, lambda: LEVELS * random.uniform(0.5, 1.5))
 
 
 def _maybe(channel, draw_table):

