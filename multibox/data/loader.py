@@ -104,6 +104,9 @@ class Loader(chainer.dataset.Iterator):
     def finalize(self):
         """End the worker processes."""
         if self._executor is not None:
+            # Asked to end, one that waits for a lock that a dead one held would never hear it.
+            for worker in list((self._executor._processes or {}).values()):
+                worker.kill()
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = self._shared = None
         self._pending.clear()
