@@ -1,6 +1,4 @@
 """The device a run uses, and the cores it leaves to others."""
-import concurrent.futures
-import functools
 import os
 
 from multibox.errors import UserError
@@ -8,8 +6,6 @@ from multibox.errors import UserError
 import chainer
 import threadpoolctl
 from chainer.backends import cuda
-
-ITEMS_A_THREAD = 4  # fewer are not worth starting one
 
 
 def is_gpu(name):
@@ -64,36 +60,6 @@ def use_cores(n):
     """
     for library in threadpoolctl.ThreadpoolController().lib_controllers:
         library.set_num_threads(max(1, min(n, library.num_threads)))  # a user's own limit stands
-
-
-def in_threads(work, items):
-    """Call ``work`` with each item, in as many threads as :func:`use_cores` allows.
-
-    NumPy computes outside of Python's lock. The threads end with the call, so a process may fork.
-
-    Args:
-        work: function of an item; calls must not touch what others write.
-        items: a sequence.
-    """
-    n_thread = min(available_cores(), _blas_threads(), len(items) // ITEMS_A_THREAD)
-    if n_thread < 2:
-        for item in items:
-            work(item)
-        return
-    shares = [items[first::n_thread] for first in range(n_thread)]
-    with concurrent.futures.ThreadPoolExecutor(n_thread) as pool:
-        # list: to raise what a thread raised
-        list(pool.map(lambda share: [work(item) for item in share], shares))
-
-
-def _blas_threads():
-    # The largest, for OpenCV brings a BLAS of its own with a single thread.
-    return max((library.num_threads for library in _blas()), default=1)
-
-
-@functools.cache  # to look through the loaded libraries takes 5 ms
-def _blas():
-    return threadpoolctl.ThreadpoolController().select(user_api='blas').lib_controllers
 
 
 def _reason():

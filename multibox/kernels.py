@@ -3,8 +3,6 @@
 On a CPU they work in blocks that stay in the cache, and on selected boxes only. To select boxes
 on a GPU would mean to wait for it: there all are computed, and masked.
 """
-from multibox.devices import in_threads
-
 import chainer
 import numpy as np
 from chainer.backends import cuda
@@ -46,16 +44,14 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
         loss = np.empty(labels.shape, logits.dtype)
         n_class = logits.shape[1]
         height, ones = max(1, BLOCK // n_class), np.ones(n_class, logits.dtype)
-
-        def of_block(start):
-            block, label = logits[start:start + height], labels[start:start + height]
-            of_label = block.reshape(-1).take(np.arange(len(block)) * n_class + label)
-            with np.errstate(invalid='ignore', over='ignore'):
+        with np.errstate(invalid='ignore', over='ignore'):
+            for start in range(0, len(logits), height):
+                block, label = logits[start:start + height], labels[start:start + height]
+                of_label = block.reshape(-1).take(np.arange(len(block)) * n_class + label)
                 # Without a pass for the maxima: these sums are 1 at least, and may only overflow.
                 block = block - of_label.repeat(n_class).reshape(block.shape)
                 np.exp(block, out=block)
                 loss[start:start + height] = np.log(block @ ones)  # faster than sum(axis=1)
-        in_threads(of_block, range(0, len(logits), height))
         for rows in selected_rows(~np.isfinite(loss), logits.shape[1]):
             columns = _shifted_columns(logits.take(rows, axis=0))
             of_label = columns.take(_index(labels.take(rows)))

@@ -17,6 +17,7 @@ import cv2
 # What ends a run; its loader processes leave it to the main one. The last is for mpiexec, which
 # forwards it to all: getting one of the others itself, it kills at once.
 SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
+GRACE = 5  # seconds for a worker to end what it loads
 BATCHES_AHEAD = 3  # kept ready; the workers never wait for the main process to fetch one
 
 
@@ -104,10 +105,12 @@ class Loader(chainer.dataset.Iterator):
     def finalize(self):
         """End the worker processes."""
         if self._executor is not None:
-            # Asked to end, one that waits for a lock that a dead one held would never hear it.
-            for worker in list((self._executor._processes or {}).values()):
-                worker.kill()
-            self._executor.shutdown(wait=True, cancel_futures=True)
+            workers = list((self._executor._processes or {}).values())
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                worker.join(GRACE)
+                worker.kill()  # one that waits for a lock which a dead one held has not heard
+                worker.join()
             self._executor = self._shared = None
         self._pending.clear()
 
