@@ -7,10 +7,10 @@ import sys
 
 import train
 from multibox.data.drawn import draw_set
-from multibox.detectors import load_model
 from multibox.errors import UserError
 from multibox.losses import chainercv
 from multibox.matching import match_forced_above
+from multibox.weights import load_model
 
 import numpy as np
 import pytest
