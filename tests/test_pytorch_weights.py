@@ -15,8 +15,9 @@ import pytest
 from chainercv.datasets import voc_bbox_label_names
 
 # ssd.pytorch's `vgg`, an entry a layer: channels of a convolution, ReLU, or a kind of pooling.
-VGG = ('64 r 64 r p 128 r 128 r p 256 r 256 r 256 r ceil 512 r 512 r 512 r p 512 r 512 r 512 r '
-       'same 1024 r 1024 r').split()
+VGG = (64, 'r', 64, 'r', 'p', 128, 'r', 128, 'r', 'p', 256, 'r', 256, 'r', 256, 'r', 'ceil',
+       512, 'r', 512, 'r', 512, 'r', 'p', 512, 'r', 512, 'r', 512, 'r', 'same',
+       1024, 'r', 1024, 'r')
 # output channels, kernel, stride, padding
 EXTRAS = ((256, 1, 1, 0), (512, 3, 2, 1), (128, 1, 1, 0), (256, 3, 2, 1),
           (128, 1, 1, 0), (256, 3, 1, 0), (128, 1, 1, 0), (256, 3, 1, 0))
@@ -42,9 +43,9 @@ def state(torch):
 
     n_in = 3
     for i, layer in enumerate(VGG):
-        if layer.isdigit():
-            add(f'vgg.{i}', n_in, int(layer), 1 if i == 33 else 3)
-            n_in = int(layer)
+        if isinstance(layer, int):
+            add(f'vgg.{i}', n_in, layer, 1 if i == 33 else 3)
+            n_in = layer
     state['vgg.0.weight'] /= 70  # the size of the input: then every output is of order 1
     for i, (n_out, ksize, _, _) in enumerate(EXTRAS):
         add(f'extras.{i}', n_in, n_out, ksize)
@@ -82,7 +83,8 @@ def run(torch, state, x):
         if i % 2:
             maps.append(x)
     return [torch.cat([conv(f'{head}.{i}', x, padding=1).permute(0, 2, 3, 1).reshape(1, -1, n)
-                       for i, x in enumerate(maps)], dim=1) for head, n in (('loc', 4), ('conf', 21))]
+                       for i, x in enumerate(maps)], dim=1)
+            for head, n in (('loc', 4), ('conf', 21))]
 
 
 @pytest.fixture(scope='module')

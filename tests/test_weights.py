@@ -18,8 +18,9 @@ def slim():
     return make_detector('slim300', 3)
 
 
-def forward(model, seed=0):
-    x = np.random.RandomState(seed).uniform(-120, 130, (2, 3, model.insize, model.insize))
+def forward(model, x=None):
+    if x is None:
+        x = np.random.RandomState(0).uniform(-120, 130, (2, 3, model.insize, model.insize))
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         return [y.array for y in model(x.astype('f'))]
 
