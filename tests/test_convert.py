@@ -37,8 +37,9 @@ def test_chainercvs_vgg16_becomes_a_trunk(tmp_path, capsys):
         np.testing.assert_array_equal(arrays['extractor/conv1_1/W'], W)
 
 
-def test_a_trunk_of_which_nothing_fits_is_refused(tmp_path):
-    np.savez(tmp_path / 'x.npz', **{'conv1_1/W': np.zeros((2, 3, 3, 3), 'f')})
+@pytest.mark.parametrize('matching', [{}, {'conv1_1/b': np.zeros(64, 'f')}], ids=['none', 'some'])
+def test_a_trunk_of_other_shapes_is_refused(matching, tmp_path):
+    np.savez(tmp_path / 'x.npz', **{'conv1_1/W': np.zeros((2, 3, 3, 3), 'f')}, **matching)
     with pytest.raises(UserError, match=r'conv1_1/W: wanted \(64, 3, 3, 3\), found \(2, 3, 3, 3\)'):
         main(['convert', str(tmp_path / 'x.npz'), '--out', str(tmp_path / 'trunk.npz')])
 
@@ -57,6 +58,6 @@ def test_heads_of_80_classes_may_be_cocos(tmp_path):
 
 
 def test_show_lists_names_and_shapes(tmp_path, capsys):
-    np.savez(tmp_path / 'x.npz', **{'conv1_1/W': np.zeros((2, 3, 1, 1), 'f')})
+    np.savez(tmp_path / 'x.npz', **{'conv1_1/W': np.zeros((2, 3, 1, 1), 'f')}, description='words')
     main(['show', str(tmp_path / 'x.npz')])
     assert capsys.readouterr()[0].split(maxsplit=1) == ['extractor/conv1_1/W', '(2, 3, 1, 1)\n']

@@ -175,7 +175,7 @@ class Malice:
 
 @pytest.mark.parametrize('form', ['torch, old', 'torch, new', 'bare pickle'])
 def test_a_pickle_that_would_run_a_command_is_refused(torch, tmp_path, form):
-    path, trace = tmp_path / 'evil.pth', tmp_path / 'was run'
+    path, trace = tmp_path / 'evil.pth', tmp_path / 'ran'
     if form == 'bare pickle':
         path.write_bytes(pickle.dumps({'vgg.0.weight': Malice(trace)}, protocol=2))
     else:
