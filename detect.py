@@ -9,11 +9,11 @@ import pathlib
 import sys
 
 from multibox import convolution
-from multibox.detectors import load_model
 from multibox.devices import available_cores, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out, open_whole, write_json
 from multibox.training import draw_boxes, ending_together, join_processes
+from multibox.weights import load_model
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ def parse_args(argv=None):
     parser.add_argument('images', type=pathlib.Path, nargs='+', metavar='IMAGE_OR_DIR',
                         help=f'an image, or a folder of {", ".join(SUFFIXES)}')
     parser.add_argument('--model', type=pathlib.Path, required=True, metavar='FILE',
-                        help='model.npz of train.py')
+                        help='model.npz of train.py, or of multibox.weights')
     parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('detections'),
                         metavar='DIR', help='where everything is written (detections)')
     parser.add_argument('--score', type=float, default=0.5, metavar='X',

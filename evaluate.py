@@ -9,7 +9,6 @@ import time
 
 from multibox import convolution
 from multibox.data import drawn_set, load_voc, relabel
-from multibox.detectors import load_model
 from multibox.devices import available_cores, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
@@ -26,13 +25,14 @@ from multibox.training import (
     score,
     write_metrics,
 )
+from multibox.weights import load_model
 
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--model', type=pathlib.Path, required=True, metavar='FILE',
-                        help='model.npz of train.py')
+                        help='model.npz of train.py, or of multibox.weights')
     parser.add_argument('--data', type=pathlib.Path, metavar='DIR',
                         help='a VOCdevkit or a VOC-layout folder, whose test images are used '
                              '(default: the built-in drawn set)')

@@ -13,7 +13,7 @@ import sys
 
 from multibox import convolution
 from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
-from multibox.detectors import MODELS, load_pretrained, make_detector, save_model
+from multibox.detectors import MODELS, make_detector
 from multibox.devices import available_cores, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
@@ -48,6 +48,7 @@ from multibox.training import (
     snapshot,
     write_metrics,
 )
+from multibox.weights import save_model, start
 
 import chainer
 from chainer.training import extensions, triggers
@@ -79,7 +80,9 @@ def parse_args(argv=None):
     model.add_argument('--model', choices=sorted(MODELS),
                        help='(default: ssd300; slim300 on the built-in set)')
     model.add_argument('--pretrained', default='none', metavar='SOURCE',
-                       help='imagenet, hed, the path of an .npz file, or none (none)')
+                       help='imagenet, hed, an .npz, .pth or .caffemodel file, or none (none)')
+    model.add_argument('--reuse', type=pathlib.Path, metavar='FILE',
+                       help='start from a model.npz, class heads too where both know the class')
     recipe = parser.add_argument_group('recipe', 'Defaults of ssd300 and ssd512, and of slim300: '
                                        + '; '.join(f'{key.replace("_", "-")} {value}, {SLIM[key]}'
                                                    for key, value in PAPER.items()))
@@ -272,8 +275,7 @@ def main(argv=None):
     data = load_data(args)
     seed_all(args.seed)
     model = make_detector(args.model, len(data.label_names))
-    if args.pretrained != 'none':
-        print(load_pretrained(model, args.pretrained))
+    print(start(model, args.model, data.label_names, args.pretrained, args.reuse))
     model.use_preset('evaluate')
     trainer = make_trainer(args, data, model, device, comm)
     settings = {**vars(args), 'classes': data.label_names, 'images': len(data.train),

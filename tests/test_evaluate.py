@@ -4,9 +4,10 @@ import json
 import evaluate
 from multibox.data import load_voc, relabel
 from multibox.data.drawn import draw_set
-from multibox.detectors import make_detector, save_model
+from multibox.detectors import make_detector
 from multibox.errors import UserError
 from multibox.training import precision_recall, score
+from multibox.weights import save_model
 
 import mpi
 import numpy as np

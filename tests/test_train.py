@@ -7,10 +7,10 @@ import sys
 
 import train
 from multibox.data.drawn import draw_set
-from multibox.detectors import load_model
 from multibox.errors import UserError
 from multibox.losses import chainercv
 from multibox.matching import match_forced_above
+from multibox.weights import load_model
 
 import numpy as np
 import pytest
@@ -65,6 +65,15 @@ def test_the_model_file_is_enough_to_detect(out, data):
     assert name == 'slim300' and label_names[0] == 'boat'
     bboxes, labels, scores = model.predict([np.zeros((3, 100, 120), 'f')])
     assert bboxes[0].shape[1] == 4 and len(labels[0]) == len(scores[0])
+
+
+def test_a_run_may_start_from_anothers_model(out, data, tmp_path, capsys):
+    train.main([*FAST, '--data', str(data), '--out', str(tmp_path / 'o'), '--iteration', '1',
+                '--lr', '0', '--reuse', str(out / 'model.npz')])
+    said = capsys.readouterr()[0]
+    assert 'background and boat, car, fish, flower, house, tree; at random start none' in said
+    before, after = weights(out), weights(tmp_path / 'o')
+    np.testing.assert_array_equal(after['multibox/conf/0/W'], before['multibox/conf/0/W'])
 
 
 def weights(out):
