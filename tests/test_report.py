@@ -1,5 +1,7 @@
 """report.html: what is on it, and that it stays small and whole."""
+import base64
 import html
+import io
 import re
 import weakref
 
@@ -8,12 +10,14 @@ from multibox.data.annotations import Example, Problem
 from multibox.data.voc import VOCData
 from multibox.errors import UserError
 from multibox.report import page, write_report
-from multibox.report.pictures import window
+from multibox.report.mistakes import Match
+from multibox.report.pictures import describe, figure, window
 from multibox.training import detect, precision_recall, score
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 NAMES = ('cat', '<b>dog & "co"</b>')
 SCRIPT = '<script>alert(1)</script>'
@@ -76,7 +80,9 @@ def test_the_contents_lead_to_every_section(report):
 
 
 def test_the_table_counts_what_was_found(report):
-    text = text_of(section(report, 'Average precision by class'))
+    part = section(report, 'Average precision by class')
+    assert re.findall(r'width:([\d.]+)%', part) == ['100.0', '0.0', '50.0']  # the best class first
+    text = text_of(part)
     assert 'cat 1.0000 3 3 0 0 0' in text
     assert f'{NAMES[1]} 0.0000 2 0 2 3 3' in text  # the difficult one is not missed
     assert 'mean, sum 0.5000 5 3 2 3 3' in text
@@ -109,6 +115,7 @@ def test_the_data_set_is_summed_up(report):
 
 
 def test_an_evaluation_has_no_training(tmp_path):
+    cv2.imwrite(str(tmp_path / 'loss.png'), np.zeros((5, 5, 3), np.uint8))  # of a run before
     report = write(tmp_path, make_data(tmp_path, train=False), iteration=None)
     assert 'Loss and mAP' not in report and '>training<' not in report
 
@@ -150,11 +157,11 @@ def test_the_page_of_many_images_is_small_and_holds_one_at_a_time(tmp_path, monk
     data = make_data(tmp_path, n_image=60)
     alive, most = weakref.WeakSet(), []
 
-    class Image(np.ndarray):  # hashable, as a WeakSet wants
+    class Img(np.ndarray):  # hashable, as a WeakSet wants
         __hash__ = object.__hash__
 
     def load(self, i):
-        img = np.random.RandomState(i).uniform(0, 255, (3, 100, 120)).astype('f').view(Image)
+        img = np.random.RandomState(i).uniform(0, 255, (3, 100, 120)).astype('f').view(Img)
         alive.add(img)
         most.append(len(alive))
         return img, *self.examples[i][1:4]
@@ -183,3 +190,23 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 ], ids=['small', 'twice', 'corner', 'long', 'outside'])
 def test_a_cut_out_shows_the_box_and_some_of_what_surrounds_it(box, expected):
     assert window(np.array([box], 'f'), (100, 120)) == expected
+
+
+def test_a_cut_out_has_its_boxes_where_they_are():
+    y, x = np.mgrid[:100, :200].astype('f')
+    match = Match(0, 'misplaced', (np.array([10, 20, 60, 190], 'f'), 0),
+                  (np.array([30, 40, 60, 90], 'f'), 0, .5), .3)
+    markup = figure(np.stack([y, x, 0 * x]), match, ['cat'], 'a.jpg')  # of columns 20 to 190
+    data = base64.b64decode(re.search('base64,([^"]*)', markup)[1])
+    picture = np.array(Image.open(io.BytesIO(data)), int)
+    assert picture.shape == (165, 280, 3) and 'viewBox="0 0 280 165"' in markup
+    np.testing.assert_allclose(picture[[0, -1], [0, -1], :2], [[0, 20], [99, 189]], atol=4)
+    assert 'class="true" x="0.0" y="16.5" width="280.0" height="82.3"' in markup
+    assert 'class="found" x="32.9" y="49.4" width="82.4" height="49.4"' in markup
+
+
+@pytest.mark.parametrize('kind, text', [
+    ('missed', 'cat, nearest: dog 0.50, IoU 0.30'), ('class', 'dog 0.50 over cat, IoU 0.30'),
+    ('again', 'dog 0.50, a second time, IoU 0.30'), ('misplaced', 'dog 0.50, IoU 0.30')])
+def test_a_mistake_is_told_in_words(kind, text):
+    assert describe(Match(0, kind, (None, 0), (None, 1, .5), .3), ['cat', 'dog']) == text
