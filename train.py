@@ -14,10 +14,11 @@ import sys
 from multibox import convolution
 from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
 from multibox.detectors import MODELS, make_detector
-from multibox.devices import available_cores, is_gpu, select_device, use_cores
+from multibox.devices import available_cores, hardware, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
 from multibox.losses import LOSSES
+from multibox.report import write_results
 from multibox.training import (
     COMMUNICATORS,
     OPTIMIZERS,
@@ -30,7 +31,6 @@ from multibox.training import (
     check_same,
     check_settings,
     check_split,
-    draw_detections,
     ending_together,
     find_snapshots,
     is_finite,
@@ -46,7 +46,6 @@ from multibox.training import (
     scaled_cuts,
     share_batch_statistics,
     snapshot,
-    write_metrics,
 )
 from multibox.weights import save_model, start
 
@@ -245,23 +244,19 @@ def way_on(out):
     return f'{saved[0]} is from before; go on from it with --resume and a lower --lr.'
 
 
-def report(args, data, model, trainer, comm):
+def report(args, data, model, trainer, device, comm):
     evaluation = trainer.get_extension('Evaluation')
     if evaluation.result is None:  # resumed at its end
         evaluation(trainer)
     if place(comm)[0] > 0:
         return
     save_model(args.out / 'model.npz', model, args.model, data.label_names)
-    iteration, result = evaluation.result
-    write_metrics(args.out / 'metrics.json', result, iteration, settings=vars(args),
-                  seconds=trainer.elapsed_time, device=args.device)
-    examples = [data.test[i] for i in range(min(8, len(data.test)))]
-    imgs, bboxes, labels, _ = zip(*examples)
-    draw_detections(args.out / 'detections.png', imgs, model.predict(imgs), (bboxes, labels),
-                    data.label_names, min_score=0.3)
-    for name, ap in {**result['ap'], 'mAP': result['map']}.items():
-        print(f'{name:>20}  {"no objects" if ap is None else f"{ap:.4f}"}')
-    print(f'pictures: {args.out / "detections.png"}, loss.png, map.png; weights: model.npz')
+    iteration, result, images = evaluation.result
+    write_results(args.out, f'{args.model} on {args.data or "the built-in set"}', result, images,
+                  data, iteration, vars(args), trainer.elapsed_time, args.device,
+                  hardware(device, place(comm)[1]))
+    print(f'all on one page: {args.out / "report.html"}; pictures: detections.png, loss.png, '
+          'map.png, precision_recall.png; weights: model.npz')
 
 
 def main(argv=None):
@@ -291,7 +286,7 @@ def main(argv=None):
     if place(comm)[0] == 0:
         save_settings(args.out, settings)
     run(trainer, data, comm)
-    report(args, data, model, trainer, comm)
+    report(args, data, model, trainer, device, comm)
 
 
 if __name__ == '__main__':

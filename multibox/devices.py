@@ -1,9 +1,12 @@
 """The device a run uses, and the cores it leaves to others."""
 import os
+import platform
+from pathlib import Path
 
 from multibox.errors import UserError
 
 import chainer
+import numpy as np
 import threadpoolctl
 from chainer.backends import cuda
 
@@ -35,6 +38,31 @@ def select_device(name):
     except Exception as error:  # CUDA's own errors have no common class
         raise UserError(f'--device {name}: {error}; give -1, 0, @numpy or @cupy:0') from None
     return device
+
+
+def hardware(device, n_process=1):
+    """Name what a run computes on.
+
+    Args:
+        device: a ``chainer.backend.Device``.
+        n_process: processes that share the run.
+
+    Returns:
+        str, such as 'AMD EPYC 9B45, 2 cores, 1 process'.
+    """
+    if device.xp is np:
+        name = f'{processor()}, {available_cores()} cores'
+    else:
+        name = cuda.cupy.cuda.runtime.getDeviceProperties(device.device.id)['name'].decode()
+    return f'{name}, {n_process} process{"es" if n_process > 1 else ""}'
+
+
+def processor():
+    """The name of this machine's processor, a str."""
+    cpuinfo = Path('/proc/cpuinfo')  # platform.processor() is empty on many Linuxes
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def available_cores():

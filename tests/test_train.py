@@ -54,7 +54,14 @@ def test_the_log_has_the_terms_of_the_loss(out):
     assert 'validation/main/map' in log[-1]
 
 
-@pytest.mark.parametrize('name', ['loss.png', 'map.png', 'detections.png'])
+def test_the_report_shows_the_run(out):
+    report = (out / 'report.html').read_text(encoding='utf-8')
+    mean_ap = json.loads((out / 'metrics.json').read_text())['map']
+    assert f'<h1>mAP {mean_ap:.4f}</h1>' in report and 'slim300 on ' in report
+    assert report.count('data:image/png') == 3  # loss, mAP, precision over recall
+
+
+@pytest.mark.parametrize('name', ['loss.png', 'map.png', 'precision_recall.png', 'detections.png'])
 def test_pictures_are_left(out, name):
     with Image.open(out / name) as picture:
         assert min(picture.size) > 200

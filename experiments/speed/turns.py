@@ -5,6 +5,7 @@ import platform
 import statistics
 import time
 
+from multibox.devices import processor
 from multibox.files import write_json
 from multibox.training.metrics import versions
 
@@ -43,7 +44,7 @@ def describe():
     """The machine and the versions a timing depends on, as a dict."""
     chosen = {name: os.environ.get(name)  # null: OpenBLAS decides
               for name in ('OPENBLAS_NUM_THREADS', 'OPENBLAS_CORETYPE')}
-    return {'processor': _processor(), 'cores': os.cpu_count(), 'system': platform.platform(),
+    return {'processor': processor(), 'cores': os.cpu_count(), 'system': platform.platform(),
             **chosen, **versions()}
 
 
@@ -58,10 +59,3 @@ def save(path, command, results):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {'command': command, **describe(), 'results': results})
-
-
-def _processor():
-    cpuinfo = pathlib.Path('/proc/cpuinfo')  # platform.processor() is empty on many Linuxes
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor()

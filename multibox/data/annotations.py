@@ -41,11 +41,13 @@ class Example(NamedTuple):
         bbox: (R, 4) float32, see README "Data conventions".
         label: (R,) int32, index into the label names.
         difficult: (R,) bool, VOC's mark for objects the evaluation leaves out.
+        size: (height, width) of the image in pixels.
     """
     path: Path
     bbox: np.ndarray
     label: np.ndarray
     difficult: np.ndarray
+    size: tuple
 
 
 class _FileError(Exception):
@@ -142,7 +144,7 @@ def _read_example(folder, example_id, label_names):
         labels.append(label_names.index(name))
         difficult.append(_text(entry, 'difficult') == '1')
     example = Example(image, np.array(bboxes, np.float32).reshape(-1, 4),
-                      np.array(labels, np.int32), np.array(difficult, bool))
+                      np.array(labels, np.int32), np.array(difficult, bool), (height, width))
     return example, problems
 
 

@@ -40,7 +40,7 @@ class VOCDataset(chainer.dataset.DatasetMixin):
         Raises:
             UserError: the file is not an image that can be decoded.
         """
-        path, bbox, label, difficult = self.examples[i]
+        path, bbox, label, difficult, _ = self.examples[i]
         # As stored, whatever EXIF says of its orientation: the boxes belong to the stored pixels.
         img = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if img is None:
@@ -63,7 +63,7 @@ class VOCData(NamedTuple):
     """What :func:`load_voc` found.
 
     Attributes:
-        train: VOCDataset to train on.
+        train: VOCDataset to train on; empty where only the test split was asked for.
         test: VOCDataset to evaluate on; it keeps difficult objects, marked.
         label_names: tuple of str.
         problems: list of :class:`multibox.data.annotations.Problem`, what was left out.
@@ -128,33 +128,36 @@ def _devkit_splits(devkit):
     return train, test, notes
 
 
-def _folder_splits(folder):
+def _folder_splits(folder, train):
     """Splits of a folder with one ImageSets/Main: two lists of (folder, split name)."""
     has = {split: _split_file(folder, split).is_file()
            for split in ('trainval', 'train', 'val', 'test')}
+    if not train and (has['test'] or has['val']):
+        return [], [(folder, 'test' if has['test'] else 'val')]
     if has['test'] and (has['trainval'] or has['train']):
         return [(folder, 'trainval' if has['trainval'] else 'train')], [(folder, 'test')]
     if has['train'] and has['val']:
         return [(folder, 'train')], [(folder, 'val')]
     found = ', '.join(f'{split}.txt' for split in has if has[split]) or 'none of them'
-    raise UserError(f'{folder / "ImageSets" / "Main"}: needs trainval.txt (or train.txt) and '
-                    f'test.txt, or train.txt and val.txt, but holds {found}; write the missing '
-                    'list, one file name without suffix a line')
+    needed = ('trainval.txt (or train.txt) and test.txt, or train.txt and val.txt' if train
+              else 'test.txt or val.txt')
+    raise UserError(f'{folder / "ImageSets" / "Main"}: needs {needed}, but holds {found}; write '
+                    'the missing list, one file name without suffix a line')
 
 
-def _find_splits(folder):
+def _find_splits(folder, train):
     """Returns (train, test, label names or None, notes) for any folder load_voc takes."""
     if not folder.is_dir():
         raise UserError(f'{folder}: no such folder; it should hold {LAYOUT}')
     for devkit in (folder, folder / 'VOCdevkit'):
         if any((devkit / year / 'Annotations').is_dir() for year in ('VOC2007', 'VOC2012')):
-            train, test, notes = _devkit_splits(devkit)
-            return train, test, voc_bbox_label_names, notes
+            train_splits, test, notes = _devkit_splits(devkit)
+            return train_splits if train else [], test, voc_bbox_label_names, notes
     if not (folder / 'Annotations').is_dir():
         raise UserError(f'{folder}: no Annotations/ here; the folder should hold {LAYOUT}')
-    train, test = _folder_splits(folder)
+    train_splits, test = _folder_splits(folder, train)
     labels = folder / 'labels.txt'
-    return train, test, tuple(_read_lines(labels)) if labels.is_file() else None, []
+    return train_splits, test, tuple(_read_lines(labels)) if labels.is_file() else None, []
 
 
 def _read(sources, label_names):
@@ -173,7 +176,7 @@ def _without_difficult(example):
                             difficult=example.difficult[easy])
 
 
-def load_voc(folder, difficult=False, strict=False):
+def load_voc(folder, difficult=False, strict=False, train=True):
     """Find the splits of a VOC folder and read all its annotations, checking each.
 
     A VOCdevkit (or a folder that holds one) gives the paper's "07+12": VOC2007 and VOC2012
@@ -186,6 +189,7 @@ def load_voc(folder, difficult=False, strict=False):
         difficult: train on objects marked difficult too. The paper's Caffe code does, ChainerCV
             and ssd.pytorch do not.
         strict: refuse a data set with problems instead of leaving the bad parts out.
+        train: False reads the images to evaluate on alone; the folder need not hold others.
 
     Returns:
         :class:`VOCData`.
@@ -194,7 +198,7 @@ def load_voc(folder, difficult=False, strict=False):
         UserError: the layout is not VOC's, nothing usable is left to train or evaluate on, or
             ``strict`` and a problem was found.
     """
-    train_splits, test_splits, label_names, notes = _find_splits(Path(folder))
+    train_splits, test_splits, label_names, notes = _find_splits(Path(folder), train)
     train_ids, test_ids = ([(source, _read_ids(source, split)) for source, split in splits]
                            for splits in (train_splits, test_splits))
     shared = {(source, i) for source, ids in train_ids for i in ids} & {
@@ -207,20 +211,21 @@ def load_voc(folder, difficult=False, strict=False):
                                     for name in find_label_names(source, ids)}))
         notes.append(f'{folder}: no labels.txt; found {len(label_names)} classes: '
                      + ', '.join(label_names))
-    train, problems = _read(train_ids, label_names)
+    examples, problems = _read(train_ids, label_names)
     test, test_problems = _read(test_ids, label_names)
     problems += test_problems
     if strict and problems:
         raise UserError(f'{folder}: {len(problems)} problems in the annotations:\n'
                         + '\n'.join(map(str, problems)))
     if not difficult:
-        train = [_without_difficult(example) for example in train]
-    for use, examples in (('train on', train), ('evaluate on', test)):
-        if not any(len(example.bbox) for example in examples):
+        examples = [_without_difficult(example) for example in examples]
+    needed = {'train on': examples, 'evaluate on': test} if train else {'evaluate on': test}
+    for use, found in needed.items():
+        if not any(len(example.bbox) for example in found):
             shown = ''.join(f'\n{problem}' for problem in problems[:MAX_SHOWN])
-            raise UserError(f'{folder}: no usable object to {use}, in {len(examples)} usable '
+            raise UserError(f'{folder}: no usable object to {use}, in {len(found)} usable '
                             f'images; the first of {len(problems)} problems:{shown}')
-    return VOCData(VOCDataset(train), VOCDataset(test), label_names, problems, notes)
+    return VOCData(VOCDataset(examples), VOCDataset(test), label_names, problems, notes)
 
 
 def relabel(dataset, names, new_names, model):

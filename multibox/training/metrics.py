@@ -27,10 +27,13 @@ def write_metrics(path, result, iteration, settings, seconds, device):
         seconds: duration of the run, a float.
         device: name of the device it ran on.
 
+    Returns:
+        dict, what was written.
+
     Raises:
         UserError: the file cannot be written.
     """
-    write_json(path, {
+    metrics = {
         **_plain(result),
         'iteration': iteration,
         'seconds': round(seconds, 1),
@@ -39,7 +42,9 @@ def write_metrics(path, result, iteration, settings, seconds, device):
         'command': shlex.join(['python', Path(sys.argv[0]).name, *sys.argv[1:]]),
         'settings': settings,
         'versions': versions(),
-    })
+    }
+    write_json(path, metrics)
+    return metrics
 
 
 def versions():
