@@ -9,15 +9,16 @@ import pathlib
 import sys
 
 from multibox import convolution
-from multibox.detectors import load_model
 from multibox.devices import available_cores, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out, open_whole, write_json
 from multibox.training import draw_boxes, ending_together, join_processes
+from multibox.weights import load_model
 
 import cv2
 import numpy as np
 
+PNG_LEVEL = 1  # a third of the time of PIL's 6, for pictures some 7 % larger
 SUFFIXES = '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'
 
 
@@ -27,7 +28,7 @@ def parse_args(argv=None):
     parser.add_argument('images', type=pathlib.Path, nargs='+', metavar='IMAGE_OR_DIR',
                         help=f'an image, or a folder of {", ".join(SUFFIXES)}')
     parser.add_argument('--model', type=pathlib.Path, required=True, metavar='FILE',
-                        help='model.npz of train.py')
+                        help='model.npz of train.py, or of multibox.weights')
     parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('detections'),
                         metavar='DIR', help='where everything is written (detections)')
     parser.add_argument('--score', type=float, default=0.5, metavar='X',
@@ -118,7 +119,7 @@ def main(argv=None):
             picture = free_name(path.stem, taken)
             drawn = draw_boxes(img, bbox, label, [f'{n} {s:.2f}' for n, s in zip(names, score)])
             with open_whole(args.out / picture) as file:
-                drawn.save(file, 'PNG')
+                drawn.save(file, 'PNG', compress_level=PNG_LEVEL)
             results.append({'image': str(path), 'picture': picture, 'size': list(img.shape[1:]),
                             'bbox': bbox.astype(float).round(2).tolist(), 'label': names,
                             'score': score.astype(float).round(4).tolist()})

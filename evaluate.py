@@ -11,34 +11,37 @@ import time
 from multibox import convolution
 from multibox.data import load_data, relabel, voc2012_test
 from multibox.data.voc import SERVER
-from multibox.detectors import load_model
 from multibox.devices import available_cores, hardware, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
+from multibox.report import write_results
 from multibox.training import (
     COMMUNICATORS,
+    coco_score,
     detect,
-    draw_detections,
     ending_together,
+    import_pycocotools,
     join_processes,
     local_device,
     place,
-    plot_precision_recall,
     precision_recall,
     score,
-    write_metrics,
     write_submission,
 )
+from multibox.weights import load_model
 
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--model', type=pathlib.Path, required=True, metavar='FILE',
-                        help='model.npz of train.py')
+                        help='model.npz of train.py, or of multibox.weights')
     parser.add_argument('--data', type=pathlib.Path, metavar='DIR',
                         help='a VOCdevkit or a VOC-layout folder, whose test images are used '
                              '(default: the built-in drawn set)')
+    parser.add_argument('--coco', action='store_true',
+                        help="score by COCO's rules too, at IoUs of 0.50 to 0.95; needs "
+                             '`pip install pycocotools`')
     parser.add_argument('--out', type=pathlib.Path, metavar='DIR',
                         help='where the results are written (default: evaluation, beside FILE)')
     parser.add_argument('--submission', action='store_true',
@@ -62,6 +65,8 @@ def main(argv=None):
     device = select_device(local_device(args.device, comm))
     if args.batchsize < 1:
         raise UserError(f'--batchsize must be a number from 1, got {args.batchsize}')
+    if args.coco:
+        import_pycocotools()  # before the detections, which take longer
     convolution.install(args.conv)
     convolution.keep_freed_memory()
     use_cores(available_cores())
@@ -70,10 +75,14 @@ def main(argv=None):
     model.to_device(device)
     if args.submission:
         dataset = voc2012_test(args.data or 'VOCdevkit')
+        said = f'{len(dataset)} images'
     else:
-        data = load_data(args.data)
+        data = load_data(args.data, train=False)
         dataset = relabel(data.test, data.label_names, label_names, args.model)
-    print(f'{len(dataset)} images', flush=True)
+        data = data._replace(label_names=label_names, test=dataset)
+        said = f'{len(dataset)} images; {len(data.problems)} problems in the annotations'
+    if place(comm)[0] == 0:
+        print(said, flush=True)
     images = detect(model, dataset, args.batchsize, comm)
     if place(comm)[0] > 0:
         return
@@ -85,21 +94,13 @@ def main(argv=None):
     curves = precision_recall(images, label_names)
     eleven_points, area = score(curves), score(curves, use_07_metric=False)
     result = {**eleven_points, 'map_area': area['map'], 'ap_area': area['ap']}
-    write_metrics(args.out / 'metrics.json', result, None, settings=vars(args),
-                  seconds=time.monotonic() - begin, device=args.device,
-                  hardware=hardware(device, place(comm)[1]))
-    plot_precision_recall(args.out / 'precision_recall.png', curves, eleven_points['ap'])
-    shown = range(min(8, len(dataset)))
-    predicted, truth = [[part[i] for i in shown] for part in images[:3]], images[3:5]
-    draw_detections(args.out / 'detections.png', [dataset[i][0] for i in shown], predicted,
-                    [[part[i] for i in shown] for part in truth], label_names, min_score=0.3)
-    print(f'{"":>20}  11-point    area')
-    rows = zip([*label_names, 'mAP'], [*eleven_points['ap'].values(), eleven_points['map']],
-               [*area['ap'].values(), area['map']])
-    for name, *values in rows:
-        print(f'{name:>20}  ' + '  '.join(
-            'no objects' if value is None else f'{value:8.4f}' for value in values))
-    print(f'written to {args.out}: metrics.json, precision_recall.png, detections.png')
+    if args.coco:
+        result['coco'] = coco_score(images, label_names)
+    write_results(args.out, f'{args.model} on {args.data or "the built-in set"}', result, images,
+                  data, None, vars(args), time.monotonic() - begin, args.device,
+                  hardware(device, place(comm)[1]))
+    print(f'written to {args.out}: report.html with all of it, metrics.json, '
+          'precision_recall.png, detections.png')
 
 
 if __name__ == '__main__':

@@ -22,12 +22,13 @@ from multibox.data import (
     load_data,
     seed_all,
 )
-from multibox.detectors import MODELS, load_pretrained, make_detector, save_model
+from multibox.detectors import MODELS, make_detector
 from multibox.devices import available_cores, hardware, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
 from multibox.losses import LOSSES
 from multibox.matching import RULES
+from multibox.report import write_results
 from multibox.training import (
     COMMUNICATORS,
     OPTIMIZERS,
@@ -40,7 +41,6 @@ from multibox.training import (
     check_same,
     check_settings,
     check_split,
-    draw_detections,
     ending_together,
     find_snapshots,
     is_finite,
@@ -56,8 +56,8 @@ from multibox.training import (
     scaled_cuts,
     share_batch_statistics,
     snapshot,
-    write_metrics,
 )
+from multibox.weights import save_model, start
 
 import chainer
 from chainer.training import extensions, triggers
@@ -92,7 +92,9 @@ def parse_args(argv=None):
     model.add_argument('--model', choices=sorted(MODELS),
                        help='(default: ssd300; slim300 on the built-in set)')
     model.add_argument('--pretrained', default='none', metavar='SOURCE',
-                       help='imagenet, hed, the path of an .npz file, or none (none)')
+                       help='imagenet, hed, an .npz, .pth or .caffemodel file, or none (none)')
+    model.add_argument('--reuse', type=pathlib.Path, metavar='FILE',
+                       help='start from a model.npz, class heads too where both know the class')
     recipe = parser.add_argument_group('recipe', 'Defaults of ssd300 and ssd512, and of slim300: '
                                        + '; '.join(f'{key.replace("_", "-")} {value}, {SLIM[key]}'
                                                    for key, value in PAPER.items()))
@@ -172,9 +174,10 @@ def make_trainer(args, data, model, device, comm):
     match = RULES[args.match] if args.match else formulation.match
     targets = MakeTargets(model.coder, model.insize, model.mean, match,
                           steps=AUGMENTATIONS[args.augmentation])
-    sequence = TrainingSequence(data.train, targets, args.seed, args.iteration * args.batchsize)
+    sequence = TrainingSequence(
+        data.train.as_decoded(), targets, args.seed, args.iteration * args.batchsize)
     rank, size = place(comm)
-    loader = Loader(sequence, args.batchsize, args.loader_processes, rank, size)
+    loader = Loader(sequence, args.batchsize, args.loader_processes, rank, size, targets.nbytes)
     share_batch_statistics(model, comm)
     chain = TrainChain(model, args.k, args.alpha, comm, formulation)
     chain.to_device(device)
@@ -247,17 +250,11 @@ def report(args, data, model, trainer, device, comm):
     if place(comm)[0] > 0:
         return
     save_model(args.out / 'model.npz', model, args.model, data.label_names)
-    iteration, result = evaluation.result
-    write_metrics(args.out / 'metrics.json', result, iteration, settings=vars(args),
-                  seconds=trainer.elapsed_time, device=args.device,
-                  hardware=hardware(device, place(comm)[1]))
-    shown = data.test or data.train  # of 07++12 the test set is PASCAL's
-    imgs, bboxes, labels, _ = zip(*(shown[i] for i in range(min(8, len(shown)))))
-    draw_detections(args.out / 'detections.png', imgs, model.predict(imgs), (bboxes, labels),
-                    data.label_names, min_score=0.3)
-    for name, ap in {**result['ap'], 'mAP': result['map']}.items():
-        print(f'{name:>20}  {"no objects" if ap is None else f"{ap:.4f}"}')
-    print(f'pictures: {args.out / "detections.png"}, loss.png, map.png; weights: model.npz')
+    iteration, result, images = evaluation.result
+    write_results(args.out, f'{args.model} on {args.data or "the built-in set"}', result, images,
+                  data, iteration, vars(args), trainer.elapsed_time, args.device,
+                  hardware(device, place(comm)[1]))
+    print(f'all on one page: {args.out / "report.html"}; pictures beside it; weights: model.npz')
 
 
 def main(argv=None):
@@ -272,8 +269,7 @@ def main(argv=None):
     print(describe(data))
     seed_all(args.seed)
     model = make_detector(args.model, len(data.label_names))
-    if args.pretrained != 'none':
-        print(load_pretrained(model, args.pretrained))
+    print(start(model, args.model, data.label_names, args.pretrained, args.reuse))
     model.use_preset('evaluate')
     trainer = make_trainer(args, data, model, device, comm)
     settings = {**vars(args), 'classes': data.label_names, 'images': len(data.train),

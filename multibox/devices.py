@@ -1,7 +1,7 @@
 """The device a run uses, and the cores it leaves to others."""
 import os
-import pathlib
 import platform
+from pathlib import Path
 
 from multibox.errors import UserError
 
@@ -40,14 +40,6 @@ def select_device(name):
     return device
 
 
-def processor():
-    """The processor's name, a str."""
-    cpuinfo = pathlib.Path('/proc/cpuinfo')  # platform.processor() is empty on many Linuxes
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor()
-
-
 def hardware(device, n_process=1):
     """Name what a run computes on.
 
@@ -63,6 +55,14 @@ def hardware(device, n_process=1):
     else:
         name = cuda.cupy.cuda.runtime.getDeviceProperties(device.device.id)['name'].decode()
     return f'{name}, {n_process} process{"es" if n_process > 1 else ""}'
+
+
+def processor():
+    """The name of this machine's processor, a str."""
+    cpuinfo = Path('/proc/cpuinfo')  # platform.processor() is empty on many Linuxes
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def available_cores():

@@ -1,7 +1,36 @@
-"""The two array kernels of the loss: per-box cross entropy, and the n largest of each row."""
+"""The array kernels of the loss: per-box cross entropy, and the n largest of each row.
+
+On a CPU they work in blocks that stay in the cache, and on selected boxes only. To select boxes
+on a GPU would mean to wait for it: there all are computed, and masked.
+"""
 import chainer
 import numpy as np
 from chainer.backends import cuda
+
+BLOCK = 2 ** 16  # elements worked on together: 256 KB in single precision
+SPAN = 2 ** 14  # boxes whose indices are in memory together
+
+
+def selected_rows(mask, width):
+    """Find the selected rows of an array, a block at a time.
+
+    Args:
+        mask: (N,) array, not 0 where a row is selected.
+        width: elements of a row.
+
+    Yields:
+        (n,) int array, indices of rows, none twice. On a GPU it is all rows, selected or not.
+    """
+    if not isinstance(mask, np.ndarray):
+        yield cuda.get_array_module(mask).arange(len(mask))
+        return
+    height = max(1, BLOCK // 2 // width)  # half a block, for what is gathered is copied once more
+    n_selected = np.count_nonzero(mask.astype(bool, copy=False))
+    span = SPAN if n_selected > SPAN else max(1, len(mask))  # a few are faster found at once
+    for start in range(0, len(mask), span):
+        rows = np.flatnonzero(mask[start:start + span].astype(bool, copy=False)) + start
+        for first in range(0, len(rows), height):
+            yield rows[first:first + height]
 
 
 class _SoftmaxCrossEntropy(chainer.FunctionNode):
@@ -9,7 +38,28 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
     def __init__(self, labels):
         self.labels = labels
 
-    def forward(self, inputs):
+    def forward_cpu(self, inputs):
+        self.retain_inputs((0,))
+        logits, labels = inputs[0].reshape(-1, inputs[0].shape[-1]), self.labels.reshape(-1)
+        loss = np.empty(labels.shape, logits.dtype)
+        n_class = logits.shape[1]
+        height, ones = max(1, BLOCK // n_class), np.ones(n_class, logits.dtype)
+        with np.errstate(invalid='ignore', over='ignore'):
+            for start in range(0, len(logits), height):
+                block, label = logits[start:start + height], labels[start:start + height]
+                of_label = block.reshape(-1).take(np.arange(len(block)) * n_class + label)
+                # Without a pass for the maxima: these sums are 1 at least, and may only overflow.
+                block = block - of_label.repeat(n_class).reshape(block.shape)
+                np.exp(block, out=block)
+                loss[start:start + height] = np.log(block @ ones)  # faster than sum(axis=1)
+        for rows in selected_rows(~np.isfinite(loss), logits.shape[1]):
+            columns = _shifted_columns(logits.take(rows, axis=0))
+            of_label = columns.take(_index(labels.take(rows)))
+            loss[rows] = np.log(np.exp(columns).sum(axis=0)) - of_label
+        loss[labels < 0] = 0
+        return loss.reshape(self.labels.shape),
+
+    def forward_gpu(self, inputs):
         logits, = inputs
         self.retain_inputs((0,))
         xp = cuda.get_array_module(logits)
@@ -19,29 +69,60 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
         return xp.where(self.labels < 0, loss.dtype.type(0), loss),
 
     def backward(self, indexes, grad_outputs):
-        logits, = self.get_retained_inputs()
-        grad_loss, = grad_outputs
-        xp = cuda.get_array_module(logits.array)
-        with cuda.get_device_from_array(logits.array):
-            weight = xp.where(self.labels < 0, 0, grad_loss.array)[..., None]
-            grad = xp.exp(_log_softmax(xp, logits.array))
-            grad -= self.labels[..., None] == xp.arange(grad.shape[-1])
-            # where, not a product: a box without weight gives 0 even if its logits are nan.
-            with np.errstate(invalid='ignore'):
-                grad = xp.where(weight != 0, grad * weight, grad.dtype.type(0))
-        return chainer.Variable(grad),
+        logits, weight = self.get_retained_inputs()[0].array, grad_outputs[0].array
+        on_cpu = isinstance(logits, np.ndarray)
+        with cuda.get_device_from_array(logits):
+            return chainer.Variable((self._grad_cpu if on_cpu else self._grad_gpu)(logits, weight)),
+
+    def _grad_cpu(self, logits, weight):
+        shape, logits = logits.shape, logits.reshape(-1, logits.shape[-1])
+        weight, labels = weight.reshape(-1), self.labels.reshape(-1)
+        grad = np.zeros(logits.shape, logits.dtype)
+        for rows in selected_rows(weight, logits.shape[1]):
+            rows = rows[labels.take(rows) >= 0]
+            columns = _shifted_columns(logits.take(rows, axis=0))  # take: half an index's time
+            np.exp(columns, out=columns)
+            row_weight = weight.take(rows)
+            columns *= row_weight / columns.sum(axis=0)
+            columns.reshape(-1)[_index(labels.take(rows))] -= row_weight
+            grad[rows] = columns.T
+        return grad.reshape(shape)
+
+    def _grad_gpu(self, logits, weight):
+        xp = cuda.get_array_module(logits)
+        weight = xp.where(self.labels < 0, 0, weight)[..., None]
+        grad = xp.exp(_log_softmax(xp, logits))
+        grad -= self.labels[..., None] == xp.arange(grad.shape[-1])
+        # where, not a product: a box without weight gives 0 even if its logits are nan.
+        return xp.where(weight != 0, grad * weight, grad.dtype.type(0))
+
+
+def _shifted_columns(logits):
+    """(n, C) logits less the maximum of each box, as a new (C, n) array.
+
+    Classes come first because NumPy's reductions over a short last axis are slow.
+    """
+    columns = logits.T.copy()
+    with np.errstate(invalid='ignore', over='ignore'):
+        columns -= columns.max(axis=0)
+    return columns
+
+
+def _index(labels):
+    """Where each of n labels is in (C, n) columns, counted through; -1 is the last class."""
+    return labels.astype(np.intp) * len(labels) + np.arange(len(labels))
 
 
 def _log_softmax(xp, logits):
-    with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
-        shifted = logits - logits.max(axis=-1, keepdims=True)
-        return shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def softmax_cross_entropy(logits, labels):
     """Softmax cross entropy of every box: Eq. 3 of Liu et al., ECCV 2016, before its sum.
 
-    A box whose incoming gradient is zero passes back exactly zero, whatever its logits.
+    A box whose incoming gradient is zero passes back exactly zero, whatever its logits. On a CPU
+    it is not even read for that, and nothing of the size of the logits is kept but the gradient.
 
     Args:
         logits: (..., C) float16, float32 or float64, array or Variable.
@@ -63,7 +144,8 @@ def in_single_precision(x):
     Returns:
         Variable; its gradient comes back in the dtype of ``x``.
     """
-    return chainer.functions.cast(x, np.result_type(x.dtype, np.float32))
+    dtype = np.result_type(x.dtype, np.float32)
+    return chainer.as_variable(x) if x.dtype == dtype else chainer.functions.cast(x, dtype)
 
 
 def n_largest(values, n):
@@ -71,12 +153,27 @@ def n_largest(values, n):
 
     Args:
         values: (B, K) float array without nan; an entry of -inf is never marked.
-        n: (B,) array of numbers >= 0. A fraction counts as the next integer.
+        n: (B,) array of numbers; 0 or less marks none, a fraction counts as the next integer.
 
     Returns:
         (B, K) bool array.
     """
     xp = cuda.get_array_module(values)
-    # argsort of argsort is the rank; the first has to be stable for ties to go to the lowest index.
-    rank = xp.argsort(xp.argsort(-values, axis=1, kind='stable'), axis=1)
-    return (rank < n[:, None]) & (values > -np.inf)
+    marked = values > -np.inf
+    if xp is not np:
+        # argsort of argsort is the rank; the first has to be stable for ties to go to the first.
+        rank = xp.argsort(xp.argsort(-values, axis=1, kind='stable'), axis=1)
+        return marked & (rank < n[:, None])
+    for row, mark, n_mark in zip(values, marked, np.ceil(n)):
+        if n_mark <= 0:
+            mark[:] = False
+        elif n_mark < np.count_nonzero(mark):
+            _mark_largest(row, int(n_mark), mark)
+    return marked
+
+
+def _mark_largest(row, n, mark):
+    threshold = np.partition(row, len(row) - n)[len(row) - n]
+    np.greater(row, threshold, out=mark)
+    ties = np.flatnonzero(row == threshold)
+    mark[ties[:n - np.count_nonzero(mark)]] = True

@@ -4,7 +4,6 @@ Liu et al., ECCV 2016, sec. 2.2 (matching) and Eq. 2 (offsets).
 """
 import numpy as np
 from chainer.backends import cuda
-from chainercv.utils import bbox_iou
 
 
 def to_corners(bbox):
@@ -57,8 +56,21 @@ def iou_with_default_boxes(default_bbox, bbox):
     default_bbox = floating(default_bbox)
     bbox = bbox.astype(default_bbox.dtype)
     proper = is_proper(bbox)
-    iou = bbox_iou(to_corners(default_bbox), xp.where(proper[:, None], bbox, 0))
-    return xp.where(proper, iou, -1)
+    # Coordinate by coordinate in rows of K: an axis of 2 or 4 is no axis to run along.
+    y, x, height, width = default_bbox.T.copy()
+    y_min, x_min, y_max, x_max = y - height / 2, x - width / 2, y + height / 2, x + width / 2
+    top, left, bottom, right = xp.where(proper[:, None], bbox, 0).T[:, :, None]  # (R, 1) each
+    iou = xp.minimum(y_max, bottom)
+    iou -= xp.maximum(y_min, top)
+    width = xp.minimum(x_max, right)
+    width -= xp.maximum(x_min, left)
+    iou = xp.maximum(iou, 0, out=iou)
+    iou *= xp.maximum(width, 0, out=width)
+    union = xp.add((y_max - y_min) * (x_max - x_min), (bottom - top) * (right - left), out=width)
+    union -= iou
+    iou /= union
+    iou[~proper] = -1
+    return iou.T
 
 
 def match_bipartite(iou, threshold=0.5):
@@ -75,13 +87,19 @@ def match_bipartite(iou, threshold=0.5):
         (K,) int32 array, the index of the matched object, -1 for background.
     """
     index = _match_best(iou, lambda best: best >= threshold)
-    table = iou.copy()
+    table = iou.T.copy()
+    box, overlap = cuda.to_cpu(table.argmax(axis=1)), cuda.to_cpu(table.max(axis=1))
     for _ in range(min(iou.shape)):
-        i, j = divmod(int(table.argmax()), iou.shape[1])
-        if table[i, j] <= 1e-6:  # ChainerCV's zero: an object without any overlap stays unmatched
+        j = int(overlap.argmax())
+        if overlap[j] <= 1e-6:  # ChainerCV's zero: an object without any overlap stays unmatched
             break
-        index[i] = j
-        table[i, :] = table[:, j] = 0
+        taken = box[j]
+        index[taken] = j
+        table[:, taken] = 0
+        overlap[j] = 0
+        for other in np.flatnonzero((box == taken) & (overlap > 0)):
+            box[other] = int(table[other].argmax())
+            overlap[other] = table[other, box[other]]
     return index
 
 
@@ -114,7 +132,10 @@ def _match_best(iou, is_match):
     xp = cuda.get_array_module(iou)
     if iou.shape[1] == 0:
         return xp.full(len(iou), -1, np.int32)
-    return xp.where(is_match(iou.max(axis=1)), iou.argmax(axis=1), -1).astype(np.int32)
+    index = xp.full(len(iou), -1, np.int32)
+    matched = is_match(iou.max(axis=1))
+    index[matched] = iou[matched].argmax(axis=1)
+    return index
 
 
 def _force(iou, index):
@@ -201,7 +222,8 @@ def decode(mb_loc, default_bbox, variance=(0.1, 0.2)):
         (K, 4) array (y_min, x_min, y_max, x_max) in pixels.
     """
     xp = cuda.get_array_module(mb_loc)
-    size = default_bbox[:, 2:]
-    return to_corners(xp.concatenate((
-        default_bbox[:, :2] + mb_loc[:, :2] * variance[0] * size,
-        size * xp.exp(mb_loc[:, 2:] * variance[1])), axis=1))
+    default_size = default_bbox[:, 2:]
+    center = default_bbox[:, :2] + mb_loc[:, :2] * variance[0] * default_size
+    size = default_size * xp.exp(mb_loc[:, 2:] * variance[1])
+    lowest = center - size / 2
+    return xp.concatenate((lowest, lowest + size), axis=1)  # as ChainerCV rounds it

@@ -20,6 +20,21 @@ def xp(request):
 
 
 @pytest.fixture
+def detections(golden):
+    """Six lists as of ``multibox.training.detect``: 40 test images of the built-in set, seen by the
+    network of experiments/formulations/runs/chainercv-seed0.json. Scores from 0.05, boxes rounded
+    to a quarter of a pixel, a tenth of the objects marked difficult."""
+    stored = golden('detections')
+    columns = [(name, dtype, count) for count, pairs in (
+        ('n', (('bbox', 'f'), ('label', 'i'), ('score', 'f'))),
+        ('true_n', (('true_bbox', 'f'), ('true_label', 'i'), ('difficult', bool))))
+        for name, dtype in pairs]
+    stored['bbox'] = stored['bbox'] / 4
+    return [np.split(stored[name].astype(dtype), stored[count].cumsum()[:-1])
+            for name, dtype, count in columns]
+
+
+@pytest.fixture
 def golden():
     """Read the arrays of a golden file by its name without the suffix."""
     def read(name):

@@ -130,8 +130,9 @@ def check_evaluation(comm):
     for n_image in (2, 7):
         dataset = [(np.full((3, 4, 4), n, 'f'), np.array([[n, n, n + 9 - n % 3 * 4, n + 9]], 'f'),
                     np.array([n % 2], 'i'), np.array([False])) for n in range(n_image)]
-        expected = evaluate(ByNumber(), dataset, ['even', 'odd'], batchsize=2)
-        assert evaluate(ByNumber(), dataset, ['even', 'odd'], batchsize=2, comm=comm) == expected
+        expected, _ = evaluate(ByNumber(), dataset, ['even', 'odd'], batchsize=2)
+        result, _ = evaluate(ByNumber(), dataset, ['even', 'odd'], batchsize=2, comm=comm)
+        assert result == expected
         assert expected['map'] > 0
 
 

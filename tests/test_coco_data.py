@@ -26,7 +26,8 @@ def write(tmp_path):
             (tmp_path / f'{split}2017').mkdir(exist_ok=True)
             for _, name in images:
                 Image.new('RGB', (40, 30)).save(tmp_path / f'{split}2017' / name)
-            content = {'images': [{'id': n, 'file_name': name} for n, name in images],
+            content = {'images': [{'id': n, 'file_name': name, 'height': 30, 'width': 40}
+                                  for n, name in images],
                        'categories': [{'id': DOG, 'name': 'dog'}, {'id': CAT, 'name': 'cat'}],
                        'annotations': objects, **changes}
             path = tmp_path / 'annotations' / f'instances_{split}2017.json'
@@ -46,6 +47,7 @@ def test_boxes_become_corners_and_categories_numbers_without_gaps(write):
     assert (img.shape, bbox.dtype, label.dtype) == ((3, 30, 40), np.float32, np.int32)
     assert (bbox.tolist(), label.tolist(), difficult.tolist()) == ([[6, 5, 10, 15]], [1], [False])
     assert data.test[0][1].tolist() == [[2, 1.5, 6, 4.5]]
+    assert data.train.examples[1].size == (30, 40)
 
 
 def test_an_image_without_objects_stays(write):
@@ -84,6 +86,15 @@ def test_images_that_were_not_unpacked_are_asked_for(write):
     for image in (folder / 'train2017').iterdir():
         image.unlink()
     with pytest.raises(UserError, match=r'none of the 2 images is here; unpack train2017\.zip'):
+        load_data(folder)
+
+
+def test_val2017_alone_is_enough_to_evaluate_on(write):
+    folder = write(BOTH, BOTH)
+    (folder / 'annotations/instances_train2017.json').unlink()
+    data = load_data(folder, train=False)
+    assert (len(data.train), len(data.test), data.label_names) == (0, 2, ('cat', 'dog'))
+    with pytest.raises(UserError, match=r'instances_train2017\.json: not a readable file'):
         load_data(folder)
 
 

@@ -66,6 +66,15 @@ def test_pictures_have_the_images_size_and_names_of_their_own(detector, photos, 
     assert (picture[:, 150] == 128).all() and not (picture[:80, :100] == 128).all()
 
 
+def test_a_class_has_one_colour_whatever_else_is_found(detector, photos, tmp_path):
+    colors = []
+    for score in '.3', '.5':
+        run(photos / 'a.PNG', '--out', tmp_path / score, '--score', score)
+        colors.append(np.array(Image.open(tmp_path / score / 'a.png'))[40, 99])  # the dog's edge
+    np.testing.assert_array_equal(*colors)
+    assert (colors[0] != 128).any()
+
+
 def test_the_thresholds_are_the_users(detector, photos, tmp_path):
     run(photos / 'b.jpg', '--out', tmp_path / 'out', '--score', '.5', '--nms', '.3')
     result = json.loads((tmp_path / 'out' / 'detections.json').read_text())

@@ -61,6 +61,26 @@ def test_labels_of_equal_boxes_are_both_readable(tmp_path):
         assert (left == color).all(axis=2).sum() > 400  # a label is 18 pixels high
 
 
+@pytest.mark.parametrize('size, expected', [(500, 18), (1400, 18), (4000, 72)])
+def test_labels_grow_with_the_image(size, expected):
+    img = np.zeros((3, size, size), np.float32)
+    picture = np.array(detections.draw_boxes(img, BOX, np.array([0]), ['']))
+    label = (picture[:100, 101] == np.round(detections.PALETTE[0])).all(axis=1)
+    assert expected - 4 * expected / 18 <= label.sum() <= expected
+
+
+@pytest.mark.parametrize('color', detections.PALETTE)
+def test_the_text_of_every_label_stands_out(color):
+    def luminance(color):  # WCAG 2, by its own formula
+        share = np.array(color) / 255
+        return np.where(share <= .03928, share / 12.92, ((share + .055) / 1.055) ** 2.4) @ (
+            .2126, .7152, .0722)
+
+    text = {'white': (255,) * 3, 'black': (0,) * 3}[detections.text_color(color)]
+    low, high = sorted(map(luminance, (text, color)))
+    assert (high + .05) / (low + .05) >= 4.5  # what WCAG asks for
+
+
 def test_label_stays_inside_the_image():
     for box in [(0, 0, 10, 10), (390, 390, 400, 400), (-5, -5, 405, 405)]:
         places = detections._label_places(box, (18, 100), (400, 400))

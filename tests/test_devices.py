@@ -33,6 +33,13 @@ def test_convolutions_use_no_more_cores():
     assert threads('openmp') == 1
 
 
+def test_the_hardware_is_named(monkeypatch):
+    monkeypatch.setattr(devices, 'available_cores', lambda: 3)
+    device = devices.select_device('-1')
+    assert devices.hardware(device) == f'{devices.processor()}, 3 cores, 1 process'
+    assert devices.hardware(device, 4).endswith(', 4 processes') and devices.processor()
+
+
 @pytest.mark.skipif(not hasattr(os, 'sched_getaffinity'), reason='no affinity on this system')
 def test_only_cores_this_process_may_use_count(monkeypatch):
     monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {0, 5, 7})

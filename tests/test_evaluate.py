@@ -1,12 +1,16 @@
 """evaluate.py on a stored network: scores, curves, classes, processes."""
+import importlib.util
 import json
+import shutil
+import sys
 
 import evaluate
 from multibox.data import load_voc, relabel
 from multibox.data.drawn import draw_set
-from multibox.detectors import make_detector, save_model
+from multibox.detectors import make_detector
 from multibox.errors import UserError
 from multibox.training import precision_recall, score
+from multibox.weights import save_model
 
 import mpi
 import numpy as np
@@ -25,11 +29,12 @@ def data(tmp_path_factory):
 
 
 def store(path, names):
-    """An untrained network that finds hardly anything, for speed."""
+    """An untrained network, sure of hardly anything: detections take time to draw."""
     np.random.seed(0)
     model = make_detector('slim300', len(names))
     for conv in model.multibox.conf:
-        conv.b.array.reshape(-1, len(names) + 1)[:, 0] = 15
+        conv.W.array *= 0.1
+        conv.b.array.reshape(-1, len(names) + 1)[:, 0] = 6
     save_model(path, model, 'slim300', names)
     return path
 
@@ -37,7 +42,8 @@ def store(path, names):
 @pytest.fixture(scope='module')
 def out(data, tmp_path_factory):
     model = store(tmp_path_factory.mktemp('model') / 'model.npz', NAMES)
-    evaluate.main(['--model', str(model), '--data', str(data), '--batchsize', '2'])
+    evaluate.main(['--model', str(model), '--data', str(data), '--batchsize', '2',
+                   *(['--coco'] if importlib.util.find_spec('pycocotools') else [])])
     return model.parent / 'evaluation'
 
 
@@ -54,6 +60,35 @@ def test_pictures_are_left(out, name):
         assert min(picture.size) > 200
 
 
+def test_everything_is_on_one_page(out):
+    report = (out / 'report.html').read_text(encoding='utf-8')
+    assert '>Missed objects<' in report and 'Loss and mAP' not in report
+    assert report.count('data:image/png') == 1 and 'model.npz on ' in report
+
+
+def test_cocos_score_is_there_on_request(out):
+    pytest.importorskip('pycocotools')
+    coco = json.loads((out / 'metrics.json').read_text())['coco']
+    assert 0 <= coco['map'] <= coco['map_50'] <= 1 and set(coco['ap']) == set(NAMES)
+
+
+def test_a_missing_extra_is_named_before_anything_is_read(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pycocotools.coco', None)
+    with pytest.raises(UserError, match='pip install pycocotools'):
+        evaluate.main(['--model', 'nowhere.npz', '--coco'])
+
+
+def test_a_folder_with_test_images_alone_is_enough(out, data, tmp_path):
+    folder = shutil.copytree(data, tmp_path / 'test alone')
+    for name in ('trainval', 'train', 'val'):
+        (folder / f'ImageSets/Main/{name}.txt').unlink(missing_ok=True)
+    evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(folder), '--out',
+                   str(tmp_path / 'out')])
+    ours, expected = (json.loads((place / 'metrics.json').read_text())['ap']
+                      for place in (tmp_path / 'out', out))
+    assert ours == pytest.approx(expected)
+
+
 @mpi.needs_mpiexec
 def test_two_processes_find_the_same(out, data):
     result = mpi.run(2, mpi.ROOT / 'evaluate.py', '--model', out.parent / 'model.npz', '--data',
@@ -63,6 +98,7 @@ def test_two_processes_find_the_same(out, data):
                       for folder in (out / 'two', out))
     for name in ('ap', 'ap_area'):
         assert ours[name] == pytest.approx(expected[name], abs=1e-4)
+    assert '2 processes' in (out / 'two' / 'report.html').read_text(encoding='utf-8')
 
 
 def random_detections(rng, n_image):
@@ -87,6 +123,14 @@ def test_scores_are_those_of_chainercvs_evaluator(seed, use_07_metric):
     ours = score(precision_recall(images, ['a', 'b', 'c']), use_07_metric)
     np.testing.assert_allclose(list(ours['ap'].values()), expected['ap'], rtol=1e-12)
     assert ours['map'] == pytest.approx(expected['map']) and 0 < ours['map'] < 1
+
+
+@pytest.mark.parametrize('use_07_metric', [True, False], ids=['11-point', 'area'])
+def test_scores_of_stored_detections_are_those_of_chainercvs_evaluator(detections, use_07_metric):
+    expected = eval_detection_voc(*detections, use_07_metric=use_07_metric)
+    ours = score(precision_recall(detections, NAMES), use_07_metric)
+    np.testing.assert_allclose(list(ours['ap'].values()), expected['ap'], rtol=1e-12)
+    assert 0.6 < ours['map'] < 0.8
 
 
 def test_precision_and_recall_worked_by_hand():

@@ -1,8 +1,10 @@
 """The experiments' own arithmetic, on small inputs."""
+import json
 import pathlib
 
 from experiments.formulations import matching, one_batch
 from experiments.scaling import measure, model
+from experiments.speed import loss as loss_speed
 from multibox.data.drawn import draw_set
 from multibox.data.voc import load_voc
 from multibox.detectors import make_detector
@@ -78,3 +80,34 @@ def test_measurements_are_summed_up_by_their_medians():
     runs = [{'images_per_second': speed, 'step_seconds': 1} for speed in (3, 9, 4)]
     assert measure.summary(runs) == {
         'images_per_second': 4, 'step_seconds': 1, 'images_per_second_range': [3, 9]}
+
+
+def test_the_losses_are_timed_beside_each_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loss_speed, 'CASES', {'tiny': (2, 20, 3, .2), 'full': (1, 20, 3, 1)})
+    monkeypatch.setattr(loss_speed, 'torch_losses', lambda: (None, {}))
+    loss_speed.main(['--repeat', '2', '--out', str(tmp_path / 'loss.json')])
+    printed = capsys.readouterr().out
+    assert 'not installed, so left out: torch\n' in printed and 'full: peak memory' in printed
+    results = json.loads((tmp_path / 'loss.json').read_text())['results']
+    assert results['full']['positives'] == 20
+    assert set(results['tiny']['times_ours']) == {'chainercv', 'one copy'}
+    for result in results.values():
+        assert [len(seconds) for seconds in result['seconds'].values()] == [2, 2, 2]
+        assert result['peak_memory_in_logits']['ours'] > 1
+    with Image.open(tmp_path / 'loss.png') as picture:
+        assert min(picture.size) > 200
+
+
+@pytest.mark.parametrize('name', ['ssd.pytorch', 'super-gradients', 'notebook', 'torchvision'])
+def test_what_is_timed_against_computes_the_published_loss(name):
+    torch = pytest.importorskip('torch')
+    if name == 'torchvision':
+        pytest.importorskip('torchvision')
+    from experiments.speed import torch_losses
+    case = loss_speed.draw_case(3, 60, 5, .1)
+    formulation = {'torchvision': 'chainercv'}.get(name, name.replace('.', '_').replace('-', '_'))
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = map(torch.from_numpy, case)
+    theirs = torch_losses.LOSSES[name](mb_locs, mb_confs, gt_mb_locs, gt_mb_labels.long())
+    ours = LOSSES[formulation].multibox_loss(*case, 3)
+    for term, own in zip(theirs, ours):
+        assert term.item() == pytest.approx(float(own.array), rel=1e-5)

@@ -5,6 +5,7 @@ from multibox.detectors import make_detector
 import numpy as np
 import pytest
 from chainer.backends import cuda
+from chainercv.utils import bbox_iou
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +29,17 @@ def slow_match(iou, threshold):
     return index
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 6), st.integers(0, 2 ** 31))
+def test_overlaps_are_chainercvs_bit_for_bit(default_bbox, R, seed):
+    rng = np.random.RandomState(seed)
+    corner = rng.uniform(0, 290, (R, 2))
+    bbox = np.hstack((corner, corner + rng.uniform(1, 200, (R, 2)))).astype('f')
+    default = default_bbox[::7]
+    expected = bbox_iou(matching.to_corners(default), bbox.astype(default.dtype))
+    np.testing.assert_array_equal(matching.iou_with_default_boxes(default, bbox), expected)
+
+
 def test_ssd300_has_the_8732_default_boxes_of_the_paper(default_bbox):
     assert default_bbox.shape == (8732, 4)
     np.testing.assert_allclose(default_bbox[0], (4, 4, 30, 30))
@@ -48,10 +60,12 @@ def test_targets_are_chainercvs(xp, golden, default_bbox, image):
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 2 ** 31))
-def test_bipartite_matching_equals_a_sorted_loop(K, R, seed):
+@given(st.integers(1, 12), st.integers(1, 5), st.booleans(), st.integers(0, 2 ** 31))
+def test_bipartite_matching_equals_a_sorted_loop(K, R, ties, seed):
     rng = np.random.RandomState(seed)
-    iou = rng.permutation(np.linspace(0, .95, K * R)).reshape(K, R)  # no ties
+    iou = rng.permutation(np.linspace(0, .95, K * R)).reshape(K, R)
+    if ties:
+        iou = np.round(iou * 4) / 4
     np.testing.assert_array_equal(matching.match_bipartite(iou), slow_match(iou, .5))
 
 

@@ -39,7 +39,9 @@ def make_image(i, objects):
 
 def evaluate(objects, detections, **options):
     dataset = [make_image(i, each) for i, each in enumerate(objects)]
-    return evaluation.evaluate(FakeDetector(detections), dataset, NAMES, batchsize=2, **options)
+    result, _ = evaluation.evaluate(
+        FakeDetector(detections), dataset, NAMES, batchsize=2, **options)
+    return result
 
 
 TWO_CATS_ONE_DOG = [[(HERE, CAT, False)], [(HERE, DOG, False)], [(THERE, CAT, False)]]

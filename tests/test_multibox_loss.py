@@ -1,5 +1,7 @@
 """multibox_loss against ChainerCV's own numbers, a slow double loop, and its edge cases."""
-from multibox import multibox_loss
+import tracemalloc
+
+from multibox import kernels, multibox_loss
 
 import chainer
 import chainer.gradient_check
@@ -159,6 +161,20 @@ def test_inputs_are_not_modified():
     loss_and_gradients(*case)
     for array, copy in zip(case, copies):
         np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize('p_positive', [.001, .5], ids='{} positive'.format)
+def test_no_second_copy_of_the_logits_beside_their_gradient(p_positive, monkeypatch):
+    # As small beside 8 images as the blocks are beside 32.
+    monkeypatch.setattr(kernels, 'BLOCK', kernels.BLOCK // 4)
+    monkeypatch.setattr(kernels, 'SPAN', kernels.SPAN // 4)
+    case = random_case(8, 8732, 21, p_positive, seed=0)
+    loss_and_gradients(*case)
+    tracemalloc.start()
+    loss_and_gradients(*case)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.3 * case[1].nbytes  # 1.19 are the gradients
 
 
 class FakeCommunicator:

@@ -4,9 +4,10 @@ import json
 import evaluate
 import train
 from multibox.data import load_voc, voc2012_test
-from multibox.detectors import make_detector, save_model
+from multibox.detectors import make_detector
 from multibox.errors import UserError
 from multibox.training import write_submission
+from multibox.weights import save_model
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_a_run_without_a_test_set_ends_without_a_score(devkit, capsys):
     train.main(['--data', str(devkit), '--split', '07++12', '--model', 'slim300', '--iteration',
                 '2', '--batchsize', '2', '--loader-processes', '0', '--cuts', '--out', str(out)])
     assert json.loads((out / 'metrics.json').read_text())['map'] is None
-    assert (out / 'model.npz').exists() and (out / 'detections.png').exists()
+    assert (out / 'model.npz').exists() and (out / 'report.html').exists()
     assert 'trains, but has no score' in capsys.readouterr().out
 
 
@@ -54,11 +55,18 @@ def test_images_of_2012_test_come_without_objects(devkit):
     img, bbox, label, difficult = dataset[0]
     assert (img.shape, bbox.shape, label.shape, difficult.shape) == (
         (3, 30, 40), (0, 4), (0,), (0,))
+    assert dataset.examples[0].size == (30, 40)
 
 
 def test_without_its_images_the_archive_is_named(tmp_path):
     with pytest.raises(UserError, match=r'no VOC2012/.*get VOC2012test\.tar'):
         voc2012_test(write(tmp_path / 'VOC2007', VOC2007).parent)
+
+
+def test_an_image_of_2012_test_that_is_missing_is_named(devkit):
+    (devkit / 'VOC2012/JPEGImages/12e.jpg').unlink()
+    with pytest.raises(UserError, match=r'12e\.jpg: image cannot be read'):
+        voc2012_test(devkit)
 
 
 def test_a_line_is_image_score_and_corners_from_1(tmp_path):

@@ -7,11 +7,11 @@ import sys
 
 import train
 from multibox.data.drawn import draw_set
-from multibox.detectors import load_model
 from multibox.devices import available_cores
 from multibox.errors import UserError
 from multibox.losses import chainercv
 from multibox.matching import match_forced_above
+from multibox.weights import load_model
 
 import numpy as np
 import pytest
@@ -56,7 +56,14 @@ def test_the_log_has_the_terms_of_the_loss(out):
     assert 'validation/main/map' in log[-1]
 
 
-@pytest.mark.parametrize('name', ['loss.png', 'map.png', 'detections.png'])
+def test_the_report_shows_the_run(out):
+    report = (out / 'report.html').read_text(encoding='utf-8')
+    mean_ap = json.loads((out / 'metrics.json').read_text())['map']
+    assert f'<h1>mAP {mean_ap:.4f}</h1>' in report and 'slim300 on ' in report
+    assert report.count('data:image/png') == 3  # loss, mAP, precision over recall
+
+
+@pytest.mark.parametrize('name', ['loss.png', 'map.png', 'precision_recall.png', 'detections.png'])
 def test_pictures_are_left(out, name):
     with Image.open(out / name) as picture:
         assert min(picture.size) > 200
@@ -67,6 +74,15 @@ def test_the_model_file_is_enough_to_detect(out, data):
     assert name == 'slim300' and label_names[0] == 'boat'
     bboxes, labels, scores = model.predict([np.zeros((3, 100, 120), 'f')])
     assert bboxes[0].shape[1] == 4 and len(labels[0]) == len(scores[0])
+
+
+def test_a_run_may_start_from_anothers_model(out, data, tmp_path, capsys):
+    train.main([*FAST, '--data', str(data), '--out', str(tmp_path / 'o'), '--iteration', '1',
+                '--lr', '0', '--reuse', str(out / 'model.npz')])
+    said = capsys.readouterr()[0]
+    assert 'background and boat, car, fish, flower, house, tree; at random start none' in said
+    before, after = weights(out), weights(tmp_path / 'o')
+    np.testing.assert_array_equal(after['multibox/conf/0/W'], before['multibox/conf/0/W'])
 
 
 def weights(out):

@@ -54,6 +54,26 @@ def test_splits_are_chosen_by_the_files_there(tmp_path, splits, train, test):
     assert stems(data.test) == test
 
 
+@pytest.mark.parametrize('splits, test', [
+    ({'test': ['a']}, ['a']), ({'val': ['a']}, ['a']), ({'val': ['b'], 'test': ['a']}, ['a']),
+    ({'train': ['b'], 'test': ['a']}, ['a']),
+], ids=['test', 'val', 'val and test', 'train and test'])
+def test_the_test_split_alone_can_be_read(tmp_path, splits, test):
+    data = load_voc(write(tmp_path, splits), train=False)
+    assert stems(data.test) == test and len(data.train) == 0
+
+
+def test_a_devkit_of_the_test_images_alone_can_be_read(tmp_path):
+    write(tmp_path / 'VOC2007', {'test': ['a']})
+    assert stems(load_voc(tmp_path, train=False).test) == ['a']
+
+
+def test_a_folder_without_a_test_split_is_named(tmp_path):
+    write(tmp_path, {'train': ['a']})
+    with pytest.raises(UserError, match=r'needs test\.txt or val\.txt, but holds train\.txt'):
+        load_voc(tmp_path, train=False)
+
+
 @pytest.mark.parametrize('splits, found', [
     ({}, 'none of them'), ({'test': ['a']}, r'holds test\.txt'),
     ({'trainval': ['a'], 'val': ['b']}, r'holds trainval\.txt, val\.txt'),
@@ -203,7 +223,7 @@ def test_the_error_about_an_empty_set_shows_the_first_problems(tmp_path):
 def test_an_image_without_objects_stays_in_the_training_set(tmp_path):
     data = load_voc(write(tmp_path, {'train': ['a', 'empty'], 'test': ['b']}, empty=[]))
     img, bbox, label, difficult = data.train[1]
-    assert img.shape == (3, 30, 40)
+    assert img.shape == (3, 30, 40) and data.train.examples[1].size == (30, 40)
     assert (bbox.shape, label.shape, difficult.shape) == ((0, 4), (0,), (0,))
 
 
@@ -211,7 +231,7 @@ def test_an_image_without_objects_stays_in_the_training_set(tmp_path):
 
 def dataset_of(path):
     return VOCDataset([Example(path, np.zeros((0, 4), np.float32), np.zeros(0, np.int32),
-                               np.zeros(0, bool))])
+                               np.zeros(0, bool), (30, 40))])
 
 
 @pytest.mark.parametrize('mode, colour, rgb', [
@@ -238,6 +258,14 @@ def test_the_orientation_in_exif_is_ignored(tmp_path):
     Image.new('RGB', (40, 30)).save(tmp_path / 'a.jpg', exif=exif)
     assert cv2.imread(str(tmp_path / 'a.jpg')).shape == (40, 30, 3)
     assert dataset_of(tmp_path / 'a.jpg')[0][0].shape == (3, 30, 40)
+
+
+def test_images_are_read_as_uint8_on_request(tmp_path):
+    Image.effect_noise((40, 30), 80).save(tmp_path / 'a.png')
+    dataset = dataset_of(tmp_path / 'a.png')
+    img = VOCDataset(dataset.examples, np.uint8)[0][0]
+    assert img.dtype == np.uint8
+    np.testing.assert_array_equal(img, dataset[0][0])
 
 
 @pytest.mark.parametrize('content', [b'', b'not an image', None], ids=['empty', 'text', 'missing'])

@@ -13,11 +13,12 @@ import sys
 from experiments.formulations.picture import draw_mined
 from multibox import convolution
 from multibox.data import MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
-from multibox.detectors import load_model, make_detector
+from multibox.detectors import make_detector
 from multibox.errors import UserError
 from multibox.files import write_json
 from multibox.losses import LOSSES
 from multibox.training import ending_together, versions
+from multibox.weights import load_model
 
 import chainer
 import chainer.functions as F

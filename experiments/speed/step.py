@@ -24,7 +24,7 @@ import matplotlib
 import numpy as np
 
 matplotlib.use('Agg')
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 PARTS = {'Convolution2DFunction': 'convolution', 'Deconvolution2DFunction': 'its input gradient',
          'Convolution2DGradW': 'its weight gradient', 'MaxPoolingND': 'max pooling',

@@ -42,11 +42,10 @@ def ratio(slow, fast):
 
 def describe():
     """The machine and the versions a timing depends on, as a dict."""
+    chosen = {name: os.environ.get(name)  # null: OpenBLAS decides
+              for name in ('OPENBLAS_NUM_THREADS', 'OPENBLAS_CORETYPE')}
     return {'processor': processor(), 'cores': os.cpu_count(), 'system': platform.platform(),
-            # null: OpenBLAS decides
-            **{name: os.environ.get(name)
-               for name in ('OPENBLAS_NUM_THREADS', 'OPENBLAS_CORETYPE')},
-            **versions()}
+            **chosen, **versions()}
 
 
 def save(path, command, results):

@@ -2,6 +2,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from multibox.errors import UserError
+
 import numpy as np
 from defusedxml import ElementTree
 from PIL import Image
@@ -41,11 +43,13 @@ class Example(NamedTuple):
         bbox: (R, 4) float32, see README "Data conventions".
         label: (R,) int32, index into the label names.
         difficult: (R,) bool, VOC's mark for objects the evaluation leaves out.
+        size: (height, width) of the image in pixels.
     """
     path: Path
     bbox: np.ndarray
     label: np.ndarray
     difficult: np.ndarray
+    size: tuple
 
 
 class _FileError(Exception):
@@ -142,7 +146,7 @@ def _read_example(folder, example_id, label_names):
         labels.append(label_names.index(name))
         difficult.append(_text(entry, 'difficult') == '1')
     example = Example(image, np.array(bboxes, np.float32).reshape(-1, 4),
-                      np.array(labels, np.int32), np.array(difficult, bool))
+                      np.array(labels, np.int32), np.array(difficult, bool), (height, width))
     return example, problems
 
 
@@ -172,6 +176,26 @@ def read_annotations(folder, ids, label_names):
         examples.append(example)
         problems += found
     return examples, problems
+
+
+def read_unannotated(images):
+    """Examples without objects, of images whose annotations are not known here.
+
+    Args:
+        images: list of pathlib.Path.
+
+    Returns:
+        list of :class:`Example`.
+
+    Raises:
+        UserError: an image is missing or cannot be read.
+    """
+    try:
+        return [Example(image, np.zeros((0, 4), np.float32), np.zeros(0, np.int32),
+                        np.zeros(0, bool), _image_size(image)[::-1]) for image in images]
+    except _FileError as error:
+        file, reason = error.args
+        raise UserError(f'{file}: {reason}') from None
 
 
 def find_label_names(folder, ids):

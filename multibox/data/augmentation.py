@@ -1,19 +1,46 @@
-"""The augmentation of Liu et al., ECCV 2016, sec. 2.2, with the expansion of sec. 3.6."""
+"""The augmentation of Liu et al., ECCV 2016, sec. 2.2, with the expansion of sec. 3.6.
+
+All draws come first and need no pixel; then :mod:`multibox.data.rendering` makes the image in one
+go. The draws, their order and the outcome are those of ChainerCV's trainer.
+"""
+import math
 import random
+from typing import NamedTuple
 
+from multibox.data.rendering import render
+
+import cv2
 import numpy as np
-from chainercv import transforms
-from chainercv.links.model.ssd import (
-    random_crop_with_bbox_constraints,
-    random_distort,
-    resize_with_random_interpolation,
-)
 
+MAX_EXPANSION = 4
+MIN_IOUS = 0.1, 0.3, 0.5, 0.7, 0.9, 0  # of a crop with each object, tried in this order
+MAX_TRIALS = 50  # crops tried for each of them
+MIN_SCALE, MAX_ASPECT = 0.3, 2
+INTERPOLATIONS = (
+    cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+LEVELS = np.arange(256)
 # Which steps are drawn at all. The paper's rows without a star have no expansion; the first row of
 # its Table 2 has horizontal flips only.
 AUGMENTATIONS = {'full': ('distort', 'expand', 'crop', 'interpolate'),
                  'no-expansion': ('distort', 'crop', 'interpolate'),
                  'flip': ()}
+
+
+class Plan(NamedTuple):
+    """What is drawn for one image.
+
+    Attributes:
+        distortions: list of (channel, table): in that order, each level becomes its entry in a
+            (256,) uint8 table; in hue (channel 0), saturation (1) or red, green and blue (None).
+        crop: (top, left, bottom, right) in pixels of the photograph, int; an expanded one is
+            cropped beyond its edges.
+        interpolation: OpenCV's number of the way to resize.
+        flip: whether left and right are exchanged.
+    """
+    distortions: list
+    crop: tuple
+    interpolation: int
+    flip: bool
 
 
 def augment(img, bbox, label, size, mean, steps=AUGMENTATIONS['full']):
@@ -22,38 +49,140 @@ def augment(img, bbox, label, size, mean, steps=AUGMENTATIONS['full']):
     Draws from the global generators of ``random`` and ``numpy.random``; see :func:`seed_all`.
 
     Args:
-        img: (3, H, W) float32 array, RGB, 0 to 255.
+        img: (3, H, W) uint8 or float32 array, RGB, 0 to 255, taken as whole levels.
         bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels; R may be 0.
         label: (R,) int32 array.
         size: side of the square result in pixels.
-        mean: (3, 1, 1) float32 array, what the canvas of the expansion is filled with.
+        mean: (3, 1, 1) float32 array, what an expanded image is filled up with.
         steps: those to take besides resizing and flipping, an entry of :data:`AUGMENTATIONS`.
 
     Returns:
         ``(img, bbox, label)``: (3, size, size) float32; the objects whose centre is still inside.
     """
-    if 'distort' in steps:
-        img = random_distort(img)
+    plan = draw(*img.shape[1:], bbox, steps)
+    bbox, kept = move_boxes(bbox, plan, size)
+    return render(img, plan, size, mean), bbox, label[kept]
 
+
+def draw(height, width, bbox, steps):
+    """Draw what happens to a photograph.
+
+    Args:
+        height, width: its size in pixels.
+        bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels; R may be 0.
+        steps: as of :func:`augment`; nothing is drawn for one that is not taken.
+
+    Returns:
+        :class:`Plan`.
+    """
+    distortions = _draw_distortions() if 'distort' in steps else []
+    crop = 0, 0, height, width
     if 'expand' in steps and np.random.randint(2):
-        img, param = transforms.random_expand(img, fill=mean, return_param=True)
-        bbox = transforms.translate_bbox(
-            bbox, y_offset=param['y_offset'], x_offset=param['x_offset'])
-
+        crop = _draw_expansion(height, width)
     if 'crop' in steps:
-        img, param = random_crop_with_bbox_constraints(img, bbox, return_param=True)
-        bbox, param = transforms.crop_bbox(
-            bbox, y_slice=param['y_slice'], x_slice=param['x_slice'],
-            allow_outside_center=False, return_param=True)
-        label = label[param['index']]
+        crop = _draw_crop(crop, bbox)
+    interpolation = random.choice(INTERPOLATIONS) if 'interpolate' in steps else cv2.INTER_LINEAR
+    return Plan(distortions, crop, interpolation, random.choice((True, False)))
 
-    bbox = transforms.resize_bbox(bbox, img.shape[1:], (size, size))
-    resize = resize_with_random_interpolation if 'interpolate' in steps else transforms.resize
-    img = resize(img, (size, size))
 
-    img, param = transforms.random_flip(img, x_random=True, return_param=True)
-    bbox = transforms.flip_bbox(bbox, (size, size), x_flip=param['x_flip'])
-    return img, bbox, label
+def _draw_distortions():
+    brightness = _maybe(None, lambda: LEVELS + random.uniform(-32, 32))
+    contrast_first = random.randrange(2)
+    contrast = _maybe_contrast() if contrast_first else []
+    colour = (_maybe(1, lambda: LEVELS * random.uniform(0.5, 1.5))
+              + _maybe(0, lambda: (LEVELS + random.randint(-18, 18)) % 180))
+    if not contrast_first:
+        return brightness + colour + _maybe_contrast()
+    if brightness and contrast:  # one table does for both
+        return [(None, contrast[0][1][brightness[0][1]]), *colour]
+    return brightness + contrast + colour
+
+
+def _maybe_contrast():
+    return _maybe(None, lambda: LEVELS * random.uniform(0.5, 1.5))
+
+
+def _maybe(channel, draw_table):
+    """A list with the distortion of a channel, or without, one time in two."""
+    if random.randrange(2):
+        return [(channel, np.clip(draw_table(), 0, 255).astype(np.uint8))]
+    return []
+
+
+def _draw_expansion(height, width):
+    ratio = random.uniform(1, MAX_EXPANSION)
+    canvas_height, canvas_width = int(height * ratio), int(width * ratio)
+    top = -random.randint(0, canvas_height - height)
+    left = -random.randint(0, canvas_width - width)
+    return top, left, top + canvas_height, left + canvas_width
+
+
+def _draw_crop(canvas, bbox):
+    top, left, bottom, right = canvas
+    height, width = bottom - top, right - left
+    # The smallest first: it is the one that most crops fail.
+    boxes = sorted(zip(np.prod(bbox[:, 2:] - bbox[:, :2], axis=1).tolist(), bbox.tolist()))
+    crops = [canvas]
+    for min_iou in MIN_IOUS if boxes else ():
+        for _ in range(MAX_TRIALS):
+            scale = random.uniform(MIN_SCALE, 1)
+            narrowest = max(1 / MAX_ASPECT, scale * scale)
+            aspect = math.sqrt(random.uniform(narrowest, 1 / narrowest))
+            crop_height, crop_width = int(height * scale / aspect), int(width * scale * aspect)
+            crop_top = top + _below(height - crop_height)
+            crop_left = left + _below(width - crop_width)
+            if boxes[0][0] < min_iou * crop_height * crop_width:
+                continue  # an IoU is never above the ratio of the areas
+            crop = crop_top, crop_left, crop_top + crop_height, crop_left + crop_width
+            if _overlaps_all(crop, boxes, min_iou):
+                crops.append(crop)
+                break
+    top, left, bottom, right = random.choice(crops)
+    return top, left, max(bottom, top + 1), max(right, left + 1)  # of an image of next to no pixel
+
+
+def _below(n):
+    """What random.randrange(n) draws, in a third of the time."""
+    bits = n.bit_length()
+    drawn = random.getrandbits(bits)
+    while drawn >= n:
+        drawn = random.getrandbits(bits)
+    return drawn
+
+
+def _overlaps_all(crop, boxes, min_iou):
+    """Whether the crop has at least this IoU, and at most 1, with each of (area, box)."""
+    top, left, bottom, right = crop
+    crop_area = (bottom - top) * (right - left)
+    for area, (y_min, x_min, y_max, x_max) in boxes:
+        height, width = min(bottom, y_max) - max(top, y_min), min(right, x_max) - max(left, x_min)
+        overlap = height * width if height > 0 and width > 0 else 0
+        if not min_iou <= (overlap and overlap / (area + crop_area - overlap)) <= 1:
+            return False
+    return True
+
+
+def move_boxes(bbox, plan, size):
+    """Follow the objects through the crop, the resizing and the flip.
+
+    Args:
+        bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels of the photograph.
+        plan: :class:`Plan`.
+        size: side of the square result in pixels.
+
+    Returns:
+        ``(bbox, kept)``: the boxes whose centre is still inside, cut at the edges of the crop, in
+        pixels of the result, and their indices.
+    """
+    corner, end = (np.array(side, np.float32) for side in (plan.crop[:2], plan.crop[2:]))
+    centre = (bbox[:, :2] + bbox[:, 2:]) / 2
+    low, high = np.maximum(bbox[:, :2], corner), np.minimum(bbox[:, 2:], end)
+    kept = np.flatnonzero(((corner <= centre) & (centre < end) & (low < high)).all(axis=1))
+    bbox = np.concatenate((low[kept] - corner, high[kept] - corner), axis=1)
+    bbox *= np.tile(np.float32(size) / (end - corner), 2)
+    if plan.flip:
+        bbox[:, 1::2] = size - bbox[:, :0:-2]
+    return bbox, kept
 
 
 def seed_all(*entropy):

@@ -12,10 +12,10 @@ import numpy as np
 
 def is_coco(folder):
     """Whether a folder is laid out as COCO 2017's archives unpack."""
-    return _instances(Path(folder), 'train').is_file()
+    return any(_instances(Path(folder), split).is_file() for split in ('train', 'val'))
 
 
-def load_coco(folder, strict=False):
+def load_coco(folder, strict=False, train=True):
     """Read COCO 2017: train2017 to train on, val2017 to evaluate on, 80 classes.
 
     These are the images of the paper's trainval35k and of what was called minival. Regions marked
@@ -25,6 +25,7 @@ def load_coco(folder, strict=False):
         folder: holds annotations/instances_train2017.json and instances_val2017.json, train2017/
             and val2017/; str or path.
         strict: refuse a data set with problems instead of leaving the bad parts out.
+        train: False reads val2017 alone; the folder need not hold the other.
 
     Returns:
         :class:`multibox.data.voc.VOCData`; classes are numbered by rising category id.
@@ -33,17 +34,17 @@ def load_coco(folder, strict=False):
         UserError: a file is missing or not COCO's, or ``strict`` and a problem was found.
     """
     folder = Path(folder)
-    train, train_names, problems = _read(folder, 'train')
-    test, test_names, test_problems = _read(folder, 'val')
+    examples, train_names, problems = _read(folder, 'train') if train else ([], None, [])
+    test, names, test_problems = _read(folder, 'val')
     problems += test_problems
-    if train_names != test_names:
+    if train and train_names != names:
         raise UserError(f'{folder}: the categories of train2017 and val2017 differ; get both from '
                         'one annotations_trainval2017.zip')
     if strict and problems:
         raise UserError(f'{folder}: {len(problems)} problems in the annotations:\n'
                         + '\n'.join(map(str, problems)))
-    train = [without_difficult(example) for example in train]
-    return VOCData(VOCDataset(train), VOCDataset(test), train_names, problems, [])
+    examples = [without_difficult(example) for example in examples]
+    return VOCData(VOCDataset(examples), VOCDataset(test), names, problems, [])
 
 
 def _instances(folder, split):
@@ -57,7 +58,8 @@ def _read(folder, split):
         content = json.loads(path.read_text(encoding='utf-8'))
         names = {category['id']: category['name'] for category in content['categories']}
         numbers = {category: number for number, category in enumerate(sorted(names))}
-        images = {image['id']: image['file_name'] for image in content['images']}
+        images = {image['id']: (image['file_name'], (image['height'], image['width']))
+                  for image in content['images']}
         objects = {image_id: [] for image_id in images}
         for entry in content['annotations']:
             x, y, width, height = map(float, entry['bbox'])
@@ -70,7 +72,8 @@ def _read(folder, split):
     there = {picture.name for picture in pictures.iterdir()} if pictures.is_dir() else set()
     examples, problems = [], []
     for image_id in sorted(images):
-        image = pictures / images[image_id]
+        name, size = images[image_id]
+        image = pictures / name
         if image.name not in there:
             problems.append(Problem(image, None, None, 'image file is missing'))
             continue
@@ -82,7 +85,7 @@ def _read(folder, split):
                 problems.append(Problem(path, object_id, None, 'box has no area'))
         bbox, label, crowd = zip(*good) if good else ((), (), ())
         examples.append(Example(image, np.array(bbox, np.float32).reshape(-1, 4),
-                                np.array(label, np.int32), np.array(crowd, bool)))
+                                np.array(label, np.int32), np.array(crowd, bool), size))
     if not examples:
         raise UserError(f'{pictures}: none of the {len(images)} images is here; unpack '
                         f'{split}2017.zip into {folder}')

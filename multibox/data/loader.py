@@ -5,6 +5,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
 import os
+import pickle
 import signal
 import threading
 
@@ -16,6 +17,7 @@ import cv2
 # What ends a run; its loader processes leave it to the main one. The last is for mpiexec, which
 # forwards it to all: getting one of the others itself, it kills at once.
 SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
+GRACE = 5  # seconds for a worker to end what it loads
 BATCHES_AHEAD = 3  # kept ready; the workers never wait for the main process to fetch one
 
 
@@ -30,11 +32,13 @@ class Loader(chainer.dataset.Iterator):
         batchsize: number of examples in a batch, over all processes; a multiple of ``size``.
         n_processes: worker processes; 0 loads in this one.
         rank, size: this process's place among those that share a batch, and their number.
+        example_bytes: memory for the arrays of an example, which is then shared with the workers;
+            arrays that need more go through a pipe, several times slower.
     """
 
-    def __init__(self, sequence, batchsize, n_processes, rank=0, size=1):
+    def __init__(self, sequence, batchsize, n_processes, rank=0, size=1, example_bytes=0):
         self.sequence, self.batchsize, self.n_processes = sequence, batchsize, n_processes
-        self.rank, self.n_own = rank, batchsize // size
+        self.rank, self.n_own, self.example_bytes = rank, batchsize // size, example_bytes
         self.position = 0
         self._pending, self._executor = collections.deque(), None
 
@@ -52,7 +56,7 @@ class Loader(chainer.dataset.Iterator):
         else:
             try:
                 self._submit()
-                batch = [self._pending.popleft().result() for _ in range(self.n_own)]
+                batch = [self._receive() for _ in range(self.n_own)]
             except concurrent.futures.process.BrokenProcessPool:
                 raise UserError('a loader process died, most often for lack of memory; try fewer '
                                 'with --loader-processes') from None
@@ -72,18 +76,42 @@ class Loader(chainer.dataset.Iterator):
             if method == 'forkserver':
                 context.set_forkserver_preload(['multibox.data'])
                 _start_servers()
+            # In a file without a name, so that nothing is left of it whichever process dies.
+            shared = context.RawArray('B', max(1, self._n_ahead * self.example_bytes))
+            self._shared = memoryview(shared).cast('B')
             self._executor = concurrent.futures.ProcessPoolExecutor(
-                self.n_processes, context, _start_worker, (self.sequence,))
+                self.n_processes, context, _start_worker,
+                (self.sequence, shared, self.example_bytes))
         begun = self.position + len(self._pending) // self.n_own * self.batchsize
         last = min(self.position + BATCHES_AHEAD * self.batchsize, len(self.sequence))
         for start in range(begun, last, self.batchsize):
-            self._pending.extend(self._executor.submit(_load, t) for t in self._own(start))
+            for i, t in enumerate(self._own(start), start // self.batchsize * self.n_own):
+                place = i % self._n_ahead * self.example_bytes
+                self._pending.append((place, self._executor.submit(_load, t, place)))
+
+    def _receive(self):
+        place, future = self._pending.popleft()
+        pickled, sizes = future.result()
+        arrays = []
+        for n_bytes in sizes:
+            arrays.append(bytearray(self._shared[place:place + n_bytes]))
+            place += n_bytes
+        return pickle.loads(pickled, buffers=arrays)
+
+    @property
+    def _n_ahead(self):
+        return BATCHES_AHEAD * self.n_own
 
     def finalize(self):
         """End the worker processes."""
         if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-            self._executor = None
+            workers = list((self._executor._processes or {}).values())
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                worker.join(GRACE)
+                worker.kill()  # one that waits for a lock which a dead one held has not heard
+                worker.join()
+            self._executor = self._shared = None
         self._pending.clear()
 
     def serialize(self, serializer):
@@ -123,9 +151,9 @@ def _start_servers():
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker(sequence):
-    global _sequence
-    _sequence = sequence
+def _start_worker(sequence, shared, example_bytes):
+    global _sequence, _shared, _example_bytes
+    _sequence, _shared, _example_bytes = sequence, memoryview(shared).cast('B'), example_bytes
     cv2.setNumThreads(0)  # the processes share the cores already
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the main process's to handle
     threads = [_wait_for_death, _wait_for_order]
@@ -149,5 +177,14 @@ def _wait_for_order(parent):
     os._exit(1)
 
 
-def _load(t):
-    return _sequence[t]
+def _load(t, place):
+    """Example ``t``, pickled but for its arrays; these go into shared memory if they fit."""
+    example, arrays = _sequence[t], []
+    pickled = pickle.dumps(example, 5, buffer_callback=lambda array: arrays.append(array.raw()))
+    sizes = [array.nbytes for array in arrays]
+    if sum(sizes) > _example_bytes:
+        return pickle.dumps(example, 5), []
+    for array in arrays:
+        _shared[place:place + array.nbytes] = array
+        place += array.nbytes
+    return pickled, sizes

@@ -5,7 +5,7 @@ from multibox.data.voc import SPLITS, load_voc
 from multibox.errors import UserError
 
 
-def load_data(folder, difficult=False, strict=False, split=SPLITS[1]):
+def load_data(folder, difficult=False, strict=False, split=SPLITS[1], train=True):
     """Read COCO 2017, a VOCdevkit or a folder in VOC's layout.
 
     Args:
@@ -14,6 +14,7 @@ def load_data(folder, difficult=False, strict=False, split=SPLITS[1]):
         difficult: VOC: train on objects marked difficult too.
         strict: refuse a data set with problems instead of leaving the bad parts out.
         split: VOCdevkit: one of :data:`multibox.data.voc.SPLITS`.
+        train: False reads the images to evaluate on alone; the folder need not hold others.
 
     Returns:
         :class:`multibox.data.voc.VOCData`.
@@ -22,14 +23,14 @@ def load_data(folder, difficult=False, strict=False, split=SPLITS[1]):
         UserError: the folder is none of them, or the settings do not fit it.
     """
     if folder is None:
-        data = load_voc(drawn_set(), difficult, strict, split)
+        data = load_voc(drawn_set(), difficult, strict, split, train)
         data.notes.insert(0, f'no --data: using the built-in drawn set in {drawn_set()}')
         return data
     if not is_coco(folder):
-        return load_voc(folder, difficult, strict, split)
+        return load_voc(folder, difficult, strict, split, train)
     if difficult or split != SPLITS[1]:
         raise UserError(f'{folder}: is COCO; leave out --difficult and --split, which are of VOC')
-    return load_coco(folder, strict)
+    return load_coco(folder, strict, train)
 
 
 def describe(data):

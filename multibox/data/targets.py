@@ -4,6 +4,8 @@ import copy
 from multibox.data.augmentation import AUGMENTATIONS, augment
 from multibox.matching import match_bipartite
 
+import numpy as np
+
 
 class MakeTargets:
     """Augment an image and match it with the default boxes; a class, so that workers receive it.
@@ -18,13 +20,19 @@ class MakeTargets:
 
     def __init__(self, coder, size, mean, match=match_bipartite, steps=AUGMENTATIONS['full']):
         self.coder = copy.copy(coder)  # the original may move to a GPU
-        self.size, self.mean, self.match, self.steps = size, mean, match, steps
+        self.size, self.mean = size, np.asarray(mean, np.float32)
+        self.match, self.steps = match, steps
+
+    @property
+    def nbytes(self):
+        """Bytes of the three arrays of an example."""
+        return 4 * (3 * self.size ** 2 + 5 * len(self.coder.default_bbox))
 
     def __call__(self, img, bbox, label):
         """One training example.
 
         Args:
-            img: (3, H, W) float32 array, RGB, 0 to 255.
+            img: (3, H, W) uint8 or float32 array, RGB, 0 to 255.
             bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels.
             label: (R,) int32 array.
 
@@ -32,4 +40,5 @@ class MakeTargets:
             ``(img, mb_loc, mb_label)``: (3, size, size) float32, (K, 4) float32, (K,) int32.
         """
         img, bbox, label = augment(img, bbox, label, self.size, self.mean, self.steps)
-        return (img - self.mean).astype('f'), *self.coder.encode(bbox, label, match=self.match)
+        img -= self.mean
+        return img, *self.coder.encode(bbox, label, match=self.match)

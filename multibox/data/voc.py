@@ -3,7 +3,7 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from multibox.data.annotations import Example, find_label_names, read_annotations
+from multibox.data.annotations import find_label_names, read_annotations, read_unannotated
 from multibox.errors import UserError
 
 import chainer
@@ -23,10 +23,11 @@ class VOCDataset(chainer.dataset.DatasetMixin):
 
     Attributes:
         examples: list of :class:`multibox.data.annotations.Example`.
+        dtype: of the images, float32 or uint8.
     """
 
-    def __init__(self, examples):
-        self.examples = examples
+    def __init__(self, examples, dtype=np.float32):
+        self.examples, self.dtype = examples, dtype
 
     def __len__(self):
         return len(self.examples)
@@ -35,20 +36,24 @@ class VOCDataset(chainer.dataset.DatasetMixin):
         """Decode image ``i``.
 
         Returns:
-            ``(img, bbox, label, difficult)``: (3, H, W) float32 RGB 0..255, (R, 4) float32,
+            ``(img, bbox, label, difficult)``: (3, H, W) ``dtype`` RGB 0..255, (R, 4) float32,
             (R,) int32, (R,) bool.
 
         Raises:
             UserError: the file is not an image that can be decoded.
         """
-        path, bbox, label, difficult = self.examples[i]
+        path, bbox, label, difficult, _ = self.examples[i]
         # As stored, whatever EXIF says of its orientation: the boxes belong to the stored pixels.
         img = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if img is None:
             raise UserError(f'{path}: cannot be decoded as an image; replace it, or take its id '
                             'out of ImageSets/Main')
         img = cv2.cvtColor(img, cv2.COLOR_BGR2RGB).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-        return img.astype(np.float32), bbox, label, difficult
+        return img.astype(self.dtype, copy=False), bbox, label, difficult
+
+    def as_decoded(self):
+        """The same images in uint8, as they are decoded: a copy less where training reads them."""
+        return VOCDataset(self.examples, np.uint8)
 
     @property
     def paths(self):
@@ -60,7 +65,7 @@ class VOCData(NamedTuple):
     """What :func:`load_voc` found.
 
     Attributes:
-        train: VOCDataset to train on.
+        train: VOCDataset to train on; empty where only the test split was asked for.
         test: VOCDataset to evaluate on; it keeps difficult objects, marked.
         label_names: tuple of str.
         problems: list of :class:`multibox.data.annotations.Problem`, what was left out.
@@ -130,18 +135,21 @@ def _devkit_splits(devkit, split):
     return train, test, notes
 
 
-def _folder_splits(folder):
+def _folder_splits(folder, train):
     """Splits of a folder with one ImageSets/Main: two lists of (folder, split name)."""
     has = {split: _split_file(folder, split).is_file()
            for split in ('trainval', 'train', 'val', 'test')}
+    if not train and (has['test'] or has['val']):
+        return [], [(folder, 'test' if has['test'] else 'val')]
     if has['test'] and (has['trainval'] or has['train']):
         return [(folder, 'trainval' if has['trainval'] else 'train')], [(folder, 'test')]
     if has['train'] and has['val']:
         return [(folder, 'train')], [(folder, 'val')]
     found = ', '.join(f'{split}.txt' for split in has if has[split]) or 'none of them'
-    raise UserError(f'{folder / "ImageSets" / "Main"}: needs trainval.txt (or train.txt) and '
-                    f'test.txt, or train.txt and val.txt, but holds {found}; write the missing '
-                    'list, one file name without suffix a line')
+    needed = ('trainval.txt (or train.txt) and test.txt, or train.txt and val.txt' if train
+              else 'test.txt or val.txt')
+    raise UserError(f'{folder / "ImageSets" / "Main"}: needs {needed}, but holds {found}; write '
+                    'the missing list, one file name without suffix a line')
 
 
 def _find_devkit(folder):
@@ -151,21 +159,21 @@ def _find_devkit(folder):
     return None
 
 
-def _find_splits(folder, split):
+def _find_splits(folder, split, train):
     """Returns (train, test, label names or None, notes) for any folder load_voc takes."""
     if not folder.is_dir():
         raise UserError(f'{folder}: no such folder; it should hold {LAYOUT}')
     devkit = _find_devkit(folder)
     if devkit:
-        train, test, notes = _devkit_splits(devkit, split)
-        return train, test, voc_bbox_label_names, notes
+        train_splits, test, notes = _devkit_splits(devkit, split)
+        return train_splits if train else [], test, voc_bbox_label_names, notes
     if not (folder / 'Annotations').is_dir():
         raise UserError(f'{folder}: no Annotations/ here; the folder should hold {LAYOUT}')
     if split != SPLITS[1]:
         raise UserError(f'--split {split}: {folder} is not a VOCdevkit; leave it out')
-    train, test = _folder_splits(folder)
+    train_splits, test = _folder_splits(folder, train)
     labels = folder / 'labels.txt'
-    return train, test, tuple(_read_lines(labels)) if labels.is_file() else None, []
+    return train_splits, test, tuple(_read_lines(labels)) if labels.is_file() else None, []
 
 
 def _read(sources, label_names):
@@ -185,7 +193,7 @@ def without_difficult(example):
                             difficult=example.difficult[easy])
 
 
-def load_voc(folder, difficult=False, strict=False, split='07+12'):
+def load_voc(folder, difficult=False, strict=False, split='07+12', train=True):
     """Find the splits of a VOC folder and read all its annotations, checking each.
 
     A VOCdevkit (or a folder that holds one) gives one of the paper's splits (Liu et al., ECCV
@@ -201,6 +209,7 @@ def load_voc(folder, difficult=False, strict=False, split='07+12'):
             and ssd.pytorch do not.
         strict: refuse a data set with problems instead of leaving the bad parts out.
         split: of a VOCdevkit, one of :data:`SPLITS`.
+        train: False reads the images to evaluate on alone; the folder need not hold others.
 
     Returns:
         :class:`VOCData`.
@@ -209,7 +218,7 @@ def load_voc(folder, difficult=False, strict=False, split='07+12'):
         UserError: the layout is not VOC's, nothing usable is left to train or evaluate on, or
             ``strict`` and a problem was found.
     """
-    train_splits, test_splits, label_names, notes = _find_splits(Path(folder), split)
+    train_splits, test_splits, label_names, notes = _find_splits(Path(folder), split, train)
     train_ids, test_ids = ([(source, _read_ids(source, split)) for source, split in splits]
                            for splits in (train_splits, test_splits))
     shared = {(source, i) for source, ids in train_ids for i in ids} & {
@@ -222,20 +231,23 @@ def load_voc(folder, difficult=False, strict=False, split='07+12'):
                                     for name in find_label_names(source, ids)}))
         notes.append(f'{folder}: no labels.txt; found {len(label_names)} classes: '
                      + ', '.join(label_names))
-    train, problems = _read(train_ids, label_names)
+    examples, problems = _read(train_ids, label_names)
     test, test_problems = _read(test_ids, label_names)
     problems += test_problems
     if strict and problems:
         raise UserError(f'{folder}: {len(problems)} problems in the annotations:\n'
                         + '\n'.join(map(str, problems)))
     if not difficult:
-        train = [without_difficult(example) for example in train]
-    for use, examples in (('train on', train), ('evaluate on', test))[:2 if test_splits else 1]:
-        if not any(len(example.bbox) for example in examples):
+        examples = [without_difficult(example) for example in examples]
+    needed = {'train on': examples} if train else {}
+    if test_splits:
+        needed['evaluate on'] = test
+    for use, found in needed.items():
+        if not any(len(example.bbox) for example in found):
             shown = ''.join(f'\n{problem}' for problem in problems[:MAX_SHOWN])
-            raise UserError(f'{folder}: no usable object to {use}, in {len(examples)} usable '
+            raise UserError(f'{folder}: no usable object to {use}, in {len(found)} usable '
                             f'images; the first of {len(problems)} problems:{shown}')
-    return VOCData(VOCDataset(train), VOCDataset(test), label_names, problems, notes)
+    return VOCData(VOCDataset(examples), VOCDataset(test), label_names, problems, notes)
 
 
 def voc2012_test(folder):
@@ -248,16 +260,15 @@ def voc2012_test(folder):
         :class:`VOCDataset` without objects.
 
     Raises:
-        UserError: they are not there.
+        UserError: they are not there, or not images.
     """
     devkit = _find_devkit(Path(folder))
     if devkit is None or not _split_file(devkit / 'VOC2012', 'test').is_file():
         raise UserError(f'{folder}: no VOC2012/ImageSets/Main/test.txt here; get VOC2012test.tar '
                         f"from PASCAL's evaluation server, {SERVER}, and unpack it over the rest")
     images = devkit / 'VOC2012' / 'JPEGImages'
-    return VOCDataset([
-        Example(images / f'{i}.jpg', np.zeros((0, 4), 'f'), np.zeros(0, 'i'), np.zeros(0, bool))
-        for i in _read_ids(devkit / 'VOC2012', 'test')])
+    return VOCDataset(read_unannotated(
+        [images / f'{i}.jpg' for i in _read_ids(devkit / 'VOC2012', 'test')]))
 
 
 def relabel(dataset, names, new_names, model):

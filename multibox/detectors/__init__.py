@@ -1,5 +1,4 @@
-"""The networks, and where their weights come from."""
-from multibox.detectors.models import MODELS, make_detector
-from multibox.detectors.weights import load_model, load_pretrained, save_model
+"""The networks and their default boxes."""
+from multibox.detectors.models import MODELS, box_sizes, make_detector
 
-__all__ = ['MODELS', 'load_model', 'load_pretrained', 'make_detector', 'save_model']
+__all__ = ['MODELS', 'box_sizes', 'make_detector']

@@ -1,7 +1,7 @@
 """From objects to targets and from predictions to detections, for one set of default boxes."""
 from multibox import matching
+from multibox.suppression import suppress
 
-import chainercv.utils
 import numpy as np
 from chainer.backends import cuda
 
@@ -9,8 +9,7 @@ from chainer.backends import cuda
 class Coder:
     """Takes the place of ChainerCV's ``MultiboxCoder`` in a network, with the same results.
 
-    Background boxes get offsets of 0, where ChainerCV's come from the image's last object; and
-    suppression on a CPU compares each kept box with all others at once.
+    Background boxes get offsets of 0, where ChainerCV's come from the image's last object.
 
     Args:
         default_bbox: (K, 4) float array (center_y, center_x, height, width) in pixels.
@@ -57,48 +56,18 @@ class Coder:
 
         Returns:
             ``(bbox, label, score)``: (R, 4) float32 pixels, (R,) int32 classes from 0, (R,)
-            float32; class by class, by falling score within a class.
+            float32; class by class, by falling score within a class; without suppression by box.
         """
         xp = cuda.get_array_module(mb_loc)
-        all_bbox = matching.decode(mb_loc, self.default_bbox, self.variance)
-        probability = xp.exp(mb_conf - mb_conf.max(axis=1, keepdims=True))
+        highest = mb_conf.T.copy().max(axis=0)[:, None]  # the copy makes it 10 times faster
+        # Only where exp could leave float32: elsewhere probabilities are ChainerCV's to the bit
+        probability = xp.exp(mb_conf - xp.where(abs(highest) < 80, 0, highest))
         probability /= probability.sum(axis=1, keepdims=True)
-        bbox, label, score = [], [], []
-        for c in range(mb_conf.shape[1] - 1):
-            likely = xp.nonzero(probability[:, c + 1] >= score_thresh)[0]
-            kept = likely
-            if nms_thresh is not None:
-                kept = likely[suppress(all_bbox[likely], probability[likely, c + 1], nms_thresh)]
-            bbox.append(all_bbox[kept].astype(np.float32))
-            label.append(xp.full(len(kept), c, np.int32))
-            score.append(probability[kept, c + 1])
-        return xp.concatenate(bbox), xp.concatenate(label), xp.concatenate(score)
-
-
-def suppress(bbox, score, thresh):
-    """Greedy non-maximum suppression of one class.
-
-    Args:
-        bbox: (R, 4) float array (y_min, x_min, y_max, x_max).
-        score: (R,) float array.
-        thresh: IoU from which the lower score of two boxes is dropped.
-
-    Returns:
-        (S,) int array, the indices kept, by falling score.
-    """
-    if cuda.get_array_module(bbox) is not np:
-        return chainercv.utils.non_maximum_suppression(bbox, thresh, score)
-    order = score.argsort()[::-1]
-    y_min, x_min, y_max, x_max = bbox[order].T.copy()
-    area = (y_max - y_min) * (x_max - x_min)
-    alive = np.ones(len(order), bool)
-    for i in range(len(order)):
-        if alive[i]:
-            rest = slice(i + 1, None)
-            height = np.minimum(y_max[i], y_max[rest]) - np.maximum(y_min[i], y_min[rest])
-            width = np.minimum(x_max[i], x_max[rest]) - np.maximum(x_min[i], x_min[rest])
-            intersection = np.maximum(height, 0) * np.maximum(width, 0)
-            with np.errstate(invalid='ignore', divide='ignore'):  # nan overlaps nothing
-                iou = intersection / (area[i] + area[rest] - intersection)
-            alive[rest] &= ~(iou >= thresh)
-    return order[alive].astype(np.int32)
+        score = probability.T[1:].copy()  # (C - 1, K)
+        candidate = xp.nonzero((score >= score_thresh).any(axis=0))[0]
+        score = score[:, candidate]
+        bbox = matching.decode(mb_loc[candidate], self.default_bbox[candidate], self.variance)
+        kept = suppress(bbox, score, nms_thresh, score_thresh)
+        label = xp.concatenate([xp.full(len(kept[c]), c, np.int32) for c in range(len(kept))])
+        index = xp.concatenate(kept)
+        return bbox[index].astype(np.float32), label, score[label, index]

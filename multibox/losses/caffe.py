@@ -8,6 +8,7 @@ from multibox.matching import match_bipartite as match
 from multibox.mining import hardest
 
 import chainer
+import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
 
@@ -59,7 +60,7 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
             n = max(1, counts[normalization])
             if normalization == 'NONE' and comm is not None:
                 n /= comm.size  # the mean over processes is to be their sum
-        return terms.total(loc_loss, positive) / n, terms.total(conf_loss, positive | negative) / n
+        return F.sum(loc_loss) / n, terms.total(conf_loss, positive | negative) / n
 
 
 class _Capped(chainer.FunctionNode):

@@ -109,7 +109,7 @@ class SSDLoss:
             y_pred[..., -12:-8], y_pred[..., :-12], y_true[..., -12:-8], labels, self.neg_pos_ratio)
         positive, probability = labels > 0, in_single_precision(probability)
         counted = _counted(probability.array, labels, self.neg_pos_ratio, self.n_neg_min)
-        loc_loss = terms.total(terms.smooth_l1(mb_locs, gt_mb_locs, positive), positive, axis=1)
+        loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
         conf_loss = terms.total(_log_loss(probability, labels, counted), counted, axis=1)
         n_positive = terms.mean_count(positive, loc_loss.dtype)
         return weigh(loc_loss, conf_loss, self.alpha) * (len(labels) / n_positive)

@@ -41,7 +41,7 @@ def _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice)
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
-        loc_loss = terms.total(terms.smooth_l1(mb_locs, gt_mb_locs, positive), positive, axis=1)
+        loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
         sums = loc_loss, _mined(mb_confs, gt_mb_labels, k, count_twice)
         n_positive = positive.sum(axis=1).clip(1, None)  # without a positive the sums are 0
         return sums, tuple(F.sum(loss / n_positive.astype(loss.dtype)) / max(1, len(positive))

@@ -1,6 +1,6 @@
 """What every formulation of the loss shares: its inputs, its two terms, weights and normaliser."""
 from multibox.communication import mean_over_processes
-from multibox.kernels import in_single_precision
+from multibox.kernels import in_single_precision, selected_rows
 
 import chainer
 import chainer.functions as F
@@ -13,23 +13,77 @@ def weigh(loc_loss, conf_loss, alpha=1):
     return conf_loss + alpha * loc_loss
 
 
+class _SmoothL1(chainer.FunctionNode):
+
+    def __init__(self, target, positive):
+        self.target, self.positive = target, positive
+
+    def forward(self, inputs):
+        self.retain_inputs((0,))
+        xp = cuda.get_array_module(*inputs)
+        loss = xp.zeros(self.positive.size, inputs[0].dtype)
+        for rows, difference in self._differences(*inputs):
+            distance = abs(difference)
+            within_1 = xp.minimum(distance, 1)
+            loss[rows] = (within_1 * (distance - within_1 / 2)).sum(axis=0)
+        return loss.reshape(self.positive.shape),
+
+    def backward(self, indexes, grad_outputs):
+        mb_locs, weight = self.get_retained_inputs()[0].array, grad_outputs[0].array
+        with cuda.get_device_from_array(mb_locs):
+            xp, weight = cuda.get_array_module(mb_locs), weight.reshape(-1)
+            grad = xp.zeros((self.positive.size, 4), mb_locs.dtype)
+            for rows, difference in self._differences(mb_locs):
+                grad[rows] = (difference.clip(-1, 1) * weight.take(rows)).T
+        return chainer.Variable(grad.reshape(mb_locs.shape)),
+
+    def _differences(self, mb_locs):
+        """Yield some rows and predictions less targets of these, (4, n), 0 for one not positive."""
+        xp = cuda.get_array_module(mb_locs)
+        positive, zero = self.positive.reshape(-1), mb_locs.dtype.type(0)
+        predicted, target = mb_locs.reshape(-1, 4), self.target.reshape(-1, 4)
+        for rows in selected_rows(positive, width=4):
+            with np.errstate(invalid='ignore'):
+                difference = predicted.take(rows, axis=0) - target.take(rows, axis=0)
+            difference = difference.T.astype(mb_locs.dtype, order='C')
+            yield rows, xp.where(positive.take(rows), difference, zero)
+
+
 def smooth_l1(mb_locs, gt_mb_locs, positive):
     """Smooth L1 loss of each matched box, summed over its four offsets: Eq. 2 before its sum.
 
     Args:
         mb_locs: (B, K, 4) float Variable, predicted offsets.
         gt_mb_locs: (B, K, 4) float array, offsets of the matched objects.
-        positive: (B, K) bool array; other boxes give 0 and are never read.
+        positive: (B, K) bool array; other boxes give a loss and a gradient of 0, even where nan.
 
     Returns:
-        (B, K) Variable, float32 (float64 for float64 predictions).
+        (B, K) Variable, float32 (float64 for float64 predictions). Differentiable once.
     """
-    mb_locs = in_single_precision(mb_locs)
-    xp = cuda.get_array_module(mb_locs.array)
-    read = xp.broadcast_to(positive[..., None], mb_locs.shape)
-    target = xp.where(read, gt_mb_locs, 0).astype(mb_locs.dtype)
-    predicted = F.where(read, mb_locs, xp.zeros_like(mb_locs.array))
-    return F.sum(F.huber_loss(predicted, target, delta=1, reduce='no'), axis=-1)
+    return _SmoothL1(gt_mb_locs, positive).apply((in_single_precision(mb_locs),))[0]
+
+
+class _Counted(chainer.FunctionNode):
+
+    def __init__(self, counted):
+        self.counted = counted
+
+    def forward(self, inputs):
+        return self._times(*inputs),
+
+    def backward(self, indexes, grad_outputs):
+        with cuda.get_device_from_array(self.counted):
+            return chainer.Variable(self._times(grad_outputs[0].array)),
+
+    def _times(self, x):
+        """(B, K) array, as often as a box counts, and 0 where that is not at all."""
+        xp = cuda.get_array_module(x)
+        counted, x_of, zero = self.counted.reshape(-1), x.reshape(-1), x.dtype.type(0)
+        result = xp.zeros(counted.shape, x.dtype)
+        for rows in selected_rows(counted, width=1):
+            times = counted.take(rows)
+            result[rows] = xp.where(times > 0, x_of.take(rows), zero) * times.astype(x.dtype)
+        return result.reshape(x.shape)
 
 
 def total(loss, counted, axis=None):
@@ -41,11 +95,9 @@ def total(loss, counted, axis=None):
         axis: None sums the batch, 1 each image.
 
     Returns:
-        Scalar or (B,) Variable.
+        Scalar or (B,) Variable. Differentiable once.
     """
-    xp = cuda.get_array_module(counted)
-    loss = F.where(counted > 0, loss, xp.zeros_like(loss.array))
-    return F.sum(loss * counted.astype(loss.dtype), axis=axis)
+    return F.sum(_Counted(counted).apply((loss,))[0], axis=axis)
 
 
 def mean_count(positive, dtype, comm=None):
@@ -84,7 +136,7 @@ def mean_over_positives(mb_locs, conf_loss, gt_mb_locs, positive, counted, comm=
     """
     loc_loss = smooth_l1(mb_locs, gt_mb_locs, positive)
     n_positive = mean_count(positive, loc_loss.dtype, comm)
-    return (total(loc_loss, positive) / n_positive,
+    return (F.sum(loc_loss) / n_positive,
             total(conf_loss, counted) / n_positive.astype(conf_loss.dtype))
 
 

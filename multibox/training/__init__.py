@@ -1,5 +1,6 @@
 """The chain that joins network and loss, the rules of the update, and what a run leaves behind."""
 from multibox.training.chain import NonFiniteLoss, TrainChain
+from multibox.training.coco import coco_score, import_pycocotools
 from multibox.training.curves import plot_curves, plot_precision_recall
 from multibox.training.detections import draw_boxes, draw_detections
 from multibox.training.evaluation import detect, evaluate, precision_recall, score
@@ -32,8 +33,9 @@ from multibox.training.submission import write_submission
 
 __all__ = ['COMMUNICATORS', 'OPTIMIZERS', 'Evaluation', 'LearningRate', 'NonFiniteLoss',
            'Progress', 'Stop', 'TrainChain', 'check_same', 'check_settings', 'check_split',
-           'detect', 'draw_boxes', 'draw_detections', 'ending_together', 'evaluate',
-           'find_snapshots', 'is_finite', 'join_processes', 'local_device', 'make_multi_node',
-           'make_optimizer', 'place', 'plot_curves', 'plot_precision_recall', 'precision_recall',
-           'read_settings', 'resume', 'save_settings', 'scaled_cuts', 'score',
-           'share_batch_statistics', 'snapshot', 'versions', 'write_metrics', 'write_submission']
+           'coco_score', 'detect', 'draw_boxes', 'draw_detections', 'ending_together', 'evaluate',
+           'find_snapshots', 'import_pycocotools', 'is_finite', 'join_processes',
+           'local_device', 'make_multi_node', 'make_optimizer', 'place', 'plot_curves',
+           'plot_precision_recall', 'precision_recall', 'read_settings', 'resume',
+           'save_settings', 'scaled_cuts', 'score', 'share_batch_statistics',
+           'snapshot', 'versions', 'write_metrics', 'write_submission']

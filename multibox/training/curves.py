@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from multibox.files import open_whole
+from multibox.training.detections import COLORS
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -51,12 +51,11 @@ def plot_precision_recall(path, curves, ap):
     Raises:
         UserError: the picture cannot be written.
     """
-    colors = colormaps['tab20'].colors  # as many as VOC has classes
     with _axes(path, 'precision', 'recall') as axes:
         for i, (name, curve) in enumerate(curves.items()):
             if curve is not None:
                 precision, recall = curve
-                axes.plot(recall, precision, color=colors[i % len(colors)],
+                axes.plot(recall, precision, color=COLORS[i % len(COLORS)],
                           label=f'{name} {ap[name]:.3f}')
         axes.set(xlim=(0, 1.02), ylim=(0, 1.05))
         axes.legend(frameon=False, fontsize=8, ncols=1 + len(curves) // 12)

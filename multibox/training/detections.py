@@ -9,13 +9,16 @@ from chainercv.utils import bbox_iou
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
-PALETTE = np.array(matplotlib.colormaps['tab20'].colors) * 255  # as many colours as VOC classes
+COLORS = matplotlib.colormaps['tab20'].colors  # as many as VOC has classes
+COLORS = COLORS[::2] + COLORS[1::2]  # every other is a paler one of the one before it
+PALETTE = np.array(COLORS) * 255
 HEIGHT, GAP = 400, 12  # pixels: of an image among the detections, and between two
+FITS = 1000  # pixels of an image's longer side that a screen shows as they are
 
 
 @functools.cache
-def _font():
-    return ImageFont.truetype(findfont('DejaVu Sans'), size=13)
+def _font(size=13):
+    return ImageFont.truetype(findfont('DejaVu Sans'), size)
 
 
 def draw_detections(path, images, predictions, ground_truth, label_names, min_score=0.5):
@@ -56,6 +59,8 @@ def draw_detections(path, images, predictions, ground_truth, label_names, min_sc
 def draw_boxes(img, bbox, label, names, height=None):
     """Draw boxes and their names into an image; the names avoid each other.
 
+    Lines and letters grow with a large image, which is looked at as a whole: reduced.
+
     Args:
         img: (3, H, W) float32 array; see README "Data conventions".
         bbox: (R, 4) float array.
@@ -74,18 +79,27 @@ def draw_boxes(img, bbox, label, names, height=None):
     draw = ImageDraw.Draw(tile)
     bbox = (bbox * scale).round()
     colors = [tuple(map(round, color)) for color in PALETTE[label % len(PALETTE)]]
+    unit = max(1, round(max(tile.size) / FITS))
+    font = _font(13 * unit)
     for (y_min, x_min, y_max, x_max), color in zip(bbox, colors):
-        draw.rectangle((x_min - 1, y_min - 1, x_max + 1, y_max + 1), outline='black', width=5)
-        draw.rectangle((x_min, y_min, x_max, y_max), outline=color, width=3)
+        draw.rectangle((x_min - unit, y_min - unit, x_max + unit, y_max + unit), outline='black',
+                       width=5 * unit)
+        draw.rectangle((x_min, y_min, x_max, y_max), outline=color, width=3 * unit)
     taken = np.zeros((0, 4), np.float32)
     for box, name, color in zip(bbox, names, colors):
-        places = _label_places(box, (18, _font().getlength(name) + 6), tile.size[::-1])
+        size = 18 * unit, font.getlength(name) + 6 * unit
+        places = _label_places(box, size, tile.size[::-1])
         y_min, x_min, y_max, x_max = place = places[bbox_iou(places, taken).sum(axis=1).argmin()]
         taken = np.vstack([taken, place])
         draw.rectangle((x_min, y_min, x_max - 1, y_max - 1), fill=color, outline='black')
-        dark = np.dot(color, (0.299, 0.587, 0.114)) < 128  # luma of ITU-R BT.601
-        draw.text((x_min + 3, y_min + 14), name, 'white' if dark else 'black', _font(), anchor='ls')
+        draw.text((x_min + 3 * unit, y_min + 14 * unit), name, text_color(color), font, anchor='ls')
     return tile
+
+
+def text_color(color):
+    """'black' or 'white', whichever stands out more from (R, G, B) of 0 to 255 (WCAG 2, 1.4.3)."""
+    luminance = np.dot((np.array(color) / 255) ** 2.2, (0.2126, 0.7152, 0.0722))
+    return 'white' if luminance < 0.18 else 'black'
 
 
 def _label_places(box, size, limit):

@@ -93,10 +93,10 @@ def evaluate(model, dataset, label_names, batchsize=32, use_07_metric=True, comm
     """:func:`detect` and :func:`score`, whose arguments it takes, in one.
 
     Returns:
-        dict with ``ap`` and ``map``, the same on every process.
+        dict with ``ap`` and ``map``, the same on every process; and what ``detect`` returned.
     """
     images = detect(model, dataset, batchsize, comm)
     result = None
     if images is not None:
         result = score(precision_recall(images, label_names), use_07_metric)
-    return result if comm is None else comm.bcast_obj(result)
+    return result if comm is None else comm.bcast_obj(result), images

@@ -46,7 +46,8 @@ class Evaluation(chainer.training.Extension):
         comm: a ChainerMN communicator whose processes share the images, or None.
 
     Attributes:
-        result: ``(iteration, result of multibox.training.evaluation.evaluate)``, or None.
+        result: ``(iteration, score, images)``, the last two as
+            :func:`multibox.training.evaluation.evaluate` returns them, or None.
     """
 
     priority = chainer.training.PRIORITY_WRITER
@@ -57,6 +58,7 @@ class Evaluation(chainer.training.Extension):
         self.result = None
 
     def __call__(self, trainer):
-        self.result = trainer.updater.iteration, evaluate(*self.arguments, comm=self.comm)
+        self.result = None  # the detections of the last one need not stay in memory meanwhile
+        self.result = trainer.updater.iteration, *evaluate(*self.arguments, comm=self.comm)
         if self.result[1]['map'] is not None:
             chainer.report({'validation/main/map': self.result[1]['map']})

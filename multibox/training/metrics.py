@@ -28,10 +28,13 @@ def write_metrics(path, result, iteration, settings, seconds, device, hardware):
         device: name of the device it ran on.
         hardware: from :func:`multibox.devices.hardware`.
 
+    Returns:
+        dict, what was written.
+
     Raises:
         UserError: the file cannot be written.
     """
-    write_json(path, {
+    metrics = {
         **_plain(result),
         'iteration': iteration,
         'seconds': round(seconds, 1),
@@ -41,7 +44,9 @@ def write_metrics(path, result, iteration, settings, seconds, device, hardware):
         'command': shlex.join(['python', Path(sys.argv[0]).name, *sys.argv[1:]]),
         'settings': settings,
         'versions': versions(),
-    })
+    }
+    write_json(path, metrics)
+    return metrics
 
 
 def versions():

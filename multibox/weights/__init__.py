@@ -1,0 +1,6 @@
+"""Weights in and out: a run's own model.npz, other frameworks' files, ONNX."""
+from multibox.weights.model_file import load_model, save_model
+from multibox.weights.sources import read
+from multibox.weights.start import start
+
+__all__ = ['load_model', 'read', 'save_model', 'start']

@@ -1,0 +1,103 @@
+"""From a source of weights to a file that evaluate.py, detect.py and train.py take."""
+import pathlib
+
+from multibox.detectors import make_detector
+from multibox.errors import UserError
+from multibox.files import open_whole
+from multibox.weights import caffe
+from multibox.weights.conventions import swap_red_and_blue
+from multibox.weights.fitting import fill, fit
+from multibox.weights.model_file import save_model
+from multibox.weights.sources import read
+
+import numpy as np
+from chainercv.datasets import coco_bbox_label_names, voc_bbox_label_names
+
+# ChainerCV, Caffe's label maps and ssd.pytorch all keep to VOC's order, and COCO's by its ids.
+LABEL_NAMES = {'voc': voc_bbox_label_names, 'coco': coco_bbox_label_names}
+
+
+def convert(source, name, out, classes=None, bgr=False):
+    """Convert weights into our .npz.
+
+    A source with heads becomes a model.npz. One without, a VGG16, becomes an .npz for
+    ``--pretrained``.
+
+    Args:
+        source: as :func:`multibox.weights.read` takes it.
+        name: the architecture, a key of ``MODELS``.
+        out: the path to write.
+        classes: ``'voc'``, ``'coco'``, the path of a file with a name a line, or a number of
+            classes; VOC's names for 20 classes if None.
+        bgr: whether a network is for BGR images whose kind of file holds networks for RGB.
+
+    Returns:
+        what happened, in lines to print.
+
+    Raises:
+        UserError: the source cannot be read, or does not fit the network: with names and shapes.
+    """
+    arrays = read(source)
+    if bgr:
+        swap_red_and_blue(arrays)
+    if not any(array.startswith('multibox/') for array in arrays):
+        return _convert_trunk(source, arrays, name, out)
+    n_class = _count_classes(source, arrays)
+    label_names = _find_label_names(classes, n_class, source)
+    sizes = caffe.sizes(source) if pathlib.Path(source).suffix == '.caffemodel' else None
+    try:
+        model = make_detector(name, n_class, sizes)
+    except ValueError:
+        raise UserError(f'{source}: has {len(sizes) - 1} heads; a {name} has another number of '
+                        'them, give another --model') from None
+    result = fill(model, arrays)
+    if result.misfits or result.missing:
+        raise _refusal(source, name, result)
+    save_model(out, model, name, label_names)
+    return (f'{result.table()}\n{out}: a {name} for {n_class} classes, {", ".join(label_names)}; '
+            'evaluate.py, detect.py and train.py --reuse take it')
+
+
+def _convert_trunk(source, arrays, name, out):
+    result = fit(make_detector(name, 1), arrays)
+    if result.misfits or not result.matched:
+        raise _refusal(source, name, result)
+    with open_whole(out) as file:
+        np.savez(file, **{array: arrays[array] for array in result.matched})
+    return f'{result.table()}\n{out}: a trunk without heads, for train.py --pretrained'
+
+
+def _refusal(source, name, result):
+    lines = [f'{array}: wanted {wanted}, found {found}' for array, wanted, found in result.misfits]
+    return UserError('\n'.join([f'{source}: does not fit a {name}; is --model right?',
+                                *lines, result.table()]))
+
+
+def _count_classes(source, arrays):
+    try:
+        n_box = len(arrays['multibox/loc/0/b']) // 4
+        return len(arrays['multibox/conf/0/b']) // n_box - 1
+    except (KeyError, ZeroDivisionError):
+        raise UserError(f'{source}: the heads lack the biases that say how many classes there are'
+                        ) from None
+
+
+def _find_label_names(classes, n_class, source):
+    if classes is None and n_class == len(LABEL_NAMES['voc']):
+        classes = 'voc'
+    if classes is None:
+        raise UserError(f'{source}: has {n_class} classes without names; give --classes FILE with '
+                        f'a name a line, or --classes {"coco" if n_class == 80 else n_class}')
+    if classes in LABEL_NAMES:
+        names = LABEL_NAMES[classes]
+    elif classes.isdecimal():
+        names = tuple(f'class{i}' for i in range(int(classes)))
+    else:
+        try:
+            lines = pathlib.Path(classes).read_text(encoding='utf-8').splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f'--classes {classes}: cannot be read ({error})') from None
+        names = tuple(line.strip() for line in lines if line.strip())
+    if len(names) != n_class:
+        raise UserError(f'--classes {classes}: {len(names)} classes, and {source} has {n_class}')
+    return names

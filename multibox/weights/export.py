@@ -1,0 +1,93 @@
+"""Export a network to ONNX, up to its raw outputs; decoding and suppression are the reader's.
+
+    session = onnxruntime.InferenceSession('model.onnx')
+    about = session.get_modelmeta().custom_metadata_map
+    boxes, mean, (v_centre, v_size), names = [np.array(json.loads(about[key])) for key in (
+        'default_bbox', 'mean', 'variance', 'label_names')]
+    images = (rgb - mean[:, None, None]).astype('float32')[None]      # rgb: (3, insize, insize)
+    mb_locs, mb_confs = session.run(None, {'images': images})
+    centre = boxes[:, :2] + mb_locs[0][:, :2] * v_centre * boxes[:, 2:]     # y, x
+    size = boxes[:, 2:] * np.exp(mb_locs[0][:, 2:] * v_size)                # height, width
+    corners = np.hstack((centre - size / 2, centre + size / 2))             # in (insize, insize)
+    scores = softmax(mb_confs[0])[:, 1:]                                    # (K, classes)
+
+What is left is a threshold on the scores, and suppression within each class.
+"""
+import json
+import warnings
+
+from multibox.errors import UserError
+from multibox.files import open_whole
+from multibox.weights.model_file import load_model
+
+import chainer
+import numpy as np
+
+OPSET = 11  # the newest of onnx_chainer
+
+
+def export(path, out):
+    """Write a model.npz as ONNX: ``images`` in, ``mb_locs`` and ``mb_confs`` out.
+
+    Shapes and conventions are those of :func:`make_detector`'s networks, for any number of images.
+    The metadata hold, as JSON, ``label_names``, ``mean`` (RGB), ``default_bbox`` and ``variance``.
+
+    Args:
+        path: a model.npz.
+        out: the .onnx file to write.
+
+    Returns:
+        what was written, in a sentence.
+
+    Raises:
+        UserError: onnx is missing, the model cannot be read, or the file not be written.
+    """
+    model, name, label_names = load_model(path)
+    onnx_model = to_onnx(model, label_names)
+    with open_whole(out) as file:
+        file.write(onnx_model.SerializeToString())
+    return (f'{out}: {name} for {len(label_names)} classes, ONNX opset {OPSET}; images (B, 3, '
+            f'{model.insize}, {model.insize}) -> mb_locs (B, {len(model.coder.default_bbox)}, 4), '
+            f'mb_confs (B, {len(model.coder.default_bbox)}, {1 + len(label_names)})')
+
+
+def to_onnx(model, label_names):
+    """The ``onnx.ModelProto`` of a network on the host; see :func:`export`."""
+    try:
+        import onnx
+        import onnx.mapping  # dropped by onnx 1.19, needed by onnx_chainer
+    except ImportError:
+        raise UserError('export needs onnx 1.18 or older; '
+                        'python -m pip install -r requirements-onnx.txt') from None
+    import onnx_chainer
+    example = np.zeros((1, 3, model.insize, model.insize), np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of onnx, about names onnx_chainer uses
+        graph = onnx_chainer.export(model, example, opset_version=OPSET, input_names=['images'],
+                                    output_names=['mb_locs', 'mb_confs'])
+    _keep_only_images_as_input(graph.graph)
+    _free_batchsize(graph.graph)
+    facts = {'label_names': list(label_names), 'mean': np.ravel(model.mean).tolist(),
+             'variance': list(model.coder.variance),
+             'default_bbox': chainer.backends.cuda.to_cpu(model.coder.default_bbox).tolist()}
+    onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in facts.items()})
+    onnx.checker.check_model(graph)
+    return graph
+
+
+def _keep_only_images_as_input(graph):
+    """onnx_chainer lists weights as inputs, which keeps runtimes from folding them."""
+    images, = (value for value in graph.input if value.name == 'images')
+    del graph.input[:]
+    graph.input.append(images)
+
+
+def _free_batchsize(graph):
+    """Put a symbol where onnx_chainer wrote down the example's 1 image."""
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = 'B'
+    shapes = {node.output[0]: node.attribute[0].t for node in graph.node
+              if node.op_type == 'Constant'}
+    for node in graph.node:
+        if node.op_type == 'Reshape':
+            shapes[node.input[1]].int64_data[0] = 0  # as many as come in

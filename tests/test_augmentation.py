@@ -1,0 +1,132 @@
+"""The augmentation against ChainerCV's: the same draws, the same boxes, the same pixels."""
+import random
+
+from multibox.data import augment, seed_all
+from multibox.data.augmentation import Plan
+from multibox.data.rendering import render
+
+import cv2
+import numpy as np
+import pytest
+from chainercv import transforms
+from chainercv.links.model.ssd import (
+    random_crop_with_bbox_constraints,
+    random_distort,
+    resize_with_random_interpolation,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+MEAN = np.array((123, 117, 104), 'f')[:, None, None]
+
+
+def chainercv_augment(img, bbox, label, size):
+    img = random_distort(img)
+    if np.random.randint(2):
+        img, at = transforms.random_expand(img, fill=MEAN, return_param=True)
+        bbox = transforms.translate_bbox(bbox, at['y_offset'], at['x_offset'])
+    img, at = random_crop_with_bbox_constraints(img, bbox, return_param=True)
+    bbox, kept = transforms.crop_bbox(bbox, at['y_slice'], at['x_slice'],
+                                      allow_outside_center=False, return_param=True)
+    bbox = transforms.resize_bbox(bbox, img.shape[1:], (size, size))
+    img = resize_with_random_interpolation(img, (size, size))
+    img, flip = transforms.random_flip(img, x_random=True, return_param=True)
+    bbox = transforms.flip_bbox(bbox, (size, size), x_flip=flip['x_flip'])
+    return img, bbox, label[kept['index']]
+
+
+def photograph(rng, height, width):
+    """Smooth colours with noise and saturated patches, (3, height, width) uint8 in (H, W, 3)."""
+    small = rng.randint(0, 256, (3 + height // 40, 3 + width // 40, 3)).astype(np.uint8)
+    img = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    return cv2.add(img, rng.randint(0, 30, img.shape).astype(np.uint8)).transpose(2, 0, 1)
+
+
+def objects(rng, height, width, n, whole):
+    """Boxes from corner to corner at times, the rest anywhere; whole pixels or not."""
+    ends = np.sort(rng.uniform(0, 1, (n, 2, 2)), axis=1) * (height, width)
+    bbox = np.round(ends) if whole else ends
+    bbox = bbox.reshape(n, 4).astype('f')
+    if n and rng.randint(2):
+        bbox[0] = 0, 0, height, width
+    return bbox[(bbox[:, :2] < bbox[:, 2:]).all(axis=1)]
+
+
+def state():
+    return random.getstate(), [str(part) for part in np.random.get_state()]
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(3, 220), st.integers(3, 220), st.integers(0, 6), st.booleans(),
+       st.sampled_from([50, 96]), st.integers(0, 2 ** 31))
+def test_draws_boxes_and_pixels_are_chainercvs(height, width, n, whole, size, seed):
+    rng = np.random.RandomState(seed)
+    img, bbox = photograph(rng, height, width), objects(rng, height, width, n, whole)
+    label = np.arange(len(bbox), dtype='i')
+    seed_all(seed)
+    try:
+        expected = chainercv_augment(img.astype('f'), bbox, label, size)
+    except (cv2.error, ZeroDivisionError):  # its crop has no pixel
+        return
+    after = state()
+    seed_all(seed)
+    ours = augment(img, bbox, label, size, MEAN)
+    assert state() == after
+    np.testing.assert_array_equal(ours[2], expected[2])
+    np.testing.assert_allclose(ours[1], expected[1], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(ours[0], expected[0], rtol=0, atol=0.01)
+    assert [part.dtype for part in ours] == [np.float32, np.float32, np.int32]
+
+
+@pytest.mark.parametrize('height, width', [(1, 1), (1, 300), (2, 3), (300, 1)])
+def test_an_image_of_next_to_no_pixels_is_augmented_too(height, width):
+    img, bbox = np.full((3, height, width), 50, np.uint8), np.array([[0, 0, height, width]], 'f')
+    for seed in range(50):
+        seed_all(seed)
+        ours = augment(img, bbox, np.zeros(1, 'i'), 20, MEAN)[0]
+        assert ours.shape == (3, 20, 20) and np.isfinite(ours).all()
+
+
+def test_float_and_uint8_images_of_any_layout_give_the_same():
+    rng = np.random.RandomState(0)
+    img, bbox = photograph(rng, 70, 90), np.array([[5, 10, 40, 50]], 'f')
+    results = []
+    for same in (img, img.astype('f') + np.float32(.4), np.ascontiguousarray(img)):
+        seed_all(11)
+        results.append(augment(same, bbox, np.zeros(1, 'i'), 50, MEAN)[0])
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_the_photograph_stays_as_it_is():
+    img = photograph(np.random.RandomState(0), 70, 90)
+    before, bbox = img.copy(), np.array([[5, 10, 40, 50]], 'f')
+    for seed in range(20):
+        seed_all(seed)
+        augment(img, bbox, np.zeros(1, 'i'), 50, MEAN)
+    np.testing.assert_array_equal(img, before)
+    assert bbox.tolist() == [[5, 10, 40, 50]]
+
+
+def test_a_crop_beside_the_photograph_is_the_fill():
+    img = np.zeros((3, 40, 50), np.uint8)
+    for crop in ((-30, 5, -2, 45), (5, 50, 30, 80), (-60, -60, 0, 0), (40, 0, 90, 20)):
+        ours = render(img, Plan([(1, np.arange(256, dtype=np.uint8))], crop, cv2.INTER_AREA, True),
+                      30, MEAN)
+        np.testing.assert_array_equal(ours, np.broadcast_to(MEAN, (3, 30, 30)))
+
+
+@pytest.mark.parametrize('interpolation', range(5))
+def test_fill_behind_the_photograph_is_not_computed_but_there(interpolation):
+    """Canvases far larger than the photograph, against resizing all of them."""
+    rng = np.random.RandomState(interpolation)
+    img = photograph(rng, 60, 80)
+    for crop, size in (((0, 0, 240, 320), 96), ((-100, -7, 131, 313), 96), ((10, -3, 70, 400), 96),
+                       ((-50, -200, 61, 90), 96), ((-190, -280, 480, 590), 20)):
+        top, left, bottom, right = crop
+        canvas = np.broadcast_to(MEAN.ravel(), (700, 900, 3)).copy()
+        canvas[200:260, 300:380] = img.transpose(1, 2, 0)
+        canvas = canvas[200 + top:200 + bottom, 300 + left:300 + right]
+        expected = cv2.resize(canvas, (size, size), interpolation=interpolation).transpose(2, 0, 1)
+        ours = render(img, Plan([], crop, interpolation, False), size, MEAN)
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=0.01)
