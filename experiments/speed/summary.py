@@ -7,7 +7,8 @@ import pathlib
 import statistics
 import sys
 
-LOSSES = 'ours', 'chainercv', 'ssd.pytorch', 'super-gradients', 'notebook', 'torchvision', 'one copy'
+LOSSES = ('ours', 'chainercv', 'ssd.pytorch', 'super-gradients', 'notebook', 'torchvision',
+          'one copy')
 
 
 def table(header, rows):
