@@ -17,9 +17,10 @@ import detect
 from experiments.speed.turns import ratio, save, take_turns
 from multibox import convolution, matching
 from multibox.data import drawn_set, load_voc
-from multibox.detectors import load_model, make_detector
+from multibox.detectors import make_detector
 from multibox.detectors.slim import SlimSSD300
 from multibox.training import draw_boxes, evaluate
+from multibox.weights import load_model
 
 import chainer
 import numpy as np
