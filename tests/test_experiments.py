@@ -1,4 +1,5 @@
 """The experiments' own arithmetic, on small inputs."""
+import importlib
 import json
 import pathlib
 
@@ -111,3 +112,13 @@ def test_what_is_timed_against_computes_the_published_loss(name):
     ours = LOSSES[formulation].multibox_loss(*case, 3)
     for term, own in zip(theirs, ours):
         assert term.item() == pytest.approx(float(own.array), rel=1e-5)
+
+
+SCRIPTS = sorted(pathlib.Path(__file__).parents[1].glob('experiments/*/*.py'))
+
+
+@pytest.mark.parametrize('path', SCRIPTS, ids=lambda path: '.'.join(path.parts[-2:])[:-3])
+def test_a_script_finds_what_it_imports(path):
+    if path.stem == 'torch_losses':
+        pytest.importorskip('torch')
+    importlib.import_module('.'.join(path.with_suffix('').parts[-3:]))
