@@ -44,11 +44,11 @@ def convolution(results):
     for case, result in results['timings'].items():
         if 'batch' in case:
             for name, seconds in result['seconds'].items():
-                error = results['gradient error'].get(name) if 'ssd300' in case else None
+                error = results['error'].get(name) if 'ssd300' in case else None
                 rows.append([f'{case}, `{name}`', milliseconds(seconds),
                              spread(result['times faster than chainer'][name]),
                              '' if error is None else f'{error:.1e}'])
-    return table(['forward and backward', 'ms', 'times chainer', 'error of gradients'], rows)
+    return table(['forward and backward', 'ms', 'times chainer', 'error of a layer'], rows)
 
 
 def layers(results):
