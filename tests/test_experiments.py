@@ -5,6 +5,7 @@ import pathlib
 
 from experiments.formulations import matching, one_batch
 from experiments.scaling import measure, model
+from experiments.speed import loader
 from experiments.speed import loss as loss_speed
 from multibox.data.drawn import draw_set
 from multibox.data.voc import load_voc
@@ -122,3 +123,14 @@ def test_a_script_finds_what_it_imports(path):
     if path.stem == 'torch_losses':
         pytest.importorskip('torch')
     importlib.import_module('.'.join(path.with_suffix('').parts[-3:]))
+
+
+def test_both_loaders_make_the_same_examples(data):
+    model = make_detector('slim300', len(data.label_names))
+    examples = loader.comparable(data)
+    paths = {'chainercv': loader.ChainerCV(examples, data.label_names, model),
+             'ours': loader.Ours(examples, model)}
+    result = loader.measure(paths, 2, repeat=1)
+    assert result['ours']['ms an image'].keys() == {
+        'decode', 'draw', 'boxes', 'render', 'subtract mean', 'encode'}
+    assert loader.compare(paths, 2, repeat=2)['other draws or labels'] == 0

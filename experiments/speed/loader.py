@@ -40,6 +40,7 @@ from chainercv.links.model.ssd import (
     resize_with_random_interpolation,
 )
 
+STEPS = augmentation.AUGMENTATIONS['full']
 BATCHSIZE = 8
 
 
@@ -131,7 +132,7 @@ class Ours(Path):
     def __call__(self, i, seed):
         img, bbox, label, _ = self.timed('decode', self.dataset.__getitem__, i)
         seed_all(seed)
-        plan = self.timed('draw', augmentation.draw, *img.shape[1:], bbox)
+        plan = self.timed('draw', augmentation.draw, *img.shape[1:], bbox, STEPS)
         bbox, kept = self.timed('boxes', augmentation.move_boxes, bbox, plan, self.size)
         label = label[kept]
         img = self.timed('render', render, img, plan, self.size, self.mean)

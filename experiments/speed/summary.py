@@ -96,6 +96,35 @@ def end_to_end(results):
     return table(['images/s', "ChainerCV's coder", 'ours', 'times'], rows)
 
 
+def overview(folder):
+    """The README's table: each part against ChainerCV's or Chainer's, and PyTorch's beside them."""
+    loss, convolution, loader, detections = (
+        json.loads((folder / f'{name}.json').read_text())['results'] for name in TABLES)
+    main = next(iter(loss.values()))
+    pytorch = [each for name, each in main['seconds'].items()
+               if name not in ('ours', 'chainercv', 'one copy')]
+    rows = [['the loss, SSD300, 32 images', milliseconds(main['seconds']['chainercv']),
+             milliseconds(main['seconds']['ours']), spread(main['times_ours']['chainercv']),
+             milliseconds(min(pytorch, key=statistics.median))]]
+    case = next(iter(convolution['timings'].values()))
+    for engine, torch in (('blas', ''), ('onednn', 'torch'), ('onednn-bf16', 'torch-bf16')):
+        rows.append([f'forward and backward of SSD300, 4 images, `{engine}`',
+                     milliseconds(case['seconds']['chainer']),
+                     milliseconds(case['seconds'][engine]),
+                     spread(case['times faster than chainer'][engine]),
+                     milliseconds(case['seconds'][torch]) if torch else ''])
+    per_image = (f'{1e3 / loader[name]["images per second and core"]:.3g}'
+                 for name in ('chainercv', 'ours'))
+    rows.append(['from file to training example', *per_image, spread(loader['ratio']), ''])
+    for case, text in (('trained', 'a trained network'), ('dense', 'untrained, all boxes')):
+        each = detections[case]
+        rows.append([f'outputs to detections, {text}', milliseconds(each['seconds']['chainercv']),
+                     milliseconds(each['seconds']['multibox']),
+                     spread(each['times_faster']['multibox']),
+                     milliseconds(each['seconds']['torchvision'])])
+    return table(['ms', 'Chainer, ChainerCV', 'here', 'times', 'PyTorch'], rows)
+
+
 TABLES = {'loss': (loss,), 'convolution': (convolution, layers), 'loader': (loader, workers),
           'detections': (detections, end_to_end)}
 
