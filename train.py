@@ -264,7 +264,7 @@ def main(argv=None):
     device = select_device(local_device(args.device, comm))
     convolution.install(args.conv)
     convolution.keep_freed_memory()
-    use_cores(available_cores() - 1)  # one for the loader; with any number, sums are rounded alike
+    use_cores(available_cores() - 1)  # one for the loader, whatever the number of its processes
     data = load_data(args.data, args.difficult, args.strict, args.split)
     print(describe(data))
     seed_all(args.seed)

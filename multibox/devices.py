@@ -51,7 +51,8 @@ def hardware(device, n_process=1):
         str, such as 'AMD EPYC 9B45, 2 cores, 1 process'.
     """
     if device.xp is np:
-        name = f'{processor()}, {available_cores()} cores'
+        each = ' each' if n_process > 1 else ''
+        name = f'{processor()}, {available_cores()} cores{each}'
     else:
         name = cuda.cupy.cuda.runtime.getDeviceProperties(device.device.id)['name'].decode()
     return f'{name}, {n_process} process{"es" if n_process > 1 else ""}'
@@ -67,7 +68,8 @@ def processor():
 
 def available_cores():
     """Number of cores for this process: a container or taskset can make them few, and mpiexec's
-    other processes on this machine share them."""
+    other processes on this machine share them. (Start it with ``--bind-to none``: cores that are
+    this process's alone would be divided once more.)"""
     if hasattr(os, 'sched_getaffinity'):
         n_core = len(os.sched_getaffinity(0))
     else:

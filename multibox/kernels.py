@@ -46,7 +46,8 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
         height, ones = max(1, BLOCK // n_class), np.ones(n_class, logits.dtype)
         with np.errstate(invalid='ignore', over='ignore'):
             for start in range(0, len(logits), height):
-                block, label = logits[start:start + height], labels[start:start + height]
+                block = logits[start:start + height]
+                label = np.maximum(labels[start:start + height], 0).astype(np.intp)
                 of_label = block.reshape(-1).take(np.arange(len(block)) * n_class + label)
                 # Without a pass for the maxima: these sums are 1 at least, and may only overflow.
                 block = block - of_label.repeat(n_class).reshape(block.shape)
@@ -125,7 +126,7 @@ def softmax_cross_entropy(logits, labels):
     it is not even read for that, and nothing of the size of the logits is kept but the gradient.
 
     Args:
-        logits: (..., C) float16, float32 or float64, array or Variable.
+        logits: (..., C) float16, float32 or float64, array or Variable; copied if not contiguous.
         labels: (...) int array, the class of each box; -1 gives a loss and a gradient of zero.
 
     Returns:

@@ -8,6 +8,7 @@ import sys
 from multibox import convolution
 from multibox.convolution import blas
 from multibox.convolution.memory import keep_freed_memory
+from multibox.errors import UserError
 
 import chainer
 import chainer.functions as F
@@ -133,18 +134,28 @@ def test_gradient_without_strides_is_chainers(engine):
     assert_as_chainers(engine, lambda *variables: F.sum(F.convolution_2d(*variables)), arrays)
 
 
-def test_double_backward_is_the_numeric_gradient(engine):
+def test_double_backward_is_chainers(engine):
+    x, W, gy = draw((2, 2, 5, 4), (3, 2, 3, 3), (2, 3, 3, 2))
+
+    def squared_gradient(x, W):
+        y = F.convolution_2d(x, W, stride=2, pad=1)
+        gx, gW = chainer.grad([y * y], [x, W], [chainer.Variable(gy)], enable_double_backprop=True)
+        return F.sum(gx * gx) + F.sum(gW * gW)
+    assert_as_chainers(engine, squared_gradient, [x, W])
+
+
+def test_double_backward_is_the_numeric_gradient():
     x, W, gy, ggx, ggW = draw((2, 2, 5, 4), (3, 2, 3, 3), (2, 3, 3, 2), (2, 2, 5, 4), (3, 2, 3, 3),
                               dtype='float64')
-    convolution.install(engine)
+    convolution.install('blas')
     gradient_check.check_double_backward(
         lambda x, W: F.convolution_2d(x, W, stride=2, pad=1), (x, W), gy, (ggx, ggW),
         atol=1e-4, rtol=1e-4)
 
 
-def test_backward_is_the_numeric_gradient(engine):
+def test_backward_is_the_numeric_gradient():
     x, W, b, gy = draw((2, 2, 5, 4), (3, 2, 3, 3), 3, (2, 3, 5, 4), dtype='float64')
-    convolution.install(engine)
+    convolution.install('blas')
     gradient_check.check_backward(
         lambda x, W, b: F.convolution_2d(x, W, b, pad=2, dilate=2), (x, W, b), gy,
         atol=1e-5, rtol=1e-5)
@@ -173,6 +184,18 @@ def test_what_no_engine_covers_stays_chainers(engine, im2col_calls, dtypes, opti
     actual = F.convolution_2d(*arrays, **options).array
     assert len(im2col_calls) == 2
     np.testing.assert_array_equal(actual, expected)
+
+
+def test_gradients_of_mixed_types_keep_them(engine):
+    x, W = draw((2, 4, 6, 6), (4, 4, 3, 3))
+    convolution.install(engine)
+    dtypes = [array.dtype for array in outputs(F.convolution_2d, (x, W.astype(float)))]
+    assert dtypes == [np.float32, np.float32, np.float64]
+
+
+def test_an_engine_of_no_such_name_is_refused_with_the_names():
+    with pytest.raises(UserError, match=r'--conv cudnn: .*onednn, onednn-bf16, blas, chainer'):
+        convolution.install('cudnn')
 
 
 def test_cudnn_fast_is_refused_as_by_chainer(engine):

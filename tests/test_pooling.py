@@ -62,6 +62,12 @@ def test_channels_innermost_in_memory_stay_there():
     assert F.max_pooling_2d(x, 2).array.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
+def test_a_window_larger_than_the_map_is_refused_as_by_chainer():
+    convolution.install('blas')
+    with pytest.raises(AssertionError, match='positive'):
+        F.max_pooling_2d(np.zeros((1, 1, 2, 2), 'f'), 3, stride=1, cover_all=False)
+
+
 def test_nan_comes_through():
     convolution.install('blas')
     x = np.zeros((1, 1, 4, 4), 'f')

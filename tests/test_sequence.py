@@ -146,6 +146,34 @@ def test_an_error_in_a_worker_arrives(n_processes):
     loader.finalize()
 
 
+def fail_at_one(img, bbox, label):
+    if img.shape[1] == 62:
+        raise UserError('photo.jpg: cannot be decoded')
+    return img, bbox, label
+
+
+def test_after_an_error_the_loader_goes_on_where_it_is_told_to():
+    sequence = TrainingSequence(Photographs(), fail_at_one, 0, 12)
+    loader = Loader(sequence, 2, 2)
+    for position in range(0, 12, 2):
+        loader.position = position
+        try:
+            batch = next(loader)
+        except UserError:
+            continue
+        assert_same(batch, [sequence[t] for t in (position, position + 1)])
+    loader.finalize()
+
+
+def test_what_is_loaded_ahead_has_a_place_of_its_own():
+    loader = Loader(TrainingSequence(Photographs(), Augment(), 7, 60), 4, 1, example_bytes=1000)
+    for _ in range(5):
+        next(loader)
+        places = [place for place, _ in loader._pending]
+        assert len(set(places)) == len(places) > 4
+    loader.finalize()
+
+
 def test_a_dead_worker_is_reported():
     loader = Loader(TrainingSequence(Photographs(), die, 0, 8), 4, 1)
     with pytest.raises(UserError, match=r'a loader process died.*--loader-processes'):

@@ -1,7 +1,7 @@
 """Faster engines behind Chainer's 2-D convolution and max pooling on a CPU.
 
 Chainer's functions stay and only their ``forward_cpu`` is replaced, so every link and every
-derivative gains. ``onednn`` is Intel's library, exact in float32; ``onednn-bf16`` rounds what it
+derivative gains. ``onednn`` is Intel's library in float32; ``onednn-bf16`` rounds what it
 multiplies to bfloat16; ``blas`` needs NumPy alone; ``chainer`` is Chainer's own code.
 """
 from multibox.convolution import dnnl, pooling
@@ -40,9 +40,11 @@ def install(name=None):
         name: a key of :data:`ENGINES`, or None for the :func:`fastest`.
 
     Raises:
-        UserError: this machine lacks what the engine needs.
+        UserError: no such engine, or this machine lacks what it needs.
     """
     global _engines
+    if name is not None and name not in ENGINES:
+        raise UserError(f'--conv {name}: not an engine; give one of {", ".join(ENGINES)}')
     engines = ENGINES[name or fastest()]
     for engine in engines:
         if engine.missing():
@@ -110,6 +112,8 @@ def _max_pooling(node, inputs):
         return _CHAINERS[MaxPoolingND](node, inputs)
     out_size = [conv.get_conv_outsize(size, k, s, p, node.cover_all) for size, k, s, p in zip(
         x.shape[2:], node.ksize, node.stride, node.pad)]
+    if min(out_size) <= 0:
+        return _CHAINERS[MaxPoolingND](node, inputs)  # which says so
     node._in_shape, node._in_dtype = x.shape, x.dtype  # what Chainer's gradients read
     y, node.indexes = pooling.max_pool(x, (node.ksize, node.stride, node.pad), out_size)
     return y,

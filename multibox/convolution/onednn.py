@@ -17,7 +17,8 @@ _in_fork = False
 
 def _note_fork():
     global _in_fork
-    _in_fork = True  # its OpenMP threads did not survive; the library would wait for them
+    # The threads of OpenMP did not survive; the library would wait for them.
+    _in_fork = dnnl.library.cache_info().currsize > 0
 
 
 if hasattr(os, 'register_at_fork'):
@@ -36,9 +37,11 @@ class OneDNN:
 
     def missing(self):
         """What keeps this machine from using it, in words; None if nothing does."""
+        if _in_fork:
+            return 'this process was forked from one that used oneDNN'
         try:
             dnnl.library()
-        except OSError as error:
+        except (OSError, AttributeError, RuntimeError) as error:  # missing, or not oneDNN 3
             return str(error)
         if self.dtype == dnnl.BFLOAT16 and not _has_bfloat16():
             return f'the processor has neither of the flags {" and ".join(BFLOAT16_FLAGS)}'
@@ -75,6 +78,7 @@ class OneDNN:
         return gW
 
 
+# A primitive is kept for each shape, some 65 KB of code: a network has few.
 @functools.cache
 def _forward(x, W, y, geometry, bias, dtype):
     operands = {dnnl.SRC: _activation(x), dnnl.WEIGHTS: dnnl.plain(W), dnnl.DST: _activation(y)}

@@ -18,7 +18,8 @@ def max_pool(x, geometry, out_size):
 
     Returns:
         ``(y, index)``: (B, C, out_h, out_w) float and uint8, both in the memory order of ``x``;
-        ``index`` is the number of the tap, row by row, that the maximum came from first.
+        ``index`` is the number of the tap, row by row, that the maximum came from first. nan is the
+        maximum of its window, but not where the gradient goes.
     """
     y = np.empty_like(x, shape=(*x.shape[:2], *out_size))
     y.fill(-np.inf)
@@ -34,7 +35,7 @@ def max_pool_gradient(gy, index, geometry, in_size):
     """Bring each gradient back to where its maximum came from.
 
     Args:
-        gy: (B, C, out_h, out_w) float array.
+        gy: (B, C, out_h, out_w) float array; one that is infinite makes its window nan.
         index: (B, C, out_h, out_w) uint8 array of :func:`max_pool`.
         geometry: as there.
         in_size: (H, W) of the image.

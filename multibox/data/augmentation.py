@@ -145,7 +145,7 @@ def _below(n):
     """What random.randrange(n) draws, in a third of the time."""
     bits = n.bit_length()
     drawn = random.getrandbits(bits)
-    while drawn >= n:
+    while drawn >= n > 0:
         drawn = random.getrandbits(bits)
     return drawn
 

@@ -60,6 +60,9 @@ class Loader(chainer.dataset.Iterator):
             except concurrent.futures.process.BrokenProcessPool:
                 raise UserError('a loader process died, most often for lack of memory; try fewer '
                                 'with --loader-processes') from None
+            except UserError:
+                self.finalize()  # part of the batch is gone: begin it anew if asked again
+                raise
         self.position += self.batchsize
         return batch
 
