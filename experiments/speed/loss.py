@@ -15,6 +15,7 @@ import tracemalloc
 
 from experiments.speed import turns
 from multibox import multibox_loss
+from multibox.convolution import keep_freed_memory
 
 import chainer
 import chainercv.links.model.ssd
@@ -144,6 +145,7 @@ def draw(path, results):
 
 def main(argv=None):
     args = parse_args(argv)
+    keep_freed_memory()  # as train.py does; all gain
     names = torch_losses()[1]
     if 'torchvision' not in names:
         print('not installed, so left out:', 'torchvision' if names else 'torch')
