@@ -5,6 +5,7 @@ import re
 
 from experiments import comparison
 from experiments.formulations.train import AXES
+from experiments.speed import summary
 from multibox.losses import LOSSES
 
 import pytest
@@ -55,6 +56,13 @@ def test_the_computed_efficiencies_are_those_of_their_file():
         efficiency = computed['efficiency'][link][-1]['efficiency']
         assert text in ' '.join(README.split())
         assert text.startswith(f'{100 - 100 * efficiency:.0f} %')
+
+
+def test_the_speeds_are_those_of_their_files():
+    assert summary.overview() in README
+    page = (ROOT / 'experiments/speed/README.md').read_text(encoding='utf-8')
+    tables = list(summary.tables())
+    assert len(tables) == 7 and all(table in page for table in tables)
 
 
 @pytest.mark.parametrize('path', re.findall(r'\]\(((?!http)[^)#]+)\)', README))

@@ -18,7 +18,8 @@ def table(header, rows):
 
 
 def milliseconds(seconds):
-    return f'{1e3 * statistics.median(seconds):.3g}'
+    value = 1e3 * statistics.median(seconds)
+    return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
 
 
 def spread(ratio):
@@ -96,7 +97,7 @@ def end_to_end(results):
     return table(['images/s', "ChainerCV's coder", 'ours', 'times'], rows)
 
 
-def overview(folder):
+def overview(folder=pathlib.Path(__file__).parent):
     """The README's table: each part against ChainerCV's or Chainer's, and PyTorch's beside them."""
     loss, convolution, loader, detections = (
         json.loads((folder / f'{name}.json').read_text())['results'] for name in TABLES)
