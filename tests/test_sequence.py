@@ -1,4 +1,5 @@
 """The sequence of a run, its augmentation and its loader: the same whatever the processes."""
+import contextlib
 import multiprocessing
 import os
 import random
@@ -9,6 +10,7 @@ from multibox.data import Loader, MakeTargets, TrainingSequence, augment, seed_a
 from multibox.detectors import make_detector
 from multibox.errors import UserError
 
+import cv2
 import numpy as np
 import pytest
 from chainer.serializers import DictionarySerializer, NpzDeserializer
@@ -157,11 +159,8 @@ def test_after_an_error_the_loader_goes_on_where_it_is_told_to():
     loader = Loader(sequence, 2, 2)
     for position in range(0, 12, 2):
         loader.position = position
-        try:
-            batch = next(loader)
-        except UserError:
-            continue
-        assert_same(batch, [sequence[t] for t in (position, position + 1)])
+        with contextlib.suppress(UserError):
+            assert_same(next(loader), [sequence[t] for t in (position, position + 1)])
     loader.finalize()
 
 
@@ -172,6 +171,12 @@ def test_what_is_loaded_ahead_has_a_place_of_its_own():
         places = [place for place, _ in loader._pending]
         assert len(set(places)) == len(places) > 4
     loader.finalize()
+
+
+def test_opencv_rounds_alike_in_the_main_process_and_in_workers():
+    cv2.setNumThreads(2)
+    Loader(TrainingSequence(Photographs(), Augment(), 7, 20), 4, 0)
+    assert cv2.getNumThreads() == 1
 
 
 def test_a_dead_worker_is_reported():

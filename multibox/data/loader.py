@@ -40,6 +40,7 @@ class Loader(chainer.dataset.Iterator):
         self.sequence, self.batchsize, self.n_processes = sequence, batchsize, n_processes
         self.rank, self.n_own, self.example_bytes = rank, batchsize // size, example_bytes
         self.position = 0
+        cv2.setNumThreads(0)  # in every process: by threads it rounds otherwise, 1e-4 of a level
         self._pending, self._executor = collections.deque(), None
 
     def __next__(self):
