@@ -12,6 +12,7 @@ import pathlib
 import statistics
 import time
 
+from experiments.speed.convolution import engines
 from experiments.speed.turns import save
 from multibox import convolution, multibox_loss
 from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_voc
@@ -87,11 +88,6 @@ def timed_step(loader, model, optimizer):
     optimizer.update()
     mark('optimizer')
     return seconds
-
-
-def engines():
-    return ['chainer', *(name for name, own in convolution.ENGINES.items()
-                         if own and not own[0].missing())]
 
 
 def measure(args):

@@ -64,7 +64,8 @@ def _check(status, function):
         raise RuntimeError(f'oneDNN: {function.__name__} ended with status {status}')
 
 
-def _dims(numbers):
+def dims(numbers):
+    """Sizes, strides or paddings as the API takes them: an array of int64."""
     return (ctypes.c_int64 * len(numbers))(*numbers)
 
 
@@ -74,13 +75,13 @@ def plain(shape, dtype=FLOAT32, channels_last=False):
     strides, step = [0] * len(shape), 1
     for axis in reversed(order):
         strides[axis], step = step, step * shape[axis]
-    return _new(library()[0].dnnl_memory_desc_create_with_strides, len(shape), _dims(shape), dtype,
-                _dims(strides))
+    return _new(library()[0].dnnl_memory_desc_create_with_strides, len(shape), dims(shape), dtype,
+                dims(strides))
 
 
 def chosen(shape, dtype):
     """Describe an array whose order in memory the primitive chooses."""
-    return _new(library()[0].dnnl_memory_desc_create_with_tag, len(shape), _dims(shape), dtype, ANY)
+    return _new(library()[0].dnnl_memory_desc_create_with_tag, len(shape), dims(shape), dtype, ANY)
 
 
 def describe(create, *args):

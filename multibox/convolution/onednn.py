@@ -125,7 +125,7 @@ def _place(x, W, y, geometry):
     # What the last output reads beyond the image; Chainer allows less there, and more.
     after = [max(0, (out - 1) * s + (k - 1) * d + 1 - p - size) for out, s, k, d, p, size in zip(
         y[2:], stride, W[2:], dilate, pad, x[2:])]
-    return [dnnl._dims(each) for each in (stride, [d - 1 for d in dilate], pad, after)]
+    return [dnnl.dims(each) for each in (stride, [d - 1 for d in dilate], pad, after)]
 
 
 def _channels_last(x):
