@@ -75,11 +75,9 @@ class Loader(chainer.dataset.Iterator):
     def _submit(self):
         if self._executor is None:
             # Not fork: the parent has threads, and may hold a GPU or MPI.
-            method = 'forkserver' if os.name == 'posix' else 'spawn'
-            context = multiprocessing.get_context(method)
-            if method == 'forkserver':
-                context.set_forkserver_preload(['multibox.data'])
-                _start_servers()
+            context = multiprocessing.get_context('forkserver')
+            context.set_forkserver_preload(['multibox.data'])
+            _start_servers()
             # In a file without a name, so that nothing is left of it whichever process dies.
             shared = context.RawArray('B', max(1, self._n_ahead * self.example_bytes))
             self._shared = memoryview(shared).cast('B')
