@@ -2,8 +2,10 @@
 import json
 import pathlib
 import re
+import statistics
 
 from experiments import comparison
+from experiments.ablations.train import AXES as ABLATIONS
 from experiments.formulations.train import AXES
 from experiments.speed import summary
 from multibox.losses import LOSSES
@@ -28,6 +30,18 @@ def test_the_table_of_losses_is_that_of_the_runs():
     scores = comparison.read_scores(ROOT / 'experiments/formulations', AXES)
     table = comparison.table('loss', scores['loss'])
     assert len(table.splitlines()) == 2 + len(LOSSES) and table in README
+
+
+def test_the_ablations_are_those_of_their_runs():
+    scores = comparison.read_scores(ROOT / 'experiments/ablations', ABLATIONS)
+    page = (ROOT / 'experiments/ablations/README.md').read_text(encoding='utf-8')
+    assert list(scores) == list(ABLATIONS)
+    assert all(comparison.table(axis, variants) in page for axis, variants in scores.items())
+    text = ' '.join(README.split())
+    for axis, variant in (*(('k', k) for k in ABLATIONS['k']), ('augmentation', 'flip')):
+        values = list(scores[axis][variant].values())
+        assert len(values) == 3
+        assert f'{statistics.mean(values):.3f} ({statistics.stdev(values):.3f})' in text
 
 
 def test_the_disagreements_are_those_of_their_files():
