@@ -53,13 +53,15 @@ def make_out(folder):
 def write_json(path, value):
     """Write ``value`` as JSON, whole or not at all; paths become strings.
 
+    Bytes of a path that are no UTF-8 are escaped, and what reads JSON gets the same path.
+
     Raises:
         UserError: the file cannot be written.
         ValueError: ``value`` holds nan or infinity, which JSON cannot say.
     """
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False, default=str)
     with open_whole(path) as file:
-        file.write(f'{text}\n'.encode())
+        file.write(f'{text}\n'.encode(errors='backslashreplace'))
 
 
 def save_npz(path, target):

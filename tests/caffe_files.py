@@ -27,13 +27,28 @@ def blob(array, old=False):
 
 
 def layer(name, kind, *arrays, prior_box=None):
-    """A layer of a NetParameter: name 1, type 2, blobs 7, prior_box_param 203 (1 low, 2 high)."""
+    """A layer of a NetParameter: name 1, type 2, blobs 7, prior_box_param 203."""
     message = field(1, name.encode()) + field(2, kind.encode())
     message += b''.join(field(7, blob(array)) for array in arrays)
     if prior_box is not None:
-        low, high = (varint(n << 3 | 5) + struct.pack('<f', prior_box[n - 1]) for n in (1, 2))
-        message += field(203, low + high)
+        message += field(203, prior_box_param(prior_box))
     return field(100, message)
+
+
+PRIOR_BOX = {'min_size': 1, 'max_size': 2, 'aspect_ratio': 3, 'flip': 4, 'clip': 5, 'variance': 6,
+             'step': 10, 'offset': 13}
+VARIANCE = .1, .1, .2, .2
+
+
+def prior_box_param(settings):
+    """A PriorBoxParameter: truths are whole numbers, all else is 32-bit floats one by one."""
+    message = b''
+    for name, value in settings.items():
+        for one in value if isinstance(value, tuple) else (value,):
+            number = PRIOR_BOX[name]
+            message += field(number, int(one)) if isinstance(one, bool) else (
+                varint(number << 3 | 5) + struct.pack('<f', one))
+    return message
 
 
 def old_layer(name, *arrays):
@@ -123,9 +138,13 @@ class SSD:
         self._add(f'{name}_flat', 'Flatten', [f'{name}_perm'], 'flatten_param { axis: 1 }')
 
     def _prior_box(self, source, sizes, ratios, step):
-        low, high = sizes
-        text = ' '.join(f'aspect_ratio: {ratio}' for ratio in ratios)
+        settings = {'min_size': sizes[0], 'max_size': sizes[1], 'aspect_ratio': ratios,
+                    'flip': True, 'clip': False, 'step': step, 'offset': .5, 'variance': VARIANCE}
         self._add(f'{source}_mbox_priorbox', 'PriorBox', [source, 'data'],
-                  f'prior_box_param {{ min_size: {low} max_size: {high} {text} flip: true '
-                  f'clip: false step: {step} offset: 0.5 '
-                  'variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2 }', prior_box=sizes)
+                  f'prior_box_param {{ {prototxt(settings)} }}', prior_box=settings)
+
+
+def prototxt(settings):
+    """Settings as a prototxt has them; a tuple is a field more than once."""
+    return ' '.join(f'{name}: {str(one).lower()}' for name, value in settings.items()
+                    for one in (value if isinstance(value, tuple) else (value,)))

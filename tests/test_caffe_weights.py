@@ -1,5 +1,5 @@
 """Weights of Caffe's SSD: OpenCV's own reading of prototxt and caffemodel, and ours, agree."""
-import itertools
+import types
 
 from multibox.errors import UserError
 from multibox.weights import caffe, load_model, read
@@ -8,18 +8,13 @@ from multibox.weights.__main__ import main
 import cv2
 import numpy as np
 import pytest
-from caffe_files import SSD, layer, old_layer
+from caffe_files import SSD, VARIANCE, field, layer, old_layer, prototxt, varint
 from test_weights import forward
 
 COCO = 21, 45, 99, 153, 207, 261, 315  # of Caffe's ssd_coco.py, for 300 pixels
 # the first heads of an SSD for 3 classes, as much of one as a refusal needs
 HEADS = (layer('conv4_3_norm_mbox_loc', 'Convolution', np.zeros((16, 512, 3, 3)), np.zeros(16))
          + layer('conv4_3_norm_mbox_conf', 'Convolution', np.zeros((16, 512, 3, 3)), np.zeros(16)))
-
-
-def prior_boxes(*sizes):
-    return b''.join(layer(f'{i}_mbox_priorbox', 'PriorBox', prior_box=pair)
-                    for i, pair in enumerate(itertools.pairwise(sizes)))
 
 
 @pytest.fixture(scope='module')
@@ -91,10 +86,10 @@ def test_another_network_is_refused_with_shapes(tmp_path):
     assert not (tmp_path / 'out.npz').exists()
 
 
-def test_a_number_of_heads_of_another_network_is_refused(tmp_path):
-    with pytest.raises(UserError, match='has 2 heads; a slim300 has another number'):
-        convert(tmp_path / 'x.caffemodel', HEADS + prior_boxes(30, 60, 90), '--classes', '3',
-                '--model', 'slim300')
+def test_heads_of_another_network_are_refused(tmp_path):
+    with pytest.raises(UserError, match='does not fit a slim300; is --model') as error:
+        convert(tmp_path / 'x.caffemodel', HEADS, '--classes', '3', '--model', 'slim300')
+    assert 'loc/0/W: wanted (16, 64, 3, 3), found (16, 512, 3, 3)' in str(error.value)
 
 
 @pytest.mark.parametrize('options, match', [
@@ -107,21 +102,66 @@ def test_classes_must_be_named_rightly(tmp_path, options, match):
         convert(tmp_path / 'x.caffemodel', HEADS, *options)
 
 
+SETTINGS = {'min_size': 60, 'max_size': 111, 'aspect_ratio': (2, 3), 'variance': VARIANCE,
+            'clip': False}  # OpenCV's default is another
+
+
+def network(n_box, grid=5):
+    """As much of one as default boxes need: an image of 300 pixels and one grid."""
+    return types.SimpleNamespace(
+        insize=300, extractor=types.SimpleNamespace(grids=(grid,)),
+        coder=types.SimpleNamespace(default_bbox=np.zeros((n_box, 4))))
+
+
+def boxes(tmp_path, settings, n_box):
+    (tmp_path / 'x.caffemodel').write_bytes(layer('a', 'PriorBox', prior_box=settings))
+    return caffe.default_bbox(tmp_path / 'x.caffemodel', network(n_box))
+
+
+@pytest.mark.parametrize('changed', [
+    {}, {'step': 64}, {'offset': .25}, {'flip': False}, {'clip': True}, {'aspect_ratio': (1, 2, 2)},
+    {'max_size': ()},
+], ids=str)
+def test_default_boxes_are_those_opencv_makes(tmp_path, changed):
+    settings = {**SETTINGS, **changed}
+    text = ('input: "x" input_shape { dim: 1 dim: 1 dim: 5 dim: 5 } input: "data" '
+            'input_shape { dim: 1 dim: 3 dim: 300 dim: 300 } layer { name: "a" type: "PriorBox" '
+            f'bottom: "x" bottom: "data" top: "a" prior_box_param {{ {prototxt(settings)} }} }}')
+    net = cv2.dnn.readNetFromCaffe(np.frombuffer(text.encode(), np.uint8))
+    net.setInput(np.zeros((1, 1, 5, 5), 'f'), 'x')
+    net.setInput(np.zeros((1, 3, 300, 300), 'f'), 'data')
+    x_min, y_min, x_max, y_max = 300 * net.forward('a')[0, 0].reshape(-1, 4).T
+    expected = [(y_min + y_max) / 2, (x_min + x_max) / 2, y_max - y_min, x_max - x_min]
+    np.testing.assert_allclose(
+        boxes(tmp_path, settings, len(x_min)), np.transpose(expected), rtol=1e-4, atol=1e-4)
+
+
 def test_sizes_lose_their_fractions_as_in_caffe(tmp_path):
     # prior_box_layer.cpp keeps them in int: SSD512's 35.84 becomes 35
-    (tmp_path / 'x.caffemodel').write_bytes(prior_boxes(35.84, 76.8, 153.6))
-    assert caffe.sizes(tmp_path / 'x.caffemodel') == (35, 76, 153)
+    found = boxes(tmp_path, {**SETTINGS, 'min_size': 35.84, 'max_size': 76.8}, 150)
+    np.testing.assert_allclose(found[:2, 2], [35, (35 * 76) ** .5])
 
 
-def test_a_file_without_prior_boxes_says_no_sizes(tmp_path):
+def test_a_file_without_prior_boxes_keeps_ours(tmp_path):
     (tmp_path / 'x.caffemodel').write_bytes(HEADS)
-    assert caffe.sizes(tmp_path / 'x.caffemodel') is None
+    model = network(3)
+    assert caffe.default_bbox(tmp_path / 'x.caffemodel', model) is model.coder.default_bbox
 
 
-def test_default_boxes_with_gaps_are_refused(tmp_path):
-    gap = prior_boxes(30, 60) + prior_boxes(90, 120)
-    with pytest.raises(UserError, match='the max_size of each grid must be the min_size'):
-        convert(tmp_path / 'x.caffemodel', HEADS + gap, '--classes', '3')
+@pytest.mark.parametrize('variance', [(), .1, (.1, .1, .1, .1)])
+def test_other_variances_are_refused(tmp_path, variance):
+    with pytest.raises(UserError, match=r'have the variances .*only \(0\.1, 0\.1, 0\.2, 0\.2\)'):
+        boxes(tmp_path, {**SETTINGS, 'variance': variance}, 150)
+
+
+def test_another_number_of_default_boxes_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r'1 PriorBox layers give 150 default boxes, .* have 100'):
+        boxes(tmp_path, SETTINGS, 100)
+
+
+@pytest.mark.parametrize('name', ['conv1', 'conv5', 'fc8', 'fc6_1', 'conv4_3_norm_mbox_priorbox'])
+def test_a_layer_we_have_no_name_for_keeps_its_own(name):
+    assert caffe.rename(name, 0) == f'{name}/0'
 
 
 @pytest.mark.parametrize('content, match', [
@@ -133,6 +173,14 @@ def test_an_unreadable_file_is_named(tmp_path, content, match):
         (tmp_path / 'x.caffemodel').write_bytes(content)
     with pytest.raises(UserError, match=rf'x\.caffemodel: .*{match}'):
         read(str(tmp_path / 'x.caffemodel'))
+
+
+def test_a_shape_below_zero_is_refused(tmp_path):
+    shape = field(7, field(1, varint(2 ** 64 - 1) + varint(2 ** 64 - 10)))
+    numbers = field(5, np.zeros(10, 'f').tobytes())
+    damaged = field(100, field(1, b'conv1_1') + field(7, shape + numbers))
+    with pytest.raises(UserError, match=r'conv1_1 holds 10 numbers where its shape is \(-1, -10\)'):
+        convert(tmp_path / 'x.caffemodel', damaged)
 
 
 def test_fewer_numbers_than_the_shape_says_are_refused(tmp_path):

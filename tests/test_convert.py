@@ -1,6 +1,7 @@
 """ChainerCV's files, converted; and what the command line shows."""
+from multibox.detectors import make_detector
 from multibox.errors import UserError
-from multibox.weights import load_model
+from multibox.weights import load_model, save_model
 from multibox.weights.__main__ import main
 
 import chainer
@@ -55,6 +56,31 @@ def test_heads_of_80_classes_may_be_cocos(tmp_path):
     assert 'missing    extractor/conv10_1, extractor/conv10_2, extractor/conv11_1, ' in str(
         refusal.value)
     assert len(coco_bbox_label_names) == 80
+
+
+@pytest.mark.parametrize('flags, match', [
+    (['x.npz', '--out', 'model'], r'--out model: must end in \.npz'),
+    (['x.npz', '--bgr', '--out', 'y.npz'], r'--bgr: is for a \.pth'),
+    (['x.caffemodel', '--bgr', '--out', 'y.npz'], r'--bgr: is for a \.pth'),
+], ids=['suffix', 'npz', 'caffemodel'])
+def test_a_wrong_flag_is_named(flags, match):
+    with pytest.raises(UserError, match=match):
+        main(['convert', *flags])
+
+
+def test_a_model_file_is_not_converted_again(tmp_path):
+    save_model(tmp_path / 'model.npz', make_detector('slim300', 1), 'slim300', ['cat'])
+    with pytest.raises(UserError, match=r'model\.npz: is a model\.npz already'):
+        main(['convert', str(tmp_path / 'model.npz'), '--out', str(tmp_path / 'x.npz')])
+
+
+def test_a_class_named_twice_is_refused(tmp_path):
+    np.savez(tmp_path / 'x.npz', **{'multibox/loc/0/b': np.zeros(16, 'f'),
+                                    'multibox/conf/0/b': np.zeros(4 * 3, 'f')})
+    (tmp_path / 'names').write_text('cat\ncat\n')
+    with pytest.raises(UserError, match='names: names a class twice'):
+        main(['convert', str(tmp_path / 'x.npz'), '--classes', str(tmp_path / 'names'),
+              '--out', str(tmp_path / 'y.npz')])
 
 
 def test_show_lists_names_and_shapes(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """detect.py on photographs in folders, good and broken."""
 import json
+import os
+import struct
 
 import detect
 from multibox.errors import UserError
@@ -82,7 +84,13 @@ def test_the_thresholds_are_the_users(detector, photos, tmp_path):
     assert (detector.score_thresh, detector.nms_thresh) == (.5, .3)
 
 
-@pytest.mark.parametrize('content', [b'', b'no image'], ids=['empty', 'text'])
+# a BMP that claims to be 100,000 pixels wide and high
+HUGE = b'BM' + struct.pack('<3I', 54, 0, 54) + struct.pack(
+    '<3I2H6I', 40, 100000, 100000, 1, 24, 0, 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize('content', [b'', b'no image', HUGE],
+                         ids=['empty', 'text', 'too many pixels'])
 def test_a_broken_image_is_named_and_the_rest_goes_on(detector, photos, tmp_path, capsys, content):
     (photos / 'a2.jpg').write_bytes(content)
     with pytest.raises(SystemExit) as end:
@@ -91,6 +99,53 @@ def test_a_broken_image_is_named_and_the_rest_goes_on(detector, photos, tmp_path
     assert f'{photos / "a2.jpg"}: cannot be decoded' in capsys.readouterr().err
     result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
     assert len(result['images']) == 2 and result['unreadable'] == [str(photos / 'a2.jpg')]
+
+
+def test_what_was_found_stays_when_the_rest_is_interrupted(detector, photos, tmp_path, monkeypatch):
+    def interrupt(path):
+        if path.stem == 'b':
+            raise KeyboardInterrupt
+        return np.zeros((3, 20, 20), 'f')
+
+    monkeypatch.setattr(detect, 'read', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, '--out', tmp_path / 'out', '--batchsize', '1')
+    result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
+    assert [image['image'] for image in result['images']] == [str(photos / 'a.PNG')]
+
+
+def test_a_photograph_in_the_folder_of_the_pictures_is_not_overwritten(detector, photos):
+    before = (photos / 'a.PNG').read_bytes()
+    run(photos, '--out', photos)
+    assert (photos / 'a.PNG').read_bytes() == before
+    assert {path.name for path in photos.glob('*.png')} == {'a-2.png', 'b.png'}
+
+
+def test_pictures_differ_in_more_than_case(detector, photos, tmp_path):
+    cv2.imwrite(str(photos / 'B.png'), np.zeros((9, 9, 3), np.uint8))
+    run(photos, '--out', tmp_path / 'out')
+    assert {path.name for path in (tmp_path / 'out').glob('*.png')} == {
+        'a.png', 'B.png', 'b-2.png'}
+
+
+def test_a_name_that_is_no_utf8_is_listed(detector, photos, tmp_path):
+    name = os.fsdecode(b'sch\xf6n.jpg')
+    try:
+        (photos / 'b.jpg').rename(photos / name)
+    except OSError:
+        pytest.skip('this file system takes UTF-8 only')
+    run(photos / name, '--out', tmp_path / 'out')
+    result = json.loads((tmp_path / 'out' / 'detections.json').read_text(encoding='utf-8'))
+    assert result['images'][0]['image'] == str(photos / name)
+
+
+def test_all_detections_are_listed_and_the_best_drawn(detector, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(detect, 'DRAWN', 1)
+    run(photos / 'a.PNG', '--out', tmp_path / 'out', '--score', '.3')
+    result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
+    assert result['images'][0]['label'] == ['dog', 'cat']
+    picture = np.array(Image.open(tmp_path / 'out' / 'a.png'))
+    assert (picture[100:] == 128).all() and not (picture[:80] == 128).all()
 
 
 @pytest.mark.parametrize('batchsize', [1, 8])

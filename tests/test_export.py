@@ -60,6 +60,11 @@ def test_the_metadata_are_enough_to_decode(exported):
     np.testing.assert_allclose(corners, expected, rtol=1e-5, atol=1e-3)
 
 
+def test_a_model_is_not_overwritten(tmp_path):
+    with pytest.raises(UserError, match=r'model\.npz: must end in \.onnx'):
+        main(['export', 'model.npz', '--out', str(tmp_path / 'model.npz')])
+
+
 def test_without_onnx_the_file_to_install_is_named(monkeypatch, tmp_path):
     save_model(tmp_path / 'model.npz', make_detector('slim300', 1), 'slim300', ['cat'])
     monkeypatch.setitem(sys.modules, 'onnx', None)

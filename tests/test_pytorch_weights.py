@@ -125,8 +125,11 @@ def test_a_network_for_bgr_images_gives_its_outputs(torch, state, example, tmp_p
     check(load_model(tmp_path / 'model.npz')[0], *example)
 
 
-def test_its_default_boxes_are_ours_except_where_it_clips():
-    sizes = 30, 60, 111, 162, 213, 264, 315
+@pytest.mark.parametrize('n_class, name, sizes', [
+    (20, 'ssd300', (30, 60, 111, 162, 213, 264, 315)),
+    (2, 'ssd300-coco', (21, 45, 99, 153, 207, 261, 315)),  # ssd.py: (coco, voc)[num_classes == 21]
+], ids=['voc', 'others'])
+def test_default_boxes_are_its_own(torch, state, tmp_path, n_class, name, sizes):
     theirs = []  # x, y, width, height in units of the image
     for k, (grid, step) in enumerate(zip((38, 19, 10, 5, 3, 1), (8, 16, 32, 64, 100, 300))):
         for i, j in itertools.product(range(grid), repeat=2):
@@ -136,10 +139,15 @@ def test_its_default_boxes_are_ours_except_where_it_clips():
             for w, h in wide:
                 shapes += [(w, h), (h, w)]
             theirs += [((j + .5) * step / 300, (i + .5) * step / 300, *shape) for shape in shapes]
-    ours = make_detector('ssd300', 20).coder.default_bbox[:, [1, 0, 3, 2]] / 300
-    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
-    # its numbers are clamped to 0 .. 1: centres beyond the edge, and the longest sides
-    assert (ours > 1).any(axis=1).sum() == 134 and (ours > 0).all()
+    heads = {name: tensor.reshape(-1, 21, *tensor.shape[1:])[:, :1 + n_class].flatten(0, 1)
+             for name, tensor in state.items() if name.startswith('conf')}
+    torch.save({**state, **heads}, tmp_path / 'ssd.pth')
+    main(['convert', str(tmp_path / 'ssd.pth'), '--out', str(tmp_path / 'model.npz'),
+          *([] if n_class == 20 else ['--classes', str(n_class)])])
+    model, found, _ = load_model(tmp_path / 'model.npz')
+    assert found == name
+    np.testing.assert_allclose(model.coder.default_bbox[:, [1, 0, 3, 2]] / 300,
+                               np.clip(theirs, 0, 1), rtol=1e-6)
 
 
 def test_vgg16_reducedfc_starts_a_network(torch, state, tmp_path, capsys):
@@ -193,10 +201,32 @@ def test_an_unreadable_file_is_named(torch, tmp_path, content):
         read(str(tmp_path / 'x.pth'))
 
 
-def test_tensors_without_names_are_refused(torch, tmp_path):
-    torch.save([torch.zeros(1)], tmp_path / 'x.pth')
+@pytest.mark.parametrize('make', [
+    lambda torch: [torch.zeros(1)], lambda torch: {0: torch.zeros(1)},
+    lambda torch: {'state_dict': {'0.bias': torch.zeros(64)}, 'epoch': 3},
+], ids=['list', 'numbers', 'checkpoint'])
+def test_tensors_without_names_are_refused(torch, tmp_path, make):
+    torch.save(make(torch), tmp_path / 'x.pth')
     with pytest.raises(UserError, match=r'x\.pth: not a state_dict'):
         read(str(tmp_path / 'x.pth'))
+
+
+def test_parameters_are_tensors(torch, tmp_path):
+    torch.save({'0.bias': torch.nn.Parameter(torch.ones(64))}, tmp_path / 'x.pth')
+    assert read(str(tmp_path / 'x.pth'))['extractor/conv1_1/b'].sum() == 64
+
+
+def test_a_tensor_numpy_cannot_hold_is_refused(torch, tmp_path):
+    torch.save({'0.bias': torch.eye(3).to_sparse()}, tmp_path / 'x.pth')
+    with pytest.raises(UserError, match=r'x\.pth: not a file of weights'):
+        read(str(tmp_path / 'x.pth'))
+
+
+def test_heads_without_a_shape_are_refused(torch, tmp_path):
+    torch.save({'loc.0.bias': torch.tensor(1.), 'conf.0.bias': torch.tensor(1.)},
+               tmp_path / 'x.pth')
+    with pytest.raises(UserError, match='the heads lack the biases'):
+        main(['convert', str(tmp_path / 'x.pth'), '--out', str(tmp_path / 'model.npz')])
 
 
 def test_without_torch_it_is_named(monkeypatch, tmp_path):

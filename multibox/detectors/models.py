@@ -6,7 +6,6 @@ from multibox.detectors.slim import SlimSSD300
 
 import chainer
 import numpy as np
-from chainer.backends import cuda
 from chainercv.links import SSD300, SSD512
 from chainercv.links.model.ssd import Multibox, MultiboxCoder
 
@@ -42,7 +41,7 @@ MODELS = {
 }
 
 
-def make_detector(name, n_fg_class, sizes=None):
+def make_detector(name, n_fg_class):
     """Build a network with random weights, all parameters allocated.
 
     Initial weights are drawn from ``numpy.random``: seed it for a repeatable start.
@@ -50,15 +49,10 @@ def make_detector(name, n_fg_class, sizes=None):
     Args:
         name: one of :data:`MODELS`.
         n_fg_class: number of classes without the background.
-        sizes: side lengths of the square default boxes in pixels, one for each grid and one more;
-            the network's own, which are the paper's for PASCAL VOC, if None.
 
     Returns:
         A ``chainercv.links.model.ssd.SSD``: called with (B, 3, insize, insize) float32 images, RGB
         minus ``model.mean``, it gives ``(mb_locs, mb_confs)``, (B, K, 4) and (B, K, C) Variables.
-
-    Raises:
-        ValueError: not as many sizes as that.
     """
     network, boxes = MODELS[name]
     model = network(n_fg_class)
@@ -69,30 +63,6 @@ def make_detector(name, n_fg_class, sizes=None):
             model.multibox = Multibox(n_fg_class + 1, boxes.aspect_ratios)
     # ChainerCV's coder keeps its boxes private; the library is final, so the names are safe.
     model.coder = Coder(model.coder._default_bbox, model.coder._variance)
-    if sizes is not None:
-        steps = [2 * float(boxes[0, 0]) for boxes in _first_cells(model)]
-        model.coder.default_bbox = MultiboxCoder(
-            model.extractor.grids, model.multibox.aspect_ratios, steps, sizes,
-            model.coder.variance)._default_bbox
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         model(np.zeros((1, 3, model.insize, model.insize), np.float32))  # sizes the heads
     return model
-
-
-def box_sizes(model):
-    """The ``sizes`` that :func:`make_detector` builds a network's default boxes from."""
-    cells = _first_cells(model)
-    # the second box of a cell is the geometric mean of its grid's size and the next one's
-    last = cells[-1][1, 2] ** 2 / cells[-1][0, 2]
-    return tuple(round(float(size), 6) for size in (*(boxes[0, 2] for boxes in cells), last))
-
-
-def _first_cells(model):
-    """The default boxes of the first cell of each grid, (2 + 2 * aspect ratios, 4) each."""
-    cells, start = [], 0
-    default_bbox = cuda.to_cpu(model.coder.default_bbox)
-    for grid, aspect_ratios in zip(model.extractor.grids, model.multibox.aspect_ratios):
-        n_box = 2 + 2 * len(aspect_ratios)
-        cells.append(default_bbox[start:start + n_box])
-        start += grid * grid * n_box
-    return cells

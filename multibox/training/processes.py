@@ -141,12 +141,13 @@ def ending_together(program):
     Args:
         program: what the message begins with.
     """
+    sys.stdout.reconfigure(errors='backslashreplace')  # not every path or class can be printed
     try:
         yield
     except UserError as error:
         _end(f'{program}: {error}')
     except KeyboardInterrupt:
-        _end(f'{program}: interrupted; --resume goes on from the newest snapshot', 130)
+        _end(f'{program}: interrupted', 130)
     except Exception:
         _end(traceback.format_exc())
 

@@ -23,7 +23,8 @@ def parse_args(argv=None):
     to_npz = commands.add_parser('convert', help='into our .npz')
     to_npz.add_argument('source', metavar='SOURCE', help="imagenet, hed, or a file: ChainerCV's "
                         ".npz, ssd.pytorch's .pth, the .caffemodel of SSD's authors")
-    to_npz.add_argument('--model', choices=sorted(MODELS), default='ssd300', help='(ssd300)')
+    to_npz.add_argument('--model', choices=sorted(MODELS), help='(ssd300; of a .pth of other than '
+                        "20 classes ssd300-coco, as in ssd.pytorch's code)")
     to_npz.add_argument('--classes', metavar='X', help='voc, coco, a file with a name a line, or '
                         'their number (voc, if there are 20)')
     to_npz.add_argument('--bgr', action='store_true', help='the .pth is for BGR images, as '
@@ -44,8 +45,8 @@ def main(argv=None):
     elif args.command == 'export':
         print(export(args.model, args.out))
     else:
-        for name, array in read(args.source).items():
-            print(f'{name:<32} {array.shape}')
+        print('\n'.join(f'{name:<32} {array.shape}'
+                        for name, array in read(args.source).items()))
 
 
 if __name__ == '__main__':

@@ -1,25 +1,31 @@
 """Read .caffemodel files: SSD300 and SSD512 of SSD's authors, and their VGG16 (fc_reduced)."""
 import functools
+import math
 import re
 
 from multibox.errors import UserError
+from multibox.matching import to_center, to_corners
 from multibox.weights.conventions import swap_red_and_blue, swap_x_and_y
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-# What is needed of caffe.proto: name, number and type of fields; protobuf skips all others.
+# What is needed of caffe.proto: name, number and type of fields, and a default other than zero;
+# protobuf skips all others.
 # Chainer's generated caffe_pb2 no longer imports under protobuf 4 and later.
 FIELDS = {
     'BlobShape': {'dim': (1, 'int64*')},
     'BlobProto': {'num': (1, 'int32'), 'channels': (2, 'int32'), 'height': (3, 'int32'),
                   'width': (4, 'int32'), 'data': (5, 'float*'), 'shape': (7, 'BlobShape'),
                   'double_data': (8, 'double*')},
-    'PriorBox': {'min_size': (1, 'float*'), 'max_size': (2, 'float*')},
-    'Layer': {'name': (1, 'string'), 'blobs': (7, 'BlobProto*'), 'prior_box': (203, 'PriorBox')},
-    'OldLayer': {'name': (4, 'string'), 'blobs': (6, 'BlobProto*')},
+    'PriorBox': {'min_size': (1, 'float*'), 'max_size': (2, 'float*'),
+                 'aspect_ratio': (3, 'float*'), 'flip': (4, 'bool', 'true'), 'clip': (5, 'bool'),
+                 'variance': (6, 'float*'), 'step': (10, 'float'), 'offset': (13, 'float', '0.5')},
+    'Layer': {'name': (1, 'bytes'), 'blobs': (7, 'BlobProto*'), 'prior_box': (203, 'PriorBox')},
+    'OldLayer': {'name': (4, 'bytes'), 'blobs': (6, 'BlobProto*')},
     'Net': {'old_layers': (2, 'OldLayer*'), 'layer': (100, 'Layer*')},
 }
+VARIANCE = 0.1, 0.1, 0.2, 0.2  # of x, y, width and height, in every network of SSD's authors
 # Layers of the head by the layer they look at, in the order of our heads.
 SOURCES = 'conv4_3_norm', 'fc7', *(f'conv{n}_2' for n in range(6, 11))
 
@@ -38,34 +44,56 @@ def read(path):
     """
     arrays = {}
     for layer in _layers(path):
+        name = layer.name.decode(errors='replace')
         for index, blob in enumerate(layer.blobs):
-            arrays[rename(layer.name, index)] = _array(blob, path, layer.name)
+            arrays[rename(name, index)] = _array(blob, path, name)
     swap_red_and_blue(arrays)
     swap_x_and_y(arrays)
     return arrays
 
 
-def sizes(path):
-    """Side lengths of the default boxes, if the file says: ``sizes`` of :func:`make_detector`.
+def default_bbox(path, model):
+    """The default boxes of a .caffemodel, as prior_box_layer.cpp makes them.
 
-    Those of SSD's authors for COCO differ from those for VOC, and Caffe's layer cuts fractions off.
+    Args:
+        path: the file.
+        model: the network of :func:`make_detector` that its weights fit.
 
     Returns:
-        tuple of int; None in a file without PriorBox layers.
+        (K, 4) float64, see README "Data conventions"; the network's own in a file without
+        PriorBox layers.
 
     Raises:
-        UserError: boxes that one size for each grid and one more cannot give.
+        UserError: other variances than :data:`VARIANCE`, or not as many boxes as the network has.
     """
-    boxes = [layer.prior_box for layer in _layers(path)
-             if 'prior_box' in layer.DESCRIPTOR.fields_by_name and layer.HasField('prior_box')]
-    if not boxes:
-        return None
-    lows, highs = [[[int(size) for size in getattr(box, field)] for box in boxes]
-                   for field in ('min_size', 'max_size')]
-    if any(len(low) != 1 for low in lows) or lows[1:] != highs[:-1] or len(highs[-1]) != 1:
-        raise UserError(f'{path}: default boxes of min_size {lows} and max_size {highs}, where '
-                        'the max_size of each grid must be the min_size of the next')
-    return tuple(low for low, in lows) + tuple(highs[-1])
+    priors = [layer.prior_box for layer in _layers(path)
+              if 'prior_box' in layer.DESCRIPTOR.fields_by_name and layer.HasField('prior_box')]
+    if not priors:
+        return model.coder.default_bbox
+    boxes = np.concatenate([_boxes(prior, path, model.insize, grid)
+                            for prior, grid in zip(priors, model.extractor.grids)])
+    if len(priors) != len(model.extractor.grids) or boxes.shape != model.coder.default_bbox.shape:
+        raise UserError(f'{path}: {len(priors)} PriorBox layers give {len(boxes)} default boxes, '
+                        f'and the heads have {len(model.coder.default_bbox)}')
+    return boxes
+
+
+def _boxes(prior, path, insize, grid):
+    if not np.array_equal(prior.variance, np.array(VARIANCE, np.float32)):
+        raise UserError(f'{path}: its default boxes have the variances {list(prior.variance)}; '
+                        f'only {VARIANCE} can be converted')
+    ratios = [1.]
+    for ratio in prior.aspect_ratio:
+        if min(abs(ratio - other) for other in ratios) > 1e-6:
+            ratios += [ratio, 1 / ratio] if prior.flip else [ratio]
+    shapes = []
+    for i, low in enumerate(map(int, prior.min_size)):  # fractions are cut off there
+        shapes.append((low, low))
+        shapes += [(math.sqrt(low * int(high)),) * 2 for high in prior.max_size[i:i + 1]]
+        shapes += [(low / math.sqrt(ratio), low * math.sqrt(ratio)) for ratio in ratios[1:]]
+    centres = (np.arange(grid) + prior.offset) * (prior.step or insize / grid)
+    boxes = np.array([(y, x, *shape) for y in centres for x in centres for shape in shapes])
+    return to_center(to_corners(boxes).clip(0, insize)) if prior.clip else boxes
 
 
 def rename(layer, index):
@@ -76,12 +104,12 @@ def rename(layer, index):
     if head := re.fullmatch(r'(\w+)_mbox_(loc|conf)', layer):
         if head[1] in SOURCES:
             return f'multibox/{head[2]}/{SOURCES.index(head[1])}/{leaf}'
-    elif part := re.fullmatch(r'(conv|fc)(\d+)(_\d)?', layer):
-        number = int(part[2])
-        if part[1] == 'fc':  # VGG16's fully connected layers, made convolutions
-            return f'extractor/conv{number}/{leaf}' if number < 8 else f'{layer}/{index}'
+    elif layer in ('fc6', 'fc7'):  # VGG16's fully connected layers, made convolutions
+        return f'extractor/conv{layer[2]}/{leaf}'
+    elif part := re.fullmatch(r'conv(\d+)(_\d)', layer):
         # the paper's conv6_1 is our conv8_1, since fc6 and fc7 are conv6 and conv7
-        return f'extractor/conv{number + 2 * (number > 5)}{part[3]}/{leaf}'
+        number = int(part[1])
+        return f'extractor/conv{number + 2 * (number > 5)}{part[2]}/{leaf}'
     return f'{layer}/{index}'
 
 
@@ -89,7 +117,7 @@ def _array(blob, path, name):
     data = np.fromiter(blob.data or blob.double_data, np.float32)
     shape = tuple(blob.shape.dim) if blob.HasField('shape') else (
         blob.num, blob.channels, blob.height, blob.width)
-    if data.size != np.prod(shape):
+    if data.size != np.prod(shape) or min(shape, default=0) < 0:
         raise UserError(f'{path}: layer {name} holds {data.size} numbers where its shape is '
                         f'{shape}; the file is damaged')
     # a bias of old files is (1, 1, 1, out)
@@ -116,9 +144,11 @@ def _message_class():
     kinds = descriptor_pb2.FieldDescriptorProto
     for name, fields in FIELDS.items():
         described = file.message_type.add(name=name)
-        for field_name, (number, kind) in fields.items():
+        for field_name, (number, kind, *default) in fields.items():
             field = described.field.add(name=field_name, number=number, label=(
                 kinds.LABEL_REPEATED if kind.endswith('*') else kinds.LABEL_OPTIONAL))
+            if default:
+                field.default_value, = default
             kind = kind.rstrip('*')
             if kind in FIELDS:
                 field.type, field.type_name = kinds.TYPE_MESSAGE, f'.caffemodel.{kind}'

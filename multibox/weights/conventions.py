@@ -16,6 +16,6 @@ def swap_red_and_blue(arrays):
 def swap_x_and_y(arrays):
     """Order the rows of the location heads (dy, dx, dh, dw), where they are (dx, dy, dw, dh)."""
     for name, array in arrays.items():
-        if name.startswith('multibox/loc/') and len(array) % 4 == 0:
+        if name.startswith('multibox/loc/') and array.ndim and len(array) % 4 == 0:
             boxes = array.reshape(-1, 4, *array.shape[1:])
             arrays[name] = boxes[:, [1, 0, 3, 2]].reshape(array.shape)

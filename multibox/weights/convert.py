@@ -4,10 +4,10 @@ import pathlib
 from multibox.detectors import make_detector
 from multibox.errors import UserError
 from multibox.files import open_whole
-from multibox.weights import caffe
+from multibox.weights import caffe, pytorch
 from multibox.weights.conventions import swap_red_and_blue
 from multibox.weights.fitting import fill, fit
-from multibox.weights.model_file import save_model
+from multibox.weights.model_file import BOXES, save_model
 from multibox.weights.sources import read
 
 import numpy as np
@@ -25,11 +25,12 @@ def convert(source, name, out, classes=None, bgr=False):
 
     Args:
         source: as :func:`multibox.weights.read` takes it.
-        name: the architecture, a key of ``MODELS``.
-        out: the path to write.
+        name: the architecture, a key of ``MODELS``. None means ssd300; of a .pth, the one
+            ssd.pytorch makes for as many classes.
+        out: the .npz file to write.
         classes: ``'voc'``, ``'coco'``, the path of a file with a name a line, or a number of
             classes; VOC's names for 20 classes if None.
-        bgr: whether a network is for BGR images whose kind of file holds networks for RGB.
+        bgr: whether a .pth is for BGR images.
 
     Returns:
         what happened, in lines to print.
@@ -37,22 +38,30 @@ def convert(source, name, out, classes=None, bgr=False):
     Raises:
         UserError: the source cannot be read, or does not fit the network: with names and shapes.
     """
+    if out.suffix != '.npz':
+        raise UserError(f'--out {out}: must end in .npz')
+    kind = pathlib.Path(source).suffix
+    if bgr and kind != '.pth':
+        raise UserError(f'--bgr: is for a .pth; what {source} holds is RGB here without it')
     arrays = read(source)
+    if BOXES in arrays:
+        raise UserError(f'{source}: is a model.npz already; evaluate.py, detect.py and train.py '
+                        '--reuse take it as it is')
     if bgr:
         swap_red_and_blue(arrays)
     if not any(array.startswith('multibox/') for array in arrays):
-        return _convert_trunk(source, arrays, name, out)
+        return _convert_trunk(source, arrays, name or 'ssd300', out)
     n_class = _count_classes(source, arrays)
     label_names = _find_label_names(classes, n_class, source)
-    sizes = caffe.sizes(source) if pathlib.Path(source).suffix == '.caffemodel' else None
-    try:
-        model = make_detector(name, n_class, sizes)
-    except ValueError:
-        raise UserError(f'{source}: has {len(sizes) - 1} heads; a {name} has another number of '
-                        'them, give another --model') from None
+    name = name or (pytorch.architecture(n_class) if kind == '.pth' else 'ssd300')
+    model = make_detector(name, n_class)
     result = fill(model, arrays)
     if result.misfits or result.missing:
         raise _refusal(source, name, result)
+    if kind == '.caffemodel':
+        model.coder.default_bbox = caffe.default_bbox(source, model)
+    elif kind == '.pth':  # ssd.pytorch's prior_box.py clips centres and sides
+        model.coder.default_bbox = model.coder.default_bbox.clip(0, model.insize)
     save_model(out, model, name, label_names)
     return (f'{result.table()}\n{out}: a {name} for {n_class} classes, {", ".join(label_names)}; '
             'evaluate.py, detect.py and train.py --reuse take it')
@@ -68,16 +77,14 @@ def _convert_trunk(source, arrays, name, out):
 
 
 def _refusal(source, name, result):
-    lines = [f'{array}: wanted {wanted}, found {found}' for array, wanted, found in result.misfits]
-    return UserError('\n'.join([f'{source}: does not fit a {name}; is --model right?',
-                                *lines, result.table()]))
+    return UserError(f'{source}: does not fit a {name}; is --model right?\n{result.described()}')
 
 
 def _count_classes(source, arrays):
     try:
         n_box = len(arrays['multibox/loc/0/b']) // 4
         return len(arrays['multibox/conf/0/b']) // n_box - 1
-    except (KeyError, ZeroDivisionError):
+    except (KeyError, TypeError, ZeroDivisionError):
         raise UserError(f'{source}: the heads lack the biases that say how many classes there are'
                         ) from None
 
@@ -98,6 +105,8 @@ def _find_label_names(classes, n_class, source):
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f'--classes {classes}: cannot be read ({error})') from None
         names = tuple(line.strip() for line in lines if line.strip())
+    if len(set(names)) < len(names):
+        raise UserError(f'--classes {classes}: names a class twice')
     if len(names) != n_class:
         raise UserError(f'--classes {classes}: {len(names)} classes, and {source} has {n_class}')
     return names

@@ -42,6 +42,8 @@ def export(path, out):
     Raises:
         UserError: onnx is missing, the model cannot be read, or the file not be written.
     """
+    if out.suffix != '.onnx':
+        raise UserError(f'--out {out}: must end in .onnx')
     model, name, label_names = load_model(path)
     onnx_model = to_onnx(model, label_names)
     with open_whole(out) as file:

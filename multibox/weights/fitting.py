@@ -17,6 +17,11 @@ class Fit(typing.NamedTuple):
         """Number of parameters of the network."""
         return len(self.matched) + len(self.missing) + len(self.misfits)
 
+    def described(self):
+        """The misfits with both shapes, a line each, and :meth:`table`."""
+        lines = [f'{name}: wanted {wanted}, found {found}' for name, wanted, found in self.misfits]
+        return '\n'.join([*lines, self.table()])
+
     def table(self):
         """Three lines; the left over and the missing by link."""
         return (f'matched    {len(self.matched)} of {self.n_wanted} parameters\n'

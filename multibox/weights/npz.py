@@ -1,7 +1,6 @@
 """Read .npz files: this project's, and those of ChainerCV's SSD300, SSD512 and VGG16."""
 import re
 import urllib.error
-import zipfile
 
 from multibox.errors import UserError
 
@@ -21,12 +20,16 @@ def open_npz(path):
             arrays = np.load(file, allow_pickle=False)
             if isinstance(arrays, np.ndarray):
                 raise ValueError('it holds a single array')
-            return dict(arrays)
+            arrays = dict(arrays)
+            for name, array in arrays.items():
+                if isinstance(array, bytes) or (array.ndim and array.dtype.kind not in 'fiub'):
+                    raise ValueError(f'{name} is no array of numbers')
+            return arrays
     except FileNotFoundError:
         raise UserError(f'{path}: no such file') from None
     except IsADirectoryError:
         raise UserError(f'{path}: is a folder; give the file in it') from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive ends NumPy, zipfile and zlib in many ways
         # NumPy's advice for what is no archive at all is to unpickle it.
         reason = 'no archive of arrays' if 'pickle' in str(error) else error
         raise UserError(f'{path}: not a readable .npz file ({reason})') from None

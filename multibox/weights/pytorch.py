@@ -1,5 +1,4 @@
 """Read the .pth files of amdegroot/ssd.pytorch: its SSD300, and vgg16_reducedfc."""
-import pickle
 import re
 
 from multibox.errors import UserError
@@ -29,6 +28,11 @@ def read(path):
     return arrays
 
 
+def architecture(n_class):
+    """Which of ``MODELS`` ssd.pytorch's SSD300 is: COCO's for any number of classes but VOC's."""
+    return 'ssd300' if n_class == 20 else 'ssd300-coco'
+
+
 def rename(name):
     """Our name of a parameter of ssd.pytorch, or its own."""
     part = re.fullmatch(r'(?:module\.)?(vgg\.|extras\.|loc\.|conf\.|L2Norm|)(\d*)\.?(weight|bias)',
@@ -56,12 +60,13 @@ def _load(path):
                         f'{NEEDED}')
     try:
         tensors = torch.load(path, map_location='cpu', weights_only=True)
+        if isinstance(tensors, dict) and all(
+                isinstance(name, str) and isinstance(tensor, torch.Tensor)
+                for name, tensor in tensors.items()):
+            return {name: tensor.detach().float().numpy() for name, tensor in tensors.items()}
     except FileNotFoundError:
         raise UserError(f'{path}: no such file') from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # torch's reader ends in many ways at a damaged file
         raise UserError(f'{path}: not a file of weights alone, so it was not loaded '
                         f'({(str(error) or "empty").splitlines()[0]})') from None
-    if not isinstance(tensors, dict) or not all(
-            isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
-        raise UserError(f'{path}: not a state_dict, names to tensors, as ssd.pytorch saves it')
-    return {name: tensor.float().numpy() for name, tensor in tensors.items()}
+    raise UserError(f'{path}: not a state_dict, names to tensors, as ssd.pytorch saves it')
