@@ -41,8 +41,8 @@ def write_report(out, title, metrics, images, data):
     sections = {
         'Average precision by class': _classes(metrics, outcome, data) if data.test else '',
         'Precision over recall': plot(
-            out / 'precision_recall.png', 'Precision over recall, one line a class; each area is '
-            'the average precision in the table above.'),
+            out / 'precision_recall.png', 'Precision over recall, one line a class; their average '
+            'precision is in the table above.'),
         'Loss and mAP in training': join([
             plot(out / 'loss.png', 'The terms of the loss over the iterations.'),
             plot(out / 'map.png', 'mAP over the iterations.')]) if trained else '',
