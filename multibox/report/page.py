@@ -52,9 +52,9 @@ def write_report(out, title, metrics, images, data):
             ('False detections', 'Background, the wrong class, or an object found already; the '
              'surest first.', outcome.false),
             ('Badly placed detections', f'The right class with an IoU of {NEAR} to {FOUND}; the '
-             'surest first.', outcome.misplaced))},
-        'Data set': data_section(splits, data.label_names),
-        'Annotation problems': problems_section(data.problems, data.notes),
+             'surest first. What nothing else finds counts as missed, too.', outcome.misplaced))},
+        'Data set': data_section(splits, data.label_names, data.notes),
+        'Annotation problems': problems_section(data.problems),
         'Run': _run(metrics),
     }
     sections = {heading: body for heading, body in sections.items() if body}
