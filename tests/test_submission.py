@@ -1,5 +1,6 @@
 """VOC2012 test: images without annotations, and the files PASCAL's server takes."""
 import json
+import shutil
 
 import evaluate
 import train
@@ -26,6 +27,13 @@ def test_07_leaves_2012_out(devkit):
     data = load_voc(devkit, split='07')
     assert stems(data.train) == ['07t', '07v'] and stems(data.test) == ['07e']
     assert data.notes == []
+
+
+@pytest.mark.parametrize('absent', ['VOC2012', 'VOC2007'])
+def test_what_is_not_here_is_said_where_it_changes_the_test(devkit, absent):
+    shutil.rmtree(devkit / absent)
+    notes = load_voc(devkit, train=False).notes
+    assert notes == [f'{devkit / absent}: not here; going on without it'][absent == 'VOC2012':]
 
 
 def test_07_plus_plus_12_trains_on_2007_test_and_has_no_test_set_of_its_own(devkit):
