@@ -80,6 +80,9 @@ def test_labels_grow_with_the_image(size, expected):
     picture = np.array(detections.draw_boxes(img, BOX, np.array([0]), ['']))
     label = (picture[:100, 101] == np.round(detections.PALETTE[0])).all(axis=1)
     assert expected - 4 * expected / 18 <= label.sum() <= expected
+    picture = np.array(detections.draw_boxes(img, BOX, np.array([0]), ['W']))
+    letter = np.flatnonzero((picture[:98, 100:180] > 190).all(axis=2).any(axis=1))
+    assert .4 * expected < letter[-1] - letter[0] < .7 * expected
 
 
 @pytest.mark.parametrize('color', detections.PALETTE)

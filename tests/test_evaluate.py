@@ -1,5 +1,6 @@
 """evaluate.py on a stored network: scores, curves, classes, processes."""
 import importlib.util
+import itertools
 import json
 import shutil
 import sys
@@ -9,6 +10,7 @@ from multibox.data import load_voc, relabel
 from multibox.data.drawn import draw_set
 from multibox.detectors import make_detector
 from multibox.errors import UserError
+from multibox.report import results
 from multibox.training import precision_recall, score
 from multibox.weights import save_model
 
@@ -114,7 +116,9 @@ def detect(monkeypatch, detections):
 
 
 def test_what_is_written_is_chainercvs_score_at_the_thresholds_for_it(
-        out, data, detect, detections, tmp_path):
+        out, data, detect, detections, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(results, 'draw_detections', lambda *args, **_: drawn.extend(args[2:4]))
     evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
                    str(tmp_path)])
     assert detect == [(.01, .45)]
@@ -125,6 +129,8 @@ def test_what_is_written_is_chainercvs_score_at_the_thresholds_for_it(
         assert metrics[f'map{key}'] == pytest.approx(expected['map'])
         assert metrics[f'ap{key}']['tree'] == pytest.approx(expected['ap'][NAMES.index('tree')])
     assert metrics['map'] != pytest.approx(metrics['map_area'])
+    for shown, stored in zip(itertools.chain(*drawn), detections):
+        np.testing.assert_array_equal(shown[1], stored[1])
 
 
 def test_a_folder_that_cannot_be_made_is_named_before_anything_is_detected(out, data, detect):
