@@ -133,6 +133,16 @@ def test_what_is_written_is_chainercvs_score_at_the_thresholds_for_it(
         np.testing.assert_array_equal(shown[1], stored[1])
 
 
+def test_a_closed_terminal_costs_no_result(out, data, detect, monkeypatch, tmp_path):
+    def broken(_):
+        raise BrokenPipeError
+    monkeypatch.setattr(results, '_print_scores', broken)
+    with pytest.raises(BrokenPipeError):
+        evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
+                       str(tmp_path)])
+    assert (tmp_path / 'report.html').exists()
+
+
 def test_a_folder_that_cannot_be_made_is_named_before_anything_is_detected(out, data, detect):
     with pytest.raises(UserError, match=r'metrics\.json/out: cannot be made'):
         evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
