@@ -30,6 +30,8 @@ from multibox.training import (
 )
 from multibox.weights import load_model
 
+from chainercv.datasets import voc_bbox_label_names
+
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(
@@ -65,6 +67,8 @@ def main(argv=None):
     device = select_device(local_device(args.device, comm))
     if args.batchsize < 1:
         raise UserError(f'--batchsize must be a number from 1, got {args.batchsize}')
+    if args.coco and args.submission:
+        raise UserError('--coco scores, and --submission has nothing to score by; give one of them')
     if args.coco:
         import_pycocotools()  # before the detections, which take longer
     convolution.install(args.conv)
@@ -74,19 +78,21 @@ def main(argv=None):
     model.use_preset('evaluate')
     model.to_device(device)
     if args.submission:
-        dataset = voc2012_test(args.data or 'VOCdevkit')
-        said = f'{len(dataset)} images'
+        dataset = relabel(voc2012_test(args.data or 'VOCdevkit'), voc_bbox_label_names,
+                          label_names, args.model)
+        said = [f'{len(dataset)} images']
     else:
         data = load_data(args.data, train=False)
         dataset = relabel(data.test, data.label_names, label_names, args.model)
         data = data._replace(label_names=label_names, test=dataset)
-        said = f'{len(dataset)} images; {len(data.problems)} problems in the annotations'
+        said = [*data.notes, f'{len(dataset)} images; {len(data.problems)} problems in the '
+                'annotations' + ', listed in report.html' * bool(data.problems)]
     if place(comm)[0] == 0:
-        print(said, flush=True)
+        print('\n'.join(said), flush=True)
+        make_out(args.out)  # before the detections, which could not be kept
     images = detect(model, dataset, args.batchsize, comm)
     if place(comm)[0] > 0:
         return
-    make_out(args.out)
     if args.submission:
         folder = write_submission(args.out, dataset.paths, images[:3], label_names)
         print(f'written to {folder}: pack {args.out / "results"} as one .tar.gz for {SERVER}')

@@ -7,15 +7,16 @@
     python -m experiments table                                published numbers, and ours
 """
 import argparse
+import json
 import pathlib
 import shlex
-import subprocess
 import sys
 
-from experiments.recipe import commands, default_folder, missing, read_recipes
+from experiments.children import call, ending_first
+from experiments.recipe import commands, default_folder, missing, read_recipes, score_file
 from experiments.table import table
 from multibox.errors import UserError
-from multibox.files import make_out
+from multibox.files import write_json
 from multibox.training import ending_together
 
 
@@ -42,51 +43,63 @@ def parse_args(argv, recipes):
     return args
 
 
+def weights(recipe):
+    """The published weights of a recipe as lines of text."""
+    return [f'  weights of {owner}, {number}: {url}' for owner, number, url in recipe.published]
+
+
 def describe(recipe):
     """A recipe as lines of text."""
     expected = ', '.join(f'{source} {number} ({place})'
                          for source, (number, place) in recipe.expected.items())
-    weights = [f'  weights of {owner}, {number}: {url}'
-               for owner, number, url in recipe.published]
     return '\n'.join([f'{recipe.name}: {recipe.model}, {recipe.test}', f'  {expected}',
-                      f'  {recipe.note}', *weights])
+                      f'  {recipe.note}', *weights(recipe)])
 
 
-def run(args, recipe):
-    """Print the commands of a recipe and run them, or say what they lack."""
+def run(args, recipe, again):
+    """Print the commands of a recipe and run them, or say what they lack.
+
+    Args:
+        args: from :func:`parse_args`.
+        recipe: :class:`experiments.recipe.Recipe`.
+        again: str, this command.
+    """
     data = args.data or default_folder(recipe.data)
     name = recipe.name if args.weights is None else f'{recipe.name}-weights'
     out = args.out or pathlib.Path('result') / name
     lines = commands(recipe, data, args.device, out, args.weights, args.flags)
+    printed = [shlex.join(['python', *line]) for line in lines]
     if args.dry_run:
-        print('\n'.join(shlex.join(['python', *line]) for line in lines))
+        print('\n'.join(printed))
         return
-    lacking = missing(recipe.data, data)
-    if lacking:
-        raise UserError(f'{lacking}\nThen again: python -m experiments run {recipe.name} '
-                        f'--data {data}')
     if args.weights and not args.weights.is_file():
-        raise UserError('\n  '.join([
-            f'{args.weights}: no such file; download one of these (of an archive, unpack it and '
-            'give its .caffemodel)', *(url for _, _, url in recipe.published)]))
-    if args.weights:
-        make_out(out)
-    for line in lines:
-        print(shlex.join(['python', *line]), flush=True)
-        ended = subprocess.run([sys.executable, *line]).returncode
+        known = '\n'.join(weights(recipe)) or '  no weights of this recipe were published'
+        raise UserError(f'{args.weights}: no such file; there are (of an archive, unpack it and '
+                        f'give its .caffemodel)\n{known}')
+    lacking = missing(recipe.data, data, train=args.weights is None)
+    if lacking:
+        raise UserError(f'{lacking}\nThen again: {again}')
+    for command, line in zip(printed, lines):
+        print(command, flush=True)
+        ended = call([sys.executable, *line])
         if ended:
             sys.exit(ended)
+    path = score_file(recipe, out, args.weights is not None)
+    if path.is_file():  # an evaluation knows neither how its network was trained nor whose it was
+        write_json(path, {**json.loads(path.read_text(encoding='utf-8')), 'commands': printed})
 
 
 def main(argv=None):
     recipes = read_recipes()
-    args = parse_args(sys.argv[1:] if argv is None else argv, recipes)
+    argv = sys.argv[1:] if argv is None else argv
+    args = parse_args(argv, recipes)
     if args.verb == 'list':
         print('\n\n'.join(map(describe, recipes.values())))
     elif args.verb == 'table':
         print(table(recipes.values()))
     else:
-        run(args, recipes[args.name])
+        with ending_first():
+            run(args, recipes[args.name], shlex.join(['python', '-m', 'experiments', *argv]))
 
 
 if __name__ == '__main__':

@@ -22,8 +22,8 @@ def read_scores(folder, axes):
         axes: {axis: {variant: list of flags}}.
 
     Returns:
-        {axis: {variant: {seed: mAP}}}, in the order of ``axes``, seeds ascending; a variant
-        without any run, and an axis without any variant, is left out.
+        {axis: {variant: {seed: mAP}}}, in the order of ``axes``, seeds ascending; a run without
+        a score, a variant without any run, and an axis without any variant are left out.
     """
     scores = {}
     for axis, variants in axes.items():
@@ -31,8 +31,9 @@ def read_scores(folder, axes):
             start = run_name(flags, '')
             runs = {int(path.stem.removeprefix(start)): json.loads(path.read_text())['map']
                     for path in (folder / 'runs').glob(f'{start}*.json')}
-            if runs:
-                scores.setdefault(axis, {})[variant] = dict(sorted(runs.items()))
+            known = sorted((seed, value) for seed, value in runs.items() if value is not None)
+            if known:
+                scores.setdefault(axis, {})[variant] = dict(known)
     return scores
 
 

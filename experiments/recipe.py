@@ -44,8 +44,8 @@ def _read(path):
 
 
 def _lines(text):
-    """Lines of 'a, b, c' as lists; more commas belong to the last."""
-    return [[part.strip() for part in line.split(',', 2)] for line in text.strip().splitlines()]
+    """Lines of 'a, b, c' as lists."""
+    return [line.split(', ') for line in text.strip().splitlines()]
 
 
 def read_recipes():
@@ -69,25 +69,27 @@ def default_folder(data):
     return pathlib.Path(_read(FOLDER / 'data.ini')[data]['folder'])
 
 
-def missing(data, folder):
+def missing(data, folder, train=True):
     """What to download, if a folder lacks it.
 
     Args:
         data: a section of data.ini.
         folder: pathlib.Path, of the data or of what holds them.
+        train: False for what a test needs alone.
 
     Returns:
         str for the user, or None if everything is there.
     """
     section = _read(FOLDER / 'data.ini')[data]
-    lacking = min(([path for path in section['needs'].split() if not (place / path).exists()]
+    archives = [*(_lines(section['train']) if train else ()), *_lines(section['test'])]
+    lacking = min(([archive for archive in archives if not (place / archive[-1]).exists()]
                    for place in (folder, folder / section['folder'])), key=len)
     if not lacking:
         return None
-    archives = '\n'.join(f'  {name}, {size}: {url}'
-                         for name, size, url in _lines(section['archives'].replace(',\n', ', ')))
-    return (f'{folder}: lacks {", ".join(lacking)}. Download\n{archives}\n'
-            f'unpack them ({section["unpack"]}), and give the folder with --data.')
+    paths = ', '.join(path for _, _, _, path in lacking)
+    lines = '\n'.join(f'  {name}, {size}: {url}' for name, size, url, _ in lacking)
+    return (f'{folder}: lacks {paths}. Download\n{lines}\n'
+            f'unpack ({section["unpack"]}), and give the folder with --data.')
 
 
 def commands(recipe, data, device, out, weights=None, flags=()):

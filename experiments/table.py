@@ -30,7 +30,8 @@ def ours(recipe, results=pathlib.Path('result')):
 
 def score(recipe, metrics):
     """The number of a recipe in its metrics.json: a float from 0 to 1, or None."""
-    return metrics['coco']['map'] if '--coco' in recipe.evaluate else metrics['map']
+    scores = metrics.get('coco', {}) if '--coco' in recipe.evaluate else metrics
+    return scores.get('map')
 
 
 def table(recipes, results=pathlib.Path('result')):
@@ -47,10 +48,11 @@ def table(recipes, results=pathlib.Path('result')):
             cells.append('')
             if metrics:
                 cells[-1] = f'{100 * score(recipe, metrics):.1f}'
-                versions = metrics.get('versions', {})
+                commands = ', '.join(
+                    f'`{command}`' for command in metrics.get('commands', [metrics['command']]))
                 origins.append(
-                    f'- {recipe.name}, {cells[-1]}: `{metrics["command"]}`, {metrics["date"][:10]},'
-                    f' commit {str(versions.get("multibox"))[:10]}, {metrics.get("hardware")}')
+                    f'- {recipe.name}, {cells[-1]}: {commands}, {metrics["date"][:10]}, commit '
+                    f'{str(metrics["versions"]["multibox"])[:10]}, {metrics["hardware"]}')
         published = [recipe.expected[source][0] if source in recipe.expected else ''
                      for source in SOURCES]
         rows.append([f'`{recipe.name}`', recipe.test, *published, *cells])

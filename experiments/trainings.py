@@ -11,8 +11,12 @@ import shutil
 import subprocess
 import sys
 
+from experiments.children import call, ending_first
 from experiments.comparison import run_name, summarise
 from multibox.devices import available_cores
+from multibox.errors import UserError
+from multibox.files import make_out
+from multibox.training import ending_together
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -49,8 +53,7 @@ def train(flags, seed, more, out, n_thread):
         environment.update(dict.fromkeys(('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS'),
                                          str(n_thread)))
     with open(folder / 'output.txt', 'a', encoding='utf-8') as output:
-        if subprocess.run(command, stdout=output, stderr=subprocess.STDOUT,
-                          env=environment).returncode:
+        if call(command, stdout=output, stderr=subprocess.STDOUT, env=environment):
             raise RuntimeError(f'{name}: failed, see {folder / "output.txt"}')
     shutil.copy(folder / 'metrics.json', target)
     return f'{name}: done'
@@ -60,7 +63,7 @@ def main(description, axes, out, argv=None):
     """Train every variant with every seed, then print the tables and draw the figure.
 
     Runs that are there already are kept, broken off ones are continued, and after a failure the
-    others go on.
+    others go on. SIGTERM and SIGINT let those that run save.
 
     Args:
         description: for ``--help``.
@@ -68,20 +71,27 @@ def main(description, axes, out, argv=None):
         out: default of ``--out``.
         argv: list of str; the command line if None.
     """
-    args = parse_args(description, axes, out, sys.argv[1:] if argv is None else argv)
-    axes = {axis: axes[axis] for axis in args.only}
-    (args.out / 'runs').mkdir(parents=True, exist_ok=True)
+    with ending_together('experiments'), ending_first():
+        args = parse_args(description, axes, out, sys.argv[1:] if argv is None else argv)
+        train_all(args, {axis: axes[axis] for axis in args.only})
+
+
+def train_all(args, axes):
+    """What :func:`main` does, once it is known what the user wants."""
+    if args.parallel < 1:
+        raise UserError(f'--parallel must be a number from 1, got {args.parallel}')
+    make_out(args.out / 'runs')
     variants = {run_name(flags, ''): flags for axis in axes.values() for flags in axis.values()}
     # Spinning threads of several runs on the same cores cost more than they bring.
     n_thread = max(1, available_cores() // args.parallel) if args.parallel > 1 else None
     with concurrent.futures.ThreadPoolExecutor(args.parallel) as executor:
         runs = [executor.submit(train, flags, seed, args.flags, args.out, n_thread)
-                for seed in args.seeds for flags in variants.values()]
+                for seed in dict.fromkeys(args.seeds) for flags in variants.values()]
         try:
             for run in concurrent.futures.as_completed(runs):
                 print(run.exception() or run.result(), flush=True)
-        except KeyboardInterrupt:
-            executor.shutdown(cancel_futures=True)  # those that run were interrupted, too
+        except SystemExit:  # a signal: those that run are told already, the others never begin
+            executor.shutdown(wait=False, cancel_futures=True)
             raise
     summarise(args.out, axes)
     if any(run.exception() for run in runs):

@@ -89,6 +89,14 @@ def test_images_that_were_not_unpacked_are_asked_for(write):
         load_data(folder)
 
 
+def test_categories_that_differ_between_the_splits_are_refused(write):
+    folder = write(BOTH, BOTH)
+    path = folder / 'annotations/instances_val2017.json'
+    path.write_text(path.read_text().replace('"dog"', '"cow"'))
+    with pytest.raises(UserError, match='the categories of train2017 and val2017 differ'):
+        load_data(folder)
+
+
 def test_val2017_alone_is_enough_to_evaluate_on(write):
     folder = write(BOTH, BOTH)
     (folder / 'annotations/instances_train2017.json').unlink()

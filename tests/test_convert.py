@@ -32,9 +32,9 @@ def test_chainercvs_ssd300_gives_the_same_outputs_here(tmp_path, capsys):
 def test_chainercvs_vgg16_becomes_a_trunk(tmp_path, capsys):
     W = np.random.RandomState(0).normal(size=(64, 3, 3, 3)).astype('f')
     np.savez(tmp_path / 'vgg.npz', **{'conv1_1/conv/W': W, 'fc6/W': np.zeros((5, 4), 'f')})
-    main(['convert', str(tmp_path / 'vgg.npz'), '--out', str(tmp_path / 'trunk.npz')])
+    main(['convert', str(tmp_path / 'vgg.npz'), '--out', str(tmp_path / 'new/trunk.npz')])
     assert 'matched    1 of 71 parameters\nleft over  fc6\n' in capsys.readouterr()[0]
-    with np.load(tmp_path / 'trunk.npz') as arrays:
+    with np.load(tmp_path / 'new/trunk.npz') as arrays:
         np.testing.assert_array_equal(arrays['extractor/conv1_1/W'], W)
 
 

@@ -74,16 +74,39 @@ def cut_marks(entries):
 
 def test_cuts_of_the_learning_rate_are_marked():
     entries = make_log(12, lr=lambda i: 1e-3 if i <= 50 else 1e-4 if i <= 80 else 1e-5)
-    assert cut_marks(entries) == {'lr 1e-04': 60, 'lr 1e-05': 90}
+    assert cut_marks(entries) == {'lr 1e-04': 50, 'lr 1e-05': 80}
 
 
 def test_cut_between_two_entries_is_marked_once():
     entries = make_log(12, lr=lambda i: 1e-3 if i < 50 else 5.5e-4 if i == 50 else 1e-4)
-    assert cut_marks(entries) == {'lr 1e-04': 60}
+    assert cut_marks(entries) == {'lr 1e-04': 50}
 
 
 def test_warm_up_is_not_a_cut():
     assert not cut_marks(make_log(12, lr=lambda i: i * 1e-5))
+
+
+def test_precision_is_drawn_over_recall_in_one_colour_a_class():
+    curves_of = {'yak': None, 'cat': ([1, .5], [.2, .4]), 'dog': ([1, .9], [.1, .3])}
+    axes = Figure().add_subplot()
+    curves._draw_precision_recall(axes, curves_of, {'yak': None, 'cat': .25, 'dog': .125})
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in axes.lines] == [
+        (.2, .4, 1, .5), (.1, .3, 1, .9)]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ['cat 0.250', 'dog 0.125']
+    assert [line.get_color() for line in axes.lines] == [*curves.COLORS[1:3]]
+
+
+def test_of_many_classes_the_best_and_the_worst_are_named():
+    ap = {str(n): n / 80 for n in np.random.RandomState(0).permutation(80)}
+    axes = Figure().add_subplot()
+    curves._draw_precision_recall(axes, {name: ([1, ap[name]], [0, 1]) for name in ap}, ap)
+    assert [text.get_text().split()[0] for text in axes.get_legend().get_texts()] == [
+        str(n) for n in (*range(79, 69, -1), *range(9, -1, -1))]
+    assert len(axes.lines) == 80 + 20
+    few = {name: ([1, 1], [0, 1]) if int(name) < 15 else None for name in ap}
+    axes.clear()
+    curves._draw_precision_recall(axes, few, ap)
+    assert len(axes.get_legend().get_texts()) == 15
 
 
 @pytest.mark.parametrize('n_entry, n_line', [(60, 3), (61, 6)], ids=['few', 'many'])

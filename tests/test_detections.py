@@ -46,6 +46,19 @@ def test_only_detections_from_the_least_score_are_drawn(tmp_path, min_score, dra
     assert tile(picture, 0, 1).any() == drawn
 
 
+def test_of_very_many_detections_the_surest_are_drawn_and_the_picture_says_so(
+        tmp_path, monkeypatch):
+    drawn, titles = [], []
+    monkeypatch.setattr(detections, 'draw_boxes', lambda img, bbox, label, names, height: (
+        drawn.append(names), Image.new('RGB', (HEIGHT, HEIGHT)))[1])
+    monkeypatch.setattr(detections.ImageDraw.ImageDraw, 'text',
+                        lambda draw, place, text, *_, **__: titles.append(text))
+    scores = np.random.RandomState(0).permutation(8732) / 8732
+    draw(tmp_path / 'x.png', (np.repeat(BOX, 8732, axis=0), np.zeros(8732, int), scores))
+    assert drawn[1] == [f'class 0 {n / 8732:.2f}' for n in range(8731, 8631, -1)]
+    assert titles == ['ground truth', 'detected, score from 0.5, the 100 surest of 4,366']
+
+
 def test_class_has_one_colour_in_every_image(tmp_path):
     both = np.concatenate([BOX, BOX - 50])
     picture = draw(tmp_path / 'x.png', (both, [3, 7], [0.9, 0.9]), (BOX, [3], [0.9]))
@@ -67,6 +80,9 @@ def test_labels_grow_with_the_image(size, expected):
     picture = np.array(detections.draw_boxes(img, BOX, np.array([0]), ['']))
     label = (picture[:100, 101] == np.round(detections.PALETTE[0])).all(axis=1)
     assert expected - 4 * expected / 18 <= label.sum() <= expected
+    picture = np.array(detections.draw_boxes(img, BOX, np.array([0]), ['W']))
+    letter = np.flatnonzero((picture[:98, 100:180] > 190).all(axis=2).any(axis=1))
+    assert .4 * expected < letter[-1] - letter[0] < .7 * expected
 
 
 @pytest.mark.parametrize('color', detections.PALETTE)

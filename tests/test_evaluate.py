@@ -1,5 +1,6 @@
 """evaluate.py on a stored network: scores, curves, classes, processes."""
 import importlib.util
+import itertools
 import json
 import shutil
 import sys
@@ -9,6 +10,7 @@ from multibox.data import load_voc, relabel
 from multibox.data.drawn import draw_set
 from multibox.detectors import make_detector
 from multibox.errors import UserError
+from multibox.report import results
 from multibox.training import precision_recall, score
 from multibox.weights import save_model
 
@@ -101,6 +103,61 @@ def test_two_processes_find_the_same(out, data):
     assert '2 processes' in (out / 'two' / 'report.html').read_text(encoding='utf-8')
 
 
+@pytest.fixture
+def detect(monkeypatch, detections):
+    """Stored detections instead of new ones; the thresholds of the networks they were asked of."""
+    called_with = []
+
+    def detect(model, dataset, *_):
+        called_with.append((model.score_thresh, model.nms_thresh))
+        return [part[:len(dataset)] for part in detections]
+    monkeypatch.setattr(evaluate, 'detect', detect)
+    return called_with
+
+
+def test_what_is_written_is_chainercvs_score_at_the_thresholds_for_it(
+        out, data, detect, detections, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(results, 'draw_detections', lambda *args, **_: drawn.extend(args[2:4]))
+    evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
+                   str(tmp_path)])
+    assert detect == [(.01, .45)]
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    for key, use_07_metric in (('', True), ('_area', False)):
+        expected = eval_detection_voc(*(part[:3] for part in detections),
+                                      use_07_metric=use_07_metric)
+        assert metrics[f'map{key}'] == pytest.approx(expected['map'])
+        assert metrics[f'ap{key}']['tree'] == pytest.approx(expected['ap'][NAMES.index('tree')])
+    assert metrics['map'] != pytest.approx(metrics['map_area'])
+    for shown, stored in zip(itertools.chain(*drawn), detections):
+        np.testing.assert_array_equal(shown[1], stored[1])
+
+
+def test_a_closed_terminal_costs_no_result(out, data, detect, monkeypatch, tmp_path):
+    def broken(_):
+        raise BrokenPipeError
+    monkeypatch.setattr(results, '_print_scores', broken)
+    with pytest.raises(BrokenPipeError):
+        evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
+                       str(tmp_path)])
+    assert (tmp_path / 'report.html').exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_anything_is_detected(out, data, detect):
+    with pytest.raises(UserError, match=r'metrics\.json/out: cannot be made'):
+        evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
+                       str(out / 'metrics.json/out')])
+    assert detect == []
+
+
+def test_what_is_said_of_the_data_is_said_before_the_score(out, data, detect, tmp_path, capsys):
+    folder = shutil.copytree(data, tmp_path / 'unnamed')
+    (folder / 'labels.txt').unlink()
+    evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(folder), '--out',
+                   str(tmp_path / 'out')])
+    assert 'no labels.txt; found 6 classes' in capsys.readouterr().out.splitlines()[0]
+
+
 def random_detections(rng, n_image):
     """Objects, and detections of which about half lie on one."""
     images = []
@@ -160,7 +217,8 @@ def test_a_class_the_network_does_not_know_is_named(data, tmp_path):
 
 @pytest.mark.parametrize('flags, match', [
     (['--model', 'nowhere.npz'], r'nowhere\.npz: '),
-    (['--model', 'x', '--batchsize', '0'], 'from 1')])
+    (['--model', 'x', '--batchsize', '0'], 'from 1'),
+    (['--model', 'x', '--coco', '--submission'], '--coco scores.*give one of them')])
 def test_a_mistake_is_named(flags, match):
     with pytest.raises(UserError, match=match):
         evaluate.main(flags)

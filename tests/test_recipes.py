@@ -1,7 +1,7 @@
 """The paper's tables as commands: recipes, what they lack, and our numbers beside the published."""
 import json
 import re
-import types
+import sys
 
 import evaluate
 import train
@@ -17,6 +17,7 @@ from experiments.recipe import (
 )
 from experiments.table import ours, table
 from multibox.errors import UserError
+from multibox.weights import __main__ as weights
 
 import pytest
 
@@ -26,10 +27,10 @@ RECIPES = read_recipes()
 @pytest.fixture
 def devkit(tmp_path):
     folder = tmp_path / 'VOCdevkit'
-    for year, splits in (('VOC2007', ('trainval', 'test')), ('VOC2012', ('trainval',))):
+    for year in ('VOC2007', 'VOC2012'):
         (folder / year / 'Annotations').mkdir(parents=True)
         (folder / year / 'ImageSets/Main').mkdir(parents=True)
-        for split in splits:
+        for split in ('trainval', 'test'):
             (folder / year / f'ImageSets/Main/{split}.txt').write_text('')
     return folder
 
@@ -53,28 +54,68 @@ def test_every_cell_has_the_papers_number(name, percent):
     assert number == percent and place.startswith('Table ')
 
 
-@pytest.mark.parametrize('recipe', RECIPES.values(), ids=RECIPES)
-def test_the_flags_are_those_of_train(recipe, tmp_path):
-    line = commands(recipe, tmp_path, '0', tmp_path / 'out')[0]
+# Liu et al., sec. 3.1, 3.3 and 3.4; ssd_pascal.py and ssd_coco.py of weiliu89/caffe, and sec. 3.6.
+PAPER = 'no-expansion', 60000, [40000, 50000], True
+STARRED = 'full', 120000, [80000, 100000], False
+COCO = 'no-expansion', 240000, [160000, 200000], False
+STARRED_COCO = 'full', 400000, [280000, 360000], False
+
+
+@pytest.mark.parametrize('name, model, split, augmentation, iteration, cuts, difficult', [
+    ('ssd300-07', 'ssd300', '07', *PAPER), ('ssd512-07', 'ssd512', '07', *PAPER),
+    ('ssd300-07+12', 'ssd300', '07+12', *PAPER), ('ssd512-07+12', 'ssd512', '07+12', *PAPER),
+    ('ssd300-07+12-expansion', 'ssd300', '07+12', *STARRED),
+    ('ssd512-07+12-expansion', 'ssd512', '07+12', *STARRED),
+    ('ssd300-07++12', 'ssd300', '07++12', 'no-expansion', 80000, [60000], True),
+    ('ssd512-07++12', 'ssd512', '07++12', 'no-expansion', 80000, [60000], True),
+    ('ssd300-07++12-expansion', 'ssd300', '07++12', 'full', 160000, [120000], True),
+    ('ssd512-07++12-expansion', 'ssd512', '07++12', 'full', 160000, [120000], True),
+    ('table2-flip', 'ssd300', '07+12', 'flip', *PAPER[1:]),
+    ('table2-square', 'ssd300-square', '07+12', *PAPER),
+    ('table2-ratio2', 'ssd300-ratio2', '07+12', *PAPER),
+    ('ssd300-coco', 'ssd300-coco', '07+12', *COCO), ('ssd512-coco', 'ssd512-coco', '07+12', *COCO),
+    ('ssd300-coco-expansion', 'ssd300-coco', '07+12', *STARRED_COCO),
+    ('ssd512-coco-expansion', 'ssd512-coco', '07+12', *STARRED_COCO)])
+def test_the_flags_of_train_are_those_of_the_source(
+        name, model, split, augmentation, iteration, cuts, difficult, tmp_path):
+    line = commands(RECIPES[name], tmp_path, '0', tmp_path / 'out')[0]
     args = train.parse_args(line[1:])
-    assert line[0] == 'train.py' and args.cuts == sorted(args.cuts)
-    assert args.cuts[-1] < args.iteration and args.batchsize == 32 and args.lr == 1e-3
-    assert args.augmentation == ('full' if 'expansion' in recipe.name else
-                                 'flip' if 'flip' in recipe.name else 'no-expansion')
-    named = re.search(r'-(07[+12]*)', recipe.name)
-    assert args.split == (named[1] if named else '07+12')
-    assert args.model.startswith(recipe.name.split('-')[0].replace('table2', 'ssd300'))
+    assert line[0] == 'train.py' and args.pretrained == 'imagenet'
+    assert (args.model, args.split, args.augmentation) == (model, split, augmentation)
+    assert (args.iteration, args.cuts, args.difficult) == (iteration, cuts, difficult)
+    assert (args.batchsize, args.lr, args.weight_decay, args.loss) == (32, 1e-3, 5e-4, 'chainercv')
+
+
+def test_the_numbers_of_others_are_theirs():
+    assert {(name, source): number for name, recipe in RECIPES.items()
+            for source, (number, _) in recipe.expected.items() if source != 'paper'} == {
+        ('ssd300-07+12-expansion', 'chainercv'): '77.5',
+        ('ssd512-07+12-expansion', 'chainercv'): '80.1',
+        ('ssd300-07+12-expansion', 'ssd.pytorch'): '77.43'}
+
+
+def test_published_weights_have_a_score_and_an_address():
+    published = [row for recipe in RECIPES.values() for row in recipe.published]
+    assert [(owner, number) for owner, number, _ in published] == [
+        ('authors', '77.2'), ('ChainerCV', '77.8'), ('ChainerCV', '77.5'), ('ssd.pytorch', '77.43'),
+        ('authors', '79.8'), ('ChainerCV', '79.7'), ('ChainerCV', '80.1'),
+        ('authors', '75.8'), ('authors', '78.5'), ('authors', '25.1'), ('authors', '28.8')]
+    assert all(address.startswith('https://') for _, _, address in published)
+    assert len({address for _, _, address in published}) == len(published)
 
 
 @pytest.mark.parametrize('recipe', RECIPES.values(), ids=RECIPES)
 def test_published_weights_are_evaluated_without_training(recipe, tmp_path):
     out = tmp_path / 'out'
-    convert, test = commands(recipe, tmp_path, '-1', out, weights=tmp_path / 'w.npz')
-    assert convert[:4] == ['-m', 'multibox.weights', 'convert', str(tmp_path / 'w.npz')]
-    if recipe.data != 'coco':
-        args = evaluate.parse_args(test[1:])
-        assert (args.model, args.out) == (out / 'model.npz', out)
-        assert args.submission == ('07++12' in recipe.name)
+    coco = 'coco' in recipe.name
+    convert, test = commands(recipe, tmp_path, '-1', out, tmp_path / 'w.npz', ['--batchsize', '7'])
+    args = weights.parse_args(convert[2:])
+    assert convert[:3] == ['-m', 'multibox.weights', 'convert']
+    assert (args.source, args.out) == (str(tmp_path / 'w.npz'), out / 'model.npz')
+    assert (args.model, args.classes) == (recipe.model, recipe.data if coco else 'voc')
+    args = evaluate.parse_args(test[1:])
+    assert (args.model, args.out, args.batchsize) == (out / 'model.npz', out, 7)
+    assert (args.submission, args.coco) == ('07++12' in recipe.name, coco)
     assert score_file(recipe, out, weights=True) == out / 'metrics.json'
 
 
@@ -86,37 +127,51 @@ def test_a_run_that_was_broken_off_is_continued(tmp_path):
 
 
 @pytest.mark.parametrize('data, archives', [
-    ('voc2007', ['VOCtrainval_06-Nov-2007.tar', 'VOCtest_06-Nov-2007.tar']),
-    ('voc2007 and 2012', ['VOCtrainval_06-Nov-2007.tar', 'VOCtest_06-Nov-2007.tar',
-                          'VOCtrainval_11-May-2012.tar']),
+    ('07', ['VOCtrainval_06-Nov-2007.tar', 'VOCtest_06-Nov-2007.tar']),
+    ('07+12', ['VOCtrainval_06-Nov-2007.tar', 'VOCtrainval_11-May-2012.tar',
+               'VOCtest_06-Nov-2007.tar']),
+    ('07++12', ['VOCtrainval_06-Nov-2007.tar', 'VOCtest_06-Nov-2007.tar',
+                'VOCtrainval_11-May-2012.tar', 'VOC2012test.tar']),
     ('coco', ['train2017.zip', 'val2017.zip', 'annotations_trainval2017.zip'])])
 def test_what_to_download_is_said(data, archives, tmp_path):
-    message = missing(data, tmp_path)
-    found = re.findall(r'^  (\S+), (\d+ [GM]B): http://(\S+)$', message, re.MULTILINE)
-    assert [archive for archive, _, _ in found] == archives
+    def found(**which):
+        message = missing(data, tmp_path, **which)
+        return re.findall(r'^  (\S+), \d+ [GM]B: http://\S+$', message, re.MULTILINE)
+    assert found() == archives
+    assert found(train=False) == archives[1 if data == 'coco' else -1:]
 
 
 def test_data_that_are_there_are_enough_whether_the_devkit_or_its_parent_is_named(devkit):
-    assert missing('voc2007 and 2012', devkit) is missing('voc2007', devkit.parent) is None
+    assert missing('07++12', devkit) is missing('07', devkit.parent) is None
     (devkit / 'VOC2007/ImageSets/Main/test.txt').unlink()
-    lacking = missing('voc2007', devkit)
+    lacking = missing('07', devkit)
     assert lacking.startswith(f'{devkit}: lacks VOC2007/ImageSets/Main/test.txt. Download')
+    assert 'trainval' not in lacking  # that one is there
 
 
-def test_run_without_data_names_them_and_the_command_again(tmp_path):
-    with pytest.raises(UserError, match=r'VOCtest_06(.|\n)*Then again: python -m experiments run '
-                                        'ssd300-07 --data'):
-        cli.main(['run', 'ssd300-07', '--data', str(tmp_path)])
+def test_run_without_data_names_them_and_the_same_command_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'w.npz').touch()
+    arguments = ['run', 'ssd300-07+12', '--weights', 'w.npz', '--', '--batchsize', '8']
+    with pytest.raises(UserError) as error:
+        cli.main(arguments)
+    assert 'VOCtest_06' in str(error.value) and 'trainval' not in str(error.value)
+    assert str(error.value).endswith(
+        '\nThen again: python -m experiments ' + ' '.join(arguments))
 
 
 @pytest.fixture
 def executed(monkeypatch):
     lines = []
 
-    def run(line):
-        lines.append(line[1:])
-        return types.SimpleNamespace(returncode=0)
-    monkeypatch.setattr(cli.subprocess, 'run', run)
+    def call(command):
+        assert command[0] == sys.executable
+        lines.append(command[1:])
+        if command[1] == 'evaluate.py' and '--submission' not in command:
+            put(evaluate.parse_args(command[2:]).out / 'metrics.json', METRICS)
+        return lines.ended
+    lines = type('Lines', (list,), {'ended': 0})()
+    monkeypatch.setattr(cli, 'call', call)
     return lines
 
 
@@ -131,6 +186,26 @@ def test_run_executes_what_it_prints(devkit, tmp_path, executed, capsys):
     assert evaluate.parse_args(executed[1][1:]).submission
 
 
+def test_a_run_that_fails_ends_the_recipe_with_its_status(devkit, tmp_path, executed):
+    executed.ended = 143
+    with pytest.raises(SystemExit, match='143'):
+        cli.main(['run', 'ssd300-07++12', '--data', str(devkit), '--out', str(tmp_path / 'out')])
+    assert len(executed) == 1
+
+
+def test_a_score_knows_all_commands_behind_it(devkit, tmp_path, executed, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'w.npz').touch()
+    cli.main(['run', 'ssd300-07+12-expansion', '--data', str(devkit), '--weights', 'w.npz'])
+    convert, test = capsys.readouterr().out.splitlines()
+    name = 'ssd300-07+12-expansion-weights'
+    assert convert == (f'python -m multibox.weights convert w.npz --model ssd300 --classes voc '
+                       f'--out result/{name}/model.npz')
+    assert ' --device 0 ' in test
+    rows = table([RECIPES['ssd300-07+12-expansion']], tmp_path / 'result').splitlines()
+    assert rows[-1].startswith(f'- ssd300-07+12-expansion, 75.1: `{convert}`, `{test}`, 2026')
+
+
 def test_a_dry_run_only_prints(executed, capsys):
     cli.main(['run', 'ssd300-07', '--dry-run'])
     assert capsys.readouterr().out.startswith('python train.py --data VOCdevkit --model ssd300')
@@ -138,8 +213,10 @@ def test_a_dry_run_only_prints(executed, capsys):
 
 
 def test_weights_that_are_not_there_are_linked(devkit, executed):
-    with pytest.raises(UserError, match=r'w\.npz: no such file(.|\n)*chainercv-models'):
+    with pytest.raises(UserError, match=r'w\.npz: no such file(.|\n)*80.1: https://chainercv-models'):
         cli.main(['run', 'ssd512-07+12-expansion', '--data', str(devkit), '--weights', 'w.npz'])
+    with pytest.raises(UserError, match=r'no weights of this recipe were published'):
+        cli.main(['run', 'ssd512-07', '--data', str(devkit), '--weights', 'w.npz'])
 
 
 def test_the_list_names_every_recipe(capsys):
@@ -173,6 +250,10 @@ def test_ours_stand_beside_the_published_with_their_origin(tmp_path):
 def test_a_run_without_a_score_has_no_number(tmp_path):
     put(tmp_path / 'ssd300-07++12/metrics.json', {**METRICS, 'map': None})
     assert ours(RECIPES['ssd300-07++12'], tmp_path) == [None, None]
+    put(tmp_path / 'ssd300-coco-weights/metrics.json', METRICS)  # without --coco
+    assert ours(RECIPES['ssd300-coco'], tmp_path) == [None, None]
+    put(tmp_path / 'ssd300-07/metrics.json', {**METRICS, 'coco': {'map': .5}})
+    assert '| 68.0 |  |  | 75.1 |' in table([RECIPES['ssd300-07']], tmp_path)
 
 
 def test_cocos_score_is_that_of_its_own_metric(tmp_path):

@@ -108,6 +108,7 @@ def test_all_text_is_escaped(report):
 
 def test_the_data_set_is_summed_up(report):
     text = text_of(section(report, 'Data set'))
+    assert text.startswith(SCRIPT)  # the note
     for row in ('training test images 3 3', 'objects 6 6', 'objects marked difficult 1 1',
                 'image sizes 120 × 100 120 × 100', 'cat 3 3'):  # noqa: RUF001
         assert row in text

@@ -1,5 +1,6 @@
 """VOC2012 test: images without annotations, and the files PASCAL's server takes."""
 import json
+import shutil
 
 import evaluate
 import train
@@ -26,6 +27,13 @@ def test_07_leaves_2012_out(devkit):
     data = load_voc(devkit, split='07')
     assert stems(data.train) == ['07t', '07v'] and stems(data.test) == ['07e']
     assert data.notes == []
+
+
+@pytest.mark.parametrize('absent', ['VOC2012', 'VOC2007'])
+def test_what_is_not_here_is_said_where_it_changes_the_test(devkit, absent):
+    shutil.rmtree(devkit / absent)
+    notes = load_voc(devkit, train=False).notes
+    assert notes == [f'{devkit / absent}: not here; going on without it'][absent == 'VOC2012':]
 
 
 def test_07_plus_plus_12_trains_on_2007_test_and_has_no_test_set_of_its_own(devkit):
@@ -81,7 +89,9 @@ def test_a_line_is_image_score_and_corners_from_1(tmp_path):
                      'comp4_det_test_cow.txt': ''}
 
 
-def test_evaluate_writes_a_file_for_every_class(devkit, capsys):
+def test_evaluate_writes_a_file_for_every_class(devkit, capsys, monkeypatch):
+    found = [np.array([[0, 1, 20, 30]], 'f')], [np.array([11])], [np.array([.5], 'f')]
+    monkeypatch.setattr(evaluate, 'detect', lambda *_: [*found, [], [], []])
     names = tuple(voc_bbox_label_names)
     save_model(devkit / 'model.npz', make_detector('slim300', 20), 'slim300', names)
     evaluate.main(['--model', str(devkit / 'model.npz'), '--data', str(devkit), '--submission',
@@ -89,3 +99,12 @@ def test_evaluate_writes_a_file_for_every_class(devkit, capsys):
     files = {path.name for path in (devkit / 'out/results/VOC2012/Main').iterdir()}
     assert files == {f'comp4_det_test_{name}.txt' for name in names}
     assert 'host.robots.ox.ac.uk' in capsys.readouterr().out
+    dog = devkit / 'out/results/VOC2012/Main/comp4_det_test_dog.txt'
+    assert dog.read_text() == '12e 0.500000 2.00 1.00 31.00 21.00\n'
+
+
+def test_a_network_of_other_classes_has_nothing_to_submit(devkit):
+    save_model(devkit / 'model.npz', make_detector('slim300', 2), 'slim300', ('cat', 'yak'))
+    with pytest.raises(UserError, match=r'model\.npz: does not know aeroplane, .* only cat, yak'):
+        evaluate.main(['--model', str(devkit / 'model.npz'), '--data', str(devkit),
+                       '--submission'])

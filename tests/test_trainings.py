@@ -1,7 +1,6 @@
 """Many runs: which are trained and how, and what becomes of their scores."""
 import json
 import os
-import types
 
 import train
 from experiments import comparison, trainings
@@ -23,16 +22,16 @@ def runs(monkeypatch):
     """The runs asked for, as namespaces of train.py's arguments with their environment."""
     done = []
 
-    def run(command, env, **kwargs):
+    def call(command, env, **kwargs):
         args = train.parse_args([str(word) for word in command[2:]])
         args.env = env
         done.append(args)
         failed = done.fail and (args.k, args.seed) == (1, 4)
         if not failed:
             (args.out / 'metrics.json').write_text(json.dumps({'map': .1 * args.seed}))
-        return types.SimpleNamespace(returncode=int(failed))
+        return int(failed)
     done = type('Runs', (list,), {'fail': False})()
-    monkeypatch.setattr(trainings.subprocess, 'run', run)
+    monkeypatch.setattr(trainings, 'call', call)
     return done
 
 
@@ -48,6 +47,16 @@ def test_every_variant_is_trained_with_every_seed_and_the_baseline_once(runs, tm
     assert said.count('| 0.350 | 0.071 | 0.300 | 0.400 |') == 4
     assert '| `--k` |' in said and '| `--match` |' in said
     assert (tmp_path / 'scores.png').exists()
+    assert (tmp_path / 'k-1-seed4/metrics.json').exists()  # with the other files of its run
+
+
+def test_a_seed_given_twice_is_one_run_and_none_at_a_time_is_refused(runs, tmp_path, capsys):
+    arguments = ['--out', str(tmp_path), '--only', 'k', '--seeds', '3', '3']
+    trainings.main('', SOME, 'result', arguments)
+    assert len(runs) == 2
+    with pytest.raises(SystemExit):
+        trainings.main('', SOME, 'result', [*arguments, '--parallel', '0'])
+    assert capsys.readouterr().err == 'experiments: --parallel must be a number from 1, got 0\n'
 
 
 def test_after_a_failure_the_others_go_on_and_the_next_call_repeats_only_it(runs, tmp_path):
@@ -108,6 +117,11 @@ def test_the_baseline_is_shared_and_no_other_run_is(axes, n_run):
     assert names.count('baseline-seed0') in (0, len(axes))
 
 
+def test_bccd_is_trained_for_as_long_as_the_table_says():
+    args = train.parse_args(BCCD['iteration']['4000'])
+    assert (args.iteration, args.model) == (4000, 'slim300')
+
+
 def write_runs(folder, scores):
     (folder / 'runs').mkdir()
     for name, value in scores.items():
@@ -116,7 +130,7 @@ def write_runs(folder, scores):
 
 def test_the_table_has_mean_and_sample_deviation(tmp_path):
     write_runs(tmp_path, {'baseline-seed0': .5, 'baseline-seed1': .6, 'baseline-seed2': .7,
-                          'k-1-seed1': .4, 'k-10-seed0': .9})
+                          'k-1-seed1': .4, 'k-10-seed0': .9, 'k-1-seed2': None})
     scores = comparison.read_scores(tmp_path, SOME)
     assert comparison.table('k', scores['k']).splitlines() == [
         '| `--k` | mAP, mean | std | seed 0 | seed 1 | seed 2 |',

@@ -74,7 +74,7 @@ def _read(folder, split):
     for image_id in sorted(images):
         name, size = images[image_id]
         image = pictures / name
-        if image.name not in there:
+        if name not in there:
             problems.append(Problem(image, None, None, 'image file is missing'))
             continue
         good = []

@@ -165,6 +165,8 @@ def _find_splits(folder, split, train):
         raise UserError(f'{folder}: no such folder; it should hold {LAYOUT}')
     devkit = _find_devkit(folder)
     if devkit:
+        if not train and split == '07+12' and (devkit / 'VOC2007' / 'Annotations').is_dir():
+            split = '07'  # with the same images to evaluate on, whether VOC2012 is there or not
         train_splits, test, notes = _devkit_splits(devkit, split)
         return train_splits if train else [], test, voc_bbox_label_names, notes
     if not (folder / 'Annotations').is_dir():

@@ -9,12 +9,13 @@ SIDES = (0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of a box, in those of its
 MAX_PROBLEMS = 200  # listed; a page of all could be too large to open
 
 
-def data_section(splits, label_names):
+def data_section(splits, label_names, notes):
     """How many images and objects there are, by class and by size.
 
     Args:
         splits: {name: :class:`multibox.data.VOCDataset`}.
         label_names: the foreground classes, in the order of their numbers.
+        notes: list of str, how the splits and classes were chosen.
 
     Returns:
         Markup.
@@ -37,6 +38,7 @@ def data_section(splits, label_names):
               *(bar(share[i], f'{100 * share[i]:.1f} %') for share in shares.values())]
              for i, (low, high) in enumerate(itertools.pairwise(SIDES))]
     return join([
+        *(fill('<p>{note}</p>', note=note) for note in notes),
         table(['', *splits], rows), fill('<h3>Objects by class</h3>'),
         table(['class', *splits], classes), fill('<h3>Sizes of the boxes</h3>'),
         fill('<p>Square root of the share of the image that a box covers: its side, in that of the '
@@ -44,25 +46,22 @@ def data_section(splits, label_names):
         table(['side', *splits], sides)])
 
 
-def problems_section(problems, notes):
+def problems_section(problems):
     """What was found when the annotations were read.
 
     Args:
         problems: list of :class:`multibox.data.annotations.Problem`.
-        notes: list of str.
 
     Returns:
         Markup.
     """
-    parts = [fill('<p>{note}</p>', note=note) for note in notes]
     if not problems:
-        return join([*parts, fill('<p>None was found: every box has an area and lies in its image, '
-                                  'every class is known, every file is there.</p>')])
-    parts.append(fill('<p>{n} were found and left out{rest}:</p>', n=f'{len(problems):,}',
-                      rest=f'; the first {MAX_PROBLEMS}' if len(problems) > MAX_PROBLEMS else ''))
+        return fill('<p>None was found.</p>')
+    text = fill('<p>{n} were found and left out{rest}:</p>', n=f'{len(problems):,}',
+                rest=f'; the first {MAX_PROBLEMS}' if len(problems) > MAX_PROBLEMS else '')
     items = join(fill('<li>{problem}</li>', problem=escape(problem))
                  for problem in problems[:MAX_PROBLEMS])
-    return join([*parts, fill('<ol>{items}</ol>', items=items)])
+    return join([text, fill('<ol>{items}</ol>', items=items)])
 
 
 def _count(examples, n_class):

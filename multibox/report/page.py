@@ -41,8 +41,8 @@ def write_report(out, title, metrics, images, data):
     sections = {
         'Average precision by class': _classes(metrics, outcome, data) if data.test else '',
         'Precision over recall': plot(
-            out / 'precision_recall.png', 'Precision over recall, one line a class; each area is '
-            'the average precision in the table above.'),
+            out / 'precision_recall.png', 'Precision over recall, one line a class; their average '
+            'precision is in the table above.'),
         'Loss and mAP in training': join([
             plot(out / 'loss.png', 'The terms of the loss over the iterations.'),
             plot(out / 'map.png', 'mAP over the iterations.')]) if trained else '',
@@ -52,9 +52,9 @@ def write_report(out, title, metrics, images, data):
             ('False detections', 'Background, the wrong class, or an object found already; the '
              'surest first.', outcome.false),
             ('Badly placed detections', f'The right class with an IoU of {NEAR} to {FOUND}; the '
-             'surest first.', outcome.misplaced))},
-        'Data set': data_section(splits, data.label_names),
-        'Annotation problems': problems_section(data.problems, data.notes),
+             'surest first. What nothing else finds counts as missed, too.', outcome.misplaced))},
+        'Data set': data_section(splits, data.label_names, data.notes),
+        'Annotation problems': problems_section(data.problems),
         'Run': _run(metrics),
     }
     sections = {heading: body for heading, body in sections.items() if body}

@@ -35,8 +35,9 @@ def write_results(out, title, result, images, data, iteration, settings, seconds
         parts = [[part[i] for i in shown] for part in images]
         draw_detections(out / 'detections.png', [data.test[i][0] for i in shown], parts[:3],
                         parts[3:5], data.label_names, min_score=MIN_SCORE)
-        _print_scores(metrics)
     write_report(out, title, metrics, images, data)
+    if data.test:
+        _print_scores(metrics)  # last: whoever was to read it may be gone
 
 
 def _print_scores(metrics):

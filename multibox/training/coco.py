@@ -33,7 +33,9 @@ def coco_score(images, label_names):
     Difficult objects are COCO's crowds, the only objects pycocotools leaves out, and the place
     ``chainercv.evaluations.eval_detection_coco`` has for them. A crowd takes any number of
     detections, and by the share of the detection that lies in it, where VOC's rule takes the IoU.
-    An object is small below 32 x 32 pixels of its image, large from 96 x 96.
+    An object is small below 32 x 32 pixels of its image, large from 96 x 96, by the area of its
+    box; COCO's own files have that of its outline, which is less: so the means by size are not
+    those of COCO's server, and all others are.
 
     Args:
         images: from :func:`multibox.training.evaluation.detect`.

@@ -43,22 +43,18 @@ def plot_curves(out):
 def plot_precision_recall(path, curves, ap):
     """Draw the precision of each class over its recall.
 
+    Of more classes than there are colours, the best and the worst are named; the others are grey.
+
     Args:
         path: the PNG file to write.
         curves: from :func:`multibox.training.evaluation.precision_recall`.
-        ap: {class name: average precision or None}, for the legend.
+        ap: {class name: average precision by the 11-point rule, or None}, for the legend.
 
     Raises:
         UserError: the picture cannot be written.
     """
     with _axes(path, 'precision', 'recall') as axes:
-        for i, (name, curve) in enumerate(curves.items()):
-            if curve is not None:
-                precision, recall = curve
-                axes.plot(recall, precision, color=COLORS[i % len(COLORS)],
-                          label=f'{name} {ap[name]:.3f}')
-        axes.set(xlim=(0, 1.02), ylim=(0, 1.05))
-        axes.legend(frameon=False, fontsize=8, ncols=1 + len(curves) // 12)
+        _draw_precision_recall(axes, curves, ap)
 
 
 @contextlib.contextmanager
@@ -96,10 +92,28 @@ def _draw_losses(axes, entries):
     iteration, lr = _series(entries, 'lr')
     cuts = np.flatnonzero(lr[1:] < 0.66 * lr[:-1]) + 1
     for i in np.setdiff1d(cuts, cuts - 1):  # of two in a row, an entry's mean lies across the cut
-        axes.axvline(iteration[i], color='gray', linestyle='--', linewidth=1)
-        axes.annotate(f'lr {lr[i]:.0e}', (iteration[i], 1), xycoords=('data', 'axes fraction'),
+        cut = iteration[i - 1]  # an entry is of the iterations up to its own
+        axes.axvline(cut, color='gray', linestyle='--', linewidth=1)
+        axes.annotate(f'lr {lr[i]:.0e}', (cut, 1), xycoords=('data', 'axes fraction'),
                       xytext=(3, -9), textcoords='offset points', color='gray', fontsize=8)
     axes.legend(frameon=False)
+
+
+def _draw_precision_recall(axes, curves, ap):
+    colors = dict(zip(curves, COLORS))  # those of the boxes in detections.png
+    if len(curves) > len(COLORS):
+        ranked = sorted(filter(curves.get, curves), key=ap.get, reverse=True)
+        half = len(COLORS) // 2
+        colors = dict(zip(dict.fromkeys(ranked[:half] + ranked[-half:]), COLORS))
+        for name in ranked:
+            axes.plot(*curves[name][::-1], color='lightgray', linewidth=0.8)
+    for name, color in colors.items():
+        if curves[name] is not None:
+            precision, recall = curves[name]
+            axes.plot(recall, precision, color=color, label=f'{name} {ap[name]:.3f}')
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.05))
+    axes.legend(title='AP, 11-point', alignment='left', frameon=False, fontsize=8,
+                title_fontsize=8, ncols=1 + len(colors) // 12)
 
 
 def _smooth(values, width):

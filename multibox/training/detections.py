@@ -13,6 +13,7 @@ COLORS = matplotlib.colormaps['tab20'].colors  # as many as VOC has classes
 COLORS = COLORS[::2] + COLORS[1::2]  # every other is a paler one of the one before it
 PALETTE = np.array(COLORS) * 255
 HEIGHT, GAP = 400, 12  # pixels: of an image among the detections, and between two
+MOST = 100  # detections drawn in an image; more hide it, and an untrained network finds thousands
 FITS = 1000  # pixels of an image's longer side that a screen shows as they are
 
 
@@ -30,25 +31,28 @@ def draw_detections(path, images, predictions, ground_truth, label_names, min_sc
         predictions: (bboxes, labels, scores), as ``model.predict(images)`` returns them.
         ground_truth: (bboxes, labels), lists of (R, 4) float32 and (R,) int32 arrays.
         label_names: the foreground classes, in the order of their numbers.
-        min_score: detections below are not drawn.
+        min_score: detections below are not drawn, and no more than the 100 surest of an image.
 
     Raises:
         UserError: the picture cannot be written.
     """
     tiles = []
     for img, gt_bbox, gt_label, bbox, label, score in zip(images, *ground_truth, *predictions):
-        keep = score >= min_score
+        n_found = int((score >= min_score).sum())
+        keep = np.argsort(-score, kind='stable')[:min(n_found, MOST)]
         scored = [f'{label_names[n]} {s:.2f}' for n, s in zip(label[keep], score[keep])]
-        tiles.append(draw_boxes(
-            img, gt_bbox, gt_label, [label_names[n] for n in gt_label], HEIGHT))
-        tiles.append(draw_boxes(img, bbox[keep], label[keep], scored, HEIGHT))
+        tiles.append(('ground truth', draw_boxes(
+            img, gt_bbox, gt_label, [label_names[n] for n in gt_label], HEIGHT)))
+        which = f', the {MOST} surest of {n_found:,}' if n_found > MOST else ''
+        tiles.append((f'detected, score from {min_score}{which}',
+                      draw_boxes(img, bbox[keep], label[keep], scored, HEIGHT)))
     n_column = 2 if len(images) < 3 else 4
     rows = [tiles[i:i + n_column] for i in range(0, len(tiles), n_column)]
-    width = max(sum(tile.width + GAP for tile in row) for row in rows) + GAP
+    width = max(sum(tile.width + GAP for _, tile in row) for row in rows) + GAP
     picture = Image.new('RGB', (width, len(rows) * (HEIGHT + 3 * GAP)), 'white')
     for r, row in enumerate(rows):
         x, y = GAP, r * (HEIGHT + 3 * GAP) + 2 * GAP
-        for tile, title in zip(row, 2 * ('ground truth', f'detected, score from {min_score}')):
+        for title, tile in row:
             ImageDraw.Draw(picture).text((x, y - 4), title, 'black', _font(), anchor='ls')
             picture.paste(tile, (x, y))
             x += tile.width + GAP

@@ -1,6 +1,5 @@
 """The score of a detector by the rules of PASCAL VOC."""
 import itertools
-import math
 
 import chainer
 import numpy as np
@@ -63,8 +62,7 @@ def precision_recall(images, label_names):
             found = calc_detection_voc_prec_rec(*predicted, bboxes, labels, difficults)
         for name, precision, recall in zip(label_names, *found):
             if recall is not None:
-                empty = np.zeros(0)
-                curves[name] = (empty if precision is None else precision, recall)
+                curves[name] = precision, recall
     return curves
 
 
@@ -83,8 +81,8 @@ def score(curves, use_07_metric=True):
     ap = dict.fromkeys(curves)
     for name, curve in curves.items():
         if curve is not None:
-            value = calc_detection_voc_ap(*([x] for x in curve), use_07_metric=use_07_metric)[0]
-            ap[name] = None if math.isnan(value) else float(value)
+            ap[name] = float(calc_detection_voc_ap(
+                *([x] for x in curve), use_07_metric=use_07_metric)[0])
     counted = [value for value in ap.values() if value is not None]
     return {'map': float(np.mean(counted)) if counted else None, 'ap': ap}
 

@@ -9,6 +9,7 @@ import argparse
 import pathlib
 
 from multibox.detectors import MODELS
+from multibox.files import make_out
 from multibox.training import ending_together
 from multibox.weights.convert import convert
 from multibox.weights.export import export
@@ -40,6 +41,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    if args.command != 'show':
+        make_out(args.out.parent)
     if args.command == 'convert':
         print(convert(args.source, args.model, args.out, args.classes, args.bgr))
     elif args.command == 'export':
