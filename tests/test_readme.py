@@ -6,6 +6,7 @@ import statistics
 
 from experiments import comparison
 from experiments.ablations.train import AXES as ABLATIONS
+from experiments.bccd.train import AXES as BCCD
 from experiments.formulations.train import AXES
 from experiments.speed import summary
 from multibox.losses import LOSSES
@@ -39,9 +40,20 @@ def test_the_ablations_are_those_of_their_runs():
     assert all(comparison.table(axis, variants) in page for axis, variants in scores.items())
     text = ' '.join(README.split())
     for axis, variant in (*(('k', k) for k in ABLATIONS['k']), ('augmentation', 'flip')):
-        values = list(scores[axis][variant].values())
-        assert len(values) == 3
-        assert f'{statistics.mean(values):.3f} ({statistics.stdev(values):.3f})' in text
+        assert mean_and_deviation(scores[axis][variant]) in text
+
+
+def test_the_scores_on_photographs_are_those_of_their_runs():
+    runs = comparison.read_scores(ROOT / 'experiments/bccd', BCCD)['iteration']['4000']
+    text = ' '.join(README.split())
+    assert f'BCCD {mean_and_deviation(runs)}' in text
+    assert f'are {runs[1]:.3f} and {runs[2]:.3f}' in text
+
+
+def mean_and_deviation(runs):
+    values = list(runs.values())
+    assert len(values) == 3
+    return f'{statistics.mean(values):.3f} ({statistics.stdev(values):.3f})'
 
 
 def test_the_disagreements_are_those_of_their_files():
