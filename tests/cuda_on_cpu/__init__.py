@@ -1,4 +1,4 @@
-"""Run the CUDA kernels of multibox/gpu on NumPy arrays, where there is a C++ compiler but no GPU."""
+"""Run the CUDA kernels of multibox/gpu on NumPy arrays: with a C++ compiler, without a GPU."""
 import ctypes
 import functools
 import hashlib
@@ -34,8 +34,8 @@ def _function(source, kernel):
             f'{{ return on_cpu::run<{kernel}>({kernel}, grid, block, args, seed); }}\n')
     name = hashlib.sha256(kernel.encode()).hexdigest()[:16]
     library = _folder() / f'{source}-{name}.so'
-    subprocess.run([COMPILER, '-std=c++17', '-O1', '-ffp-contract=off', '-shared', '-fPIC', '-w',
-                    f'-I{HERE}', '-x', 'c++', '-', '-o', library],
+    subprocess.run([COMPILER, '-std=c++17', '-O1', '-U_FORTIFY_SOURCE', '-ffp-contract=off', '-w',
+                    '-shared', '-fPIC', f'-I{HERE}', '-x', 'c++', '-', '-o', library],
                    input=code, text=True, check=True)
     return ctypes.CDLL(str(library)).run
 
