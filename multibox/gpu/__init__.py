@@ -2,7 +2,14 @@
 import functools
 from pathlib import Path
 
+from chainer.backends import cuda
+
 FOLDER = Path(__file__).parent
+
+
+def holds(array):
+    """Whether an array is on a GPU."""
+    return isinstance(array, cuda.ndarray)
 
 
 def launch(source, kernel, grid, block, *args):
