@@ -121,6 +121,20 @@ def test_half_precision_is_summed_in_single(kernel_xp, monkeypatch, dtype):
     assert_all_close(actual[2:], expected[2:], rtol=epsilon, atol=2 ** -25)
 
 
+def test_cross_entropy_of_boxes_not_ignored_and_its_gradient_of_boxes_with_a_weight(kernel_xp):
+    rng = np.random.RandomState(12)
+    logits, labels = rng.normal(size=(3, 90, 7)).astype('f'), rng.randint(-1, 7, (3, 90))
+    weight = (rng.normal(size=(3, 90)) * rng.randint(0, 2, (3, 90))).astype('f')
+    one_hot = np.eye(7)[labels]
+    softmax = np.exp(logits.astype('d')) / np.exp(logits.astype('d')).sum(axis=2, keepdims=True)
+    on_gpu = [kernel_xp.asarray(x) for x in (logits, labels)]
+    loss = gpu_loss.cross_entropy(*on_gpu)
+    grad = gpu_loss.cross_entropy_gradient(*on_gpu, kernel_xp.asarray(weight))
+    assert_all_close(map(cuda.to_cpu, (loss, grad)), (
+        -np.log((softmax * one_hot).sum(axis=2)) * (labels >= 0),
+        (softmax - one_hot) * (weight * (labels >= 0))[..., None]))
+
+
 def test_a_label_that_no_class_has_gives_nan(kernel_xp):
     labels = kernel_xp.asarray([0, 3, 99], 'i')
     loss = gpu_loss.cross_entropy(kernel_xp.zeros((3, 3), 'f'), labels)
