@@ -163,11 +163,24 @@ def test_the_n_largest_are_marked_and_of_equals_the_first(kernel_xp, B, K, n_lev
     rng = np.random.RandomState(seed)
     levels = np.concatenate([[-np.inf, -0., 0., 3e38, 1e-45], rng.normal(size=n_level)])
     values = rng.choice(levels, (B, K)).astype('f')
-    n = rng.choice([-1, 0, .5, 1, 2.5, K // 3, K - 1, K, K + .5, 1e300], B)
+    n = rng.choice([-1, 0, .5, 1, 2.5, K // 3, K // 2, K, K + .5, 1e300], B)
     rank = np.argsort(np.argsort(-values, axis=1, kind='stable'), axis=1)
     np.testing.assert_array_equal(
         cuda.to_cpu(gpu_loss.n_largest(kernel_xp.asarray(values), kernel_xp.asarray(n))),
         (rank < np.ceil(n)[:, None]) & (values > -np.inf))
+
+
+def test_zeros_of_either_sign_are_equal(kernel_xp):
+    zeros = kernel_xp.asarray([[-0., 0., -0., 0.]], 'f')
+    marked = gpu_loss.n_largest(zeros, kernel_xp.asarray([2]))
+    assert marked.tolist() == [[True, True, False, False]]
+
+
+def test_a_ratio_is_a_double(kernel_xp):
+    mb_locs, mb_confs, gt_mb_locs, labels = random_case(1, 40, 3, 0, seed=13)
+    labels[0, :10] = 1  # 10 * .1 is 1, but 1.00000001 in single precision
+    *_, grad_conf = loss_and_gradients(kernel_xp, (mb_locs, mb_confs, gt_mb_locs, labels), .1)
+    assert grad_conf.any(axis=2).sum() == 11
 
 
 @pytest.mark.parametrize('dtype', [np.int32, np.int64, np.float32])

@@ -228,7 +228,7 @@ mine(const T* __restrict__ locs, const float* __restrict__ gt_locs, const int* _
         for (int j = 0; positive && j < 4; ++j) {
             const float distance = fabsf(float(locs[4 * (start + i) + j])
                                          - gt_locs[4 * (start + i) + j]);
-            const float within_1 = distance > 1 ? 1 : distance;  // unlike fminf it keeps nan
+            const float within_1 = fminf(distance, 1);
             loc_sum += within_1 * (distance - within_1 / 2);
         }
     }
@@ -279,7 +279,7 @@ __global__ void gradients(const T* __restrict__ locs, const T* __restrict__ logi
             float clipped = 0;
             if (label > 0) {
                 const float difference = float(locs[4 * box + j]) - gt_locs[4 * box + j];
-                clipped = difference < -1 ? -1 : difference > 1 ? 1 : difference;
+                clipped = difference < -1 ? -1 : difference > 1 ? 1 : difference;  // or nan
                 clipped *= *loc_weight / *n_positive;
             }
             offsets.of[j] = T(clipped);
