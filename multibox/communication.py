@@ -1,6 +1,7 @@
 """The few exchanges between processes that the losses need; without a communicator, none.
 
-Arrays pass through the host, so MPI need not know of GPUs.
+Sums of arrays on GPUs go by NCCL where the communicator does, ``pure_nccl``, and nobody waits for
+them. All else passes through the host, so MPI need not know of GPUs.
 """
 import numpy as np
 from chainer.backends import cuda
@@ -18,7 +19,20 @@ def sum_over_processes(x, comm=None):
     """
     if comm is None:
         return x
+    if hasattr(comm, 'nccl_comm') and not isinstance(x, np.ndarray):
+        return _sum_on_gpus(x, comm)
     return cuda.get_array_module(x).asarray(comm.allreduce(cuda.to_cpu(x)))
+
+
+def _sum_on_gpus(x, comm):
+    from cupy.cuda import get_current_stream, nccl
+
+    comm._init_comms()  # ChainerMN waits for the first exchange, when the device is chosen
+    total = x.copy()
+    comm.nccl_comm.allReduce(total.data.ptr, total.data.ptr, total.size,
+                             getattr(nccl, f'NCCL_{x.dtype.name.upper()}'), nccl.NCCL_SUM,
+                             get_current_stream().ptr)
+    return total
 
 
 def mean_over_processes(x, comm=None):

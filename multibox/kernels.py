@@ -1,8 +1,12 @@
 """The array kernels of the loss: per-box cross entropy, and the n largest of each row.
 
 On a CPU they work in blocks that stay in the cache, and on selected boxes only. To select boxes
-on a GPU would mean to wait for it: there all are computed, and masked.
+on a GPU would mean to wait for it: there all are computed, and masked. This is the NumPy twin of
+multibox/gpu/loss.cu; what is left here for GPUs is for float64.
 """
+from multibox import gpu
+from multibox.gpu import loss as gpu_loss
+
 import chainer
 import numpy as np
 from chainer.backends import cuda
@@ -15,15 +19,12 @@ def selected_rows(mask, width):
     """Find the selected rows of an array, a block at a time.
 
     Args:
-        mask: (N,) array, not 0 where a row is selected.
+        mask: (N,) NumPy array, not 0 where a row is selected.
         width: elements of a row.
 
     Yields:
-        (n,) int array, indices of rows, none twice. On a GPU it is all rows, selected or not.
+        (n,) int array, indices of rows, none twice.
     """
-    if not isinstance(mask, np.ndarray):
-        yield cuda.get_array_module(mask).arange(len(mask))
-        return
     height = max(1, BLOCK // 2 // width)  # half a block, for what is gathered is copied once more
     n_selected = np.count_nonzero(mask.astype(bool, copy=False))
     span = SPAN if n_selected > SPAN else max(1, len(mask))  # a few are faster found at once
@@ -38,8 +39,13 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
     def __init__(self, labels):
         self.labels = labels
 
-    def forward_cpu(self, inputs):
+    def forward(self, inputs):
         self.retain_inputs((0,))
+        if gpu_loss.takes(*inputs):
+            return gpu_loss.cross_entropy(*inputs, self.labels),
+        return (self._forward_gpu if gpu.holds(inputs[0]) else self._forward_cpu)(inputs)
+
+    def _forward_cpu(self, inputs):
         logits, labels = inputs[0].reshape(-1, inputs[0].shape[-1]), self.labels.reshape(-1)
         loss = np.empty(labels.shape, logits.dtype)
         n_class = logits.shape[1]
@@ -60,9 +66,8 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
         loss[labels < 0] = 0
         return loss.reshape(self.labels.shape),
 
-    def forward_gpu(self, inputs):
+    def _forward_gpu(self, inputs):
         logits, = inputs
-        self.retain_inputs((0,))
         xp = cuda.get_array_module(logits)
         log_probability = _log_softmax(xp, logits)
         column = xp.maximum(self.labels, 0)[..., None]
@@ -71,9 +76,12 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
 
     def backward(self, indexes, grad_outputs):
         logits, weight = self.get_retained_inputs()[0].array, grad_outputs[0].array
-        on_cpu = isinstance(logits, np.ndarray)
         with cuda.get_device_from_array(logits):
-            return chainer.Variable((self._grad_cpu if on_cpu else self._grad_gpu)(logits, weight)),
+            if gpu_loss.takes(logits):
+                grad = gpu_loss.cross_entropy_gradient(logits, self.labels, weight)
+            else:
+                grad = (self._grad_gpu if gpu.holds(logits) else self._grad_cpu)(logits, weight)
+        return chainer.Variable(grad),
 
     def _grad_cpu(self, logits, weight):
         shape, logits = logits.shape, logits.reshape(-1, logits.shape[-1])
@@ -127,12 +135,15 @@ def softmax_cross_entropy(logits, labels):
 
     Args:
         logits: (..., C) float16, float32 or float64, array or Variable; copied if not contiguous.
+            On a GPU bfloat16 too.
         labels: (...) int array, the class of each box; -1 gives a loss and a gradient of zero.
 
     Returns:
         (...) Variable in nats, float32 (float64 for float64 logits). Differentiable once.
     """
-    logits = in_single_precision(logits)
+    logits = chainer.as_variable(logits)
+    if not gpu_loss.takes(logits.array):
+        logits = in_single_precision(logits)
     return _SoftmaxCrossEntropy(labels).apply((logits,))[0]
 
 
@@ -159,9 +170,11 @@ def n_largest(values, n):
     Returns:
         (B, K) bool array.
     """
-    xp = cuda.get_array_module(values)
+    if gpu.holds(values) and values.dtype == np.float32:
+        return gpu_loss.n_largest(values, n)
     marked = values > -np.inf
-    if xp is not np:
+    if gpu.holds(values):
+        xp = cuda.get_array_module(values)
         # argsort of argsort is the rank; the first has to be stable for ties to go to the first.
         rank = xp.argsort(xp.argsort(-values, axis=1, kind='stable'), axis=1)
         return marked & (rank < n[:, None])

@@ -1,9 +1,11 @@
 """Fixtures shared by all tests."""
+import functools
 import pathlib
 
-import multibox  # noqa: F401  before anything imports Chainer
+import multibox.gpu
 
 import chainer
+import cuda_on_cpu
 import numpy as np
 import pytest
 
@@ -17,6 +19,23 @@ def xp(request):
     if request.param == 'cupy' and not chainer.backends.cuda.available:
         pytest.skip('CuPy is installed but finds no GPU')
     return module
+
+
+@pytest.fixture(params=[0, 1, 2, pytest.param('cupy', marks=pytest.mark.gpu)], ids=str)
+def kernel_xp(request, monkeypatch):
+    """The module of the arrays that CUDA kernels take: NumPy, where they run on this CPU, blocks
+    and threads in three random orders; and CuPy where there is a GPU."""
+    if request.param == 'cupy':
+        cupy = pytest.importorskip('cupy')
+        if not chainer.backends.cuda.available:
+            pytest.skip('CuPy is installed but finds no GPU')
+        return cupy
+    if cuda_on_cpu.COMPILER is None:
+        pytest.skip('no g++')
+    monkeypatch.setattr(multibox.gpu, 'launch',
+                        functools.partial(cuda_on_cpu.launch, seed=request.param))
+    monkeypatch.setattr(multibox.gpu, 'holds', lambda array: isinstance(array, np.ndarray))
+    return np
 
 
 @pytest.fixture

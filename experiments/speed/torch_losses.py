@@ -90,10 +90,12 @@ LOSSES = {'ssd.pytorch': ssd_pytorch, 'super-gradients': super_gradients, 'noteb
           'torchvision': torchvision}
 
 
-def stepper(loss, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
+def stepper(loss, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, device='cpu'):
     """Make a function that runs one of LOSSES forward and backward, of NumPy arrays."""
-    predictions = [torch.from_numpy(array).requires_grad_() for array in (mb_locs, mb_confs)]
-    targets = torch.from_numpy(gt_mb_locs), torch.from_numpy(gt_mb_labels).long()
+    predictions = [torch.from_numpy(array).to(device).requires_grad_()
+                   for array in (mb_locs, mb_confs)]
+    targets = (torch.from_numpy(gt_mb_locs).to(device),
+               torch.from_numpy(gt_mb_labels).to(device).long())
 
     def step():
         for prediction in predictions:

@@ -1,10 +1,12 @@
 """multibox_loss with ChainerCV's signature and values."""
+from multibox.gpu.loss import MultiboxLoss, takes
 from multibox.kernels import softmax_cross_entropy
 from multibox.losses import terms
 from multibox.losses.terms import weigh
 from multibox.matching import match_bipartite as match
 from multibox.mining import hard_negatives
 
+import numpy as np
 from chainer.backends import cuda
 
 __all__ = ['match', 'multibox_loss', 'weigh']
@@ -40,6 +42,11 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, comm=None):
     mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.checked(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
+        if (takes(mb_locs.array, mb_confs.array) and mb_locs.dtype == mb_confs.dtype
+                and np.can_cast(gt_mb_locs.dtype, np.float32) and gt_mb_labels.size):
+            n_positive = (None if comm is None
+                          else terms.mean_count(gt_mb_labels > 0, np.float32, comm))
+            return MultiboxLoss(gt_mb_locs, gt_mb_labels, k, n_positive).apply((mb_locs, mb_confs))
         positive = gt_mb_labels > 0
         conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
         negative = hard_negatives(conf_loss.array, positive, k, ignored=gt_mb_labels < 0)

@@ -1,4 +1,5 @@
 """What every formulation of the loss shares: its inputs, its two terms, weights and normaliser."""
+from multibox import gpu
 from multibox.communication import mean_over_processes
 from multibox.kernels import in_single_precision, selected_rows
 
@@ -20,33 +21,45 @@ class _SmoothL1(chainer.FunctionNode):
 
     def forward(self, inputs):
         self.retain_inputs((0,))
-        xp = cuda.get_array_module(*inputs)
-        loss = xp.zeros(self.positive.size, inputs[0].dtype)
+        if gpu.holds(inputs[0]):
+            return self._loss(self._difference(*inputs), axis=2),
+        loss = np.zeros(self.positive.size, inputs[0].dtype)
         for rows, difference in self._differences(*inputs):
-            distance = abs(difference)
-            within_1 = xp.minimum(distance, 1)
-            loss[rows] = (within_1 * (distance - within_1 / 2)).sum(axis=0)
+            loss[rows] = self._loss(difference, axis=0)
         return loss.reshape(self.positive.shape),
+
+    @staticmethod
+    def _loss(difference, axis):
+        distance = abs(difference)
+        within_1 = cuda.get_array_module(distance).minimum(distance, 1)
+        return (within_1 * (distance - within_1 / 2)).sum(axis=axis)
 
     def backward(self, indexes, grad_outputs):
         mb_locs, weight = self.get_retained_inputs()[0].array, grad_outputs[0].array
-        with cuda.get_device_from_array(mb_locs):
-            xp, weight = cuda.get_array_module(mb_locs), weight.reshape(-1)
-            grad = xp.zeros((self.positive.size, 4), mb_locs.dtype)
-            for rows, difference in self._differences(mb_locs):
-                grad[rows] = (difference.clip(-1, 1) * weight.take(rows)).T
+        if gpu.holds(mb_locs):
+            with cuda.get_device_from_array(mb_locs):
+                grad = self._difference(mb_locs).clip(-1, 1) * weight[..., None]
+            return chainer.Variable(grad),
+        grad, weight = np.zeros((self.positive.size, 4), mb_locs.dtype), weight.reshape(-1)
+        for rows, difference in self._differences(mb_locs):
+            grad[rows] = (difference.clip(-1, 1) * weight.take(rows)).T
         return chainer.Variable(grad.reshape(mb_locs.shape)),
+
+    def _difference(self, mb_locs):
+        """(B, K, 4) predictions less targets, 0 for a box that is not positive."""
+        xp = cuda.get_array_module(mb_locs)
+        difference = (mb_locs - self.target).astype(mb_locs.dtype, copy=False)
+        return xp.where(self.positive[..., None], difference, mb_locs.dtype.type(0))
 
     def _differences(self, mb_locs):
         """Yield some rows and predictions less targets of these, (4, n), 0 for one not positive."""
-        xp = cuda.get_array_module(mb_locs)
         positive, zero = self.positive.reshape(-1), mb_locs.dtype.type(0)
         predicted, target = mb_locs.reshape(-1, 4), self.target.reshape(-1, 4)
         for rows in selected_rows(positive, width=4):
             with np.errstate(invalid='ignore'):
                 difference = predicted.take(rows, axis=0) - target.take(rows, axis=0)
             difference = difference.T.astype(mb_locs.dtype, order='C')
-            yield rows, xp.where(positive.take(rows), difference, zero)
+            yield rows, np.where(positive.take(rows), difference, zero)
 
 
 def smooth_l1(mb_locs, gt_mb_locs, positive):
@@ -77,12 +90,15 @@ class _Counted(chainer.FunctionNode):
 
     def _times(self, x):
         """(B, K) array, as often as a box counts, and 0 where that is not at all."""
-        xp = cuda.get_array_module(x)
-        counted, x_of, zero = self.counted.reshape(-1), x.reshape(-1), x.dtype.type(0)
-        result = xp.zeros(counted.shape, x.dtype)
+        zero = x.dtype.type(0)
+        if gpu.holds(x):
+            xp = cuda.get_array_module(x)
+            return xp.where(self.counted > 0, x, zero) * self.counted.astype(x.dtype)
+        counted, x_of = self.counted.reshape(-1), x.reshape(-1)
+        result = np.zeros(counted.shape, x.dtype)
         for rows in selected_rows(counted, width=1):
             times = counted.take(rows)
-            result[rows] = xp.where(times > 0, x_of.take(rows), zero) * times.astype(x.dtype)
+            result[rows] = np.where(times > 0, x_of.take(rows), zero) * times.astype(x.dtype)
         return result.reshape(x.shape)
 
 
