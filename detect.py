@@ -9,7 +9,7 @@ import pathlib
 import sys
 
 from multibox import convolution
-from multibox.devices import available_cores, select_device, use_cores
+from multibox.devices import available_cores, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out, open_whole, write_json
 from multibox.training import draw_boxes, ending_together, join_processes
@@ -39,8 +39,8 @@ def parse_args(argv=None):
     parser.add_argument('--batchsize', type=int, default=8, metavar='N',
                         help='images given to the network at once (8)')
     parser.add_argument('--device', default='-1', help='-1, 0, @numpy or @cupy:0 (-1, the CPU)')
-    parser.add_argument('--conv', choices=convolution.ENGINES, default=convolution.fastest(),
-                        help='what convolves on a CPU (%(default)s)')
+    parser.add_argument('--conv', choices=convolution.ENGINES,
+                        help='what convolves (the fastest that this machine has)')
     return parser.parse_args(argv)
 
 
@@ -115,7 +115,7 @@ def main(argv=None):
     check_args(args)
     paths = find_images(args.images)
     device = select_device(args.device)
-    convolution.install(args.conv)
+    convolution.install(args.conv or convolution.fastest(is_gpu(args.device)))
     convolution.keep_freed_memory()
     use_cores(available_cores())
     model, _, label_names = load_model(args.model)

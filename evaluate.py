@@ -51,12 +51,13 @@ def parse_args(argv=None):
     parser.add_argument('--batchsize', type=int, default=32, metavar='N',
                         help='images a process gives to the network at once (32)')
     parser.add_argument('--device', default='-1', help='-1, 0, @numpy or @cupy:0 (-1, the CPU)')
-    parser.add_argument('--conv', choices=convolution.ENGINES, default=convolution.fastest(),
-                        help='what convolves on a CPU (%(default)s)')
+    parser.add_argument('--conv', choices=convolution.ENGINES,
+                        help='what convolves (the fastest that this machine has)')
     parser.add_argument('--communicator', choices=COMMUNICATORS, metavar='NAME',
                         help=f'of ChainerMN under mpiexec: {", ".join(COMMUNICATORS)}')
     args = parser.parse_args(argv)
     args.out = args.out or args.model.parent / 'evaluation'
+    args.conv = args.conv or convolution.fastest(is_gpu(args.device))
     return args
 
 

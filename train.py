@@ -120,8 +120,8 @@ def parse_args(argv=None):
     run = parser.add_argument_group('run')
     run.add_argument('--device', default='-1', help='-1, 0, @numpy or @cupy:0 (-1, the CPU); '
                      'under mpiexec any GPU means one for each process')
-    run.add_argument('--conv', choices=convolution.ENGINES, default=convolution.fastest(),
-                     help='what convolves on a CPU (%(default)s)')
+    run.add_argument('--conv', choices=convolution.ENGINES,
+                     help='what convolves (the fastest that this machine has)')
     run.add_argument('--communicator', choices=COMMUNICATORS, metavar='NAME',
                      help=f'of ChainerMN under mpiexec: {", ".join(COMMUNICATORS)} '
                           '(pure_nccl on GPUs, naive on CPUs)')
@@ -145,6 +145,7 @@ def parse_args(argv=None):
             setattr(args, name, value)
     if args.cuts is None:
         args.cuts = scaled_cuts(args.iteration)
+    args.conv = args.conv or convolution.fastest(is_gpu(args.device))
     if args.loader_processes is None:
         args.loader_processes = max(1, min(8, available_cores() - 1)) if is_gpu(args.device) else 1
     return args

@@ -4,6 +4,7 @@ import json
 import pathlib
 
 from experiments.formulations import matching, one_batch
+from experiments.gpu import convolution as gpu_convolution
 from experiments.scaling import measure, model
 from experiments.speed import loader
 from experiments.speed import loss as loss_speed
@@ -136,3 +137,24 @@ def test_both_loaders_make_the_same_examples(data, monkeypatch):
     assert result['ours']['ms an image'].keys() == {
         'decode', 'draw', 'boxes', 'render', 'subtract mean', 'encode'}
     assert loader.compare(paths, 2, repeat=2)['other draws or labels'] == 0
+
+
+def test_the_convolutions_of_a_network_are_counted():
+    found = gpu_convolution.layers('slim300')
+    assert sum(found.values()) == 22
+    assert found[(128, 19, 19), (126, 128, 3, 3), 1, 1, 1] == 1
+    assert gpu_convolution.out_size((32, 75, 75), (64, 32, 3, 3), 2, 1, 1) == [38, 38]
+
+
+def test_a_network_is_the_sum_of_its_layers_of_those_who_ran_all():
+    def layer(count, **seconds):
+        return {'count': count, 'flop': 3e12, 'seconds': seconds,
+                'launch': dict.fromkeys(seconds, .5)}
+    found = gpu_convolution.totals([layer(1, a=[1., 2.], b=[3., 3.], c=[1., 1.]),
+                                    layer(2, a=[2., 2.], b=[1., 4.])])
+    assert found.keys() == {'a', 'b'}
+    assert found['a']['seconds'] == [5, 6] and found['b']['seconds'] == [5, 11]
+    assert found['a']['tflop_per_second'] == pytest.approx(9 / 5.5)
+    assert found['a']['times faster than']['b'] == {'median': pytest.approx((1 + 11 / 6) / 2),
+                                                    'min': 1, 'max': pytest.approx(11 / 6)}
+    assert found['a']['launch'] == 1.5

@@ -54,8 +54,9 @@ def parse_args(argv=None):
 
 
 def engines():
-    """Names of the engines this machine has, Chainer's own code first."""
-    missing = {name: own[0].missing() for name, own in convolution.ENGINES.items() if own}
+    """Names of the engines this machine's CPU has, Chainer's own code first."""
+    missing = {name: own[0].missing() for name, own in convolution.ENGINES.items()
+               if own and name != 'cudnn'}
     for name, why in missing.items():
         if why:
             print(f'without {name}: {why}')

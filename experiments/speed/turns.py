@@ -10,12 +10,20 @@ from multibox.files import write_json
 from multibox.training.metrics import versions
 
 
-def take_turns(contestants, repeat):
+def elapsed(call):
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def take_turns(contestants, repeat, clock=elapsed):
     """Time each contestant ``repeat`` times, a call each by turns; a first call of each warms up.
 
     Args:
         contestants: {name: function without arguments}.
         repeat: timed calls of each.
+        clock: function that calls one and returns seconds.
 
     Returns:
         {name: list of ``repeat`` seconds}.
@@ -23,10 +31,9 @@ def take_turns(contestants, repeat):
     seconds = {name: [] for name in contestants}
     for turn in range(-1, repeat):
         for name, call in contestants.items():
-            start = time.perf_counter()
-            call()
+            taken = clock(call)
             if turn >= 0:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(taken)
     return seconds
 
 

@@ -21,9 +21,9 @@ class BLAS:
         return None
 
     def covers(self, arrays):
-        """Whether all arrays are float32, or all float64, and not empty."""
-        return all(a.size and a.dtype == arrays[0].dtype in (np.float32, np.float64)
-                   for a in arrays)
+        """Whether all arrays are NumPy's, float32, or all float64, and not empty."""
+        return all(type(a) is np.ndarray and a.size
+                   and a.dtype == arrays[0].dtype in (np.float32, np.float64) for a in arrays)
 
     def convolve(self, x, W, b, geometry, out_size):
         """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C, kh, kw) and b (O,) or None."""

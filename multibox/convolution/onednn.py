@@ -48,8 +48,9 @@ class OneDNN:
         return None
 
     def covers(self, arrays):
-        """Whether all arrays are float32 and not empty, in the process that loaded the library."""
-        return not _in_fork and all(a.dtype == np.float32 and a.size for a in arrays)
+        """Whether all are float32 NumPy arrays, not empty, and this process loaded the library."""
+        return not _in_fork and all(
+            type(a) is np.ndarray and a.dtype == np.float32 and a.size for a in arrays)
 
     def convolve(self, x, W, b, geometry, out_size):
         """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C, kh, kw) and b (O,) or None."""
