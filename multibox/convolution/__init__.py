@@ -29,7 +29,7 @@ def fastest():
     return 'blas' if ENGINES['onednn'][0].missing() else 'onednn'
 
 
-def install(name=None):
+def install(name=None, precision='float32'):
     """Put an engine behind Chainer's 2-D convolution on NumPy arrays, in this process.
 
     It computes the output and both gradients, of ``F.deconvolution_2d`` too, for float32 and
@@ -38,6 +38,7 @@ def install(name=None):
 
     Args:
         name: a key of :data:`ENGINES`, or None for the :func:`fastest`.
+        precision: of the products on a GPU.
 
     Raises:
         UserError: no such engine, or this machine lacks what it needs.
