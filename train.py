@@ -8,8 +8,6 @@
 import argparse
 import math
 import pathlib
-import signal
-import sys
 
 from multibox import convolution
 from multibox.data import (
@@ -38,11 +36,13 @@ from multibox.training import (
     Progress,
     Stop,
     TrainChain,
+    Transfer,
     check_same,
     check_settings,
     check_split,
     ending_together,
     find_snapshots,
+    halve,
     is_finite,
     join_processes,
     local_device,
@@ -56,6 +56,7 @@ from multibox.training import (
     scaled_cuts,
     share_batch_statistics,
     snapshot,
+    use_precision,
 )
 from multibox.weights import save_model, start
 
@@ -69,7 +70,7 @@ SLIM = {'iteration': 540, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3,
         'warmup': 20, 'weight_decay': 5e-5, 'log_interval': 20, 'snapshot_interval': 200}
 # What a resumed run must have in common with its beginning.
 FIXED = ('model', 'classes', 'images', 'difficult', 'augmentation', 'loss', 'match', 'optimizer',
-         'batchsize', 'k', 'alpha', 'seed', 'processes')
+         'batchsize', 'k', 'alpha', 'seed', 'processes', 'precision')
 
 
 def parse_args(argv=None):
@@ -122,6 +123,8 @@ def parse_args(argv=None):
                      'under mpiexec any GPU means one for each process')
     run.add_argument('--conv', choices=convolution.ENGINES,
                      help='what convolves (the fastest that this machine has)')
+    run.add_argument('--precision', choices=convolution.PRECISIONS, default='float32',
+                     help='of the products on a GPU (float32)')
     run.add_argument('--communicator', choices=COMMUNICATORS, metavar='NAME',
                      help=f'of ChainerMN under mpiexec: {", ".join(COMMUNICATORS)} '
                           '(pure_nccl on GPUs, naive on CPUs)')
@@ -185,7 +188,9 @@ def make_trainer(args, data, model, device, comm):
     optimizer = make_optimizer(args.optimizer, chain, args.lr, args.weight_decay, args.momentum,
                                args.bias_scale)
     optimizer = make_multi_node(optimizer, comm)
-    updater = chainer.training.updaters.StandardUpdater(loader, optimizer, device=device)
+    updater = chainer.training.updaters.StandardUpdater(
+        loader, optimizer, device=device,
+        converter=Transfer(loader) if is_gpu(args.device) else chainer.dataset.concat_examples)
     trainer = chainer.training.Trainer(updater, Stop(args.iteration, comm), args.out)
 
     def at(*iterations):
@@ -193,6 +198,9 @@ def make_trainer(args, data, model, device, comm):
 
     log = range(args.log_interval, args.iteration, args.log_interval)
     saved = range(args.snapshot_interval, args.iteration, args.snapshot_interval)
+    look_at = {*log, *saved, *args.cuts, args.iteration}
+    trainer.extend(lambda _: chain.check(), name='check', priority=math.inf,  # before all others
+                   trigger=lambda trainer: trainer.updater.iteration in look_at)
     trainer.extend(LearningRate(OPTIMIZERS[args.optimizer].step_size,
                                 args.lr, args.cuts, args.warmup))
     trainer.extend(Evaluation(model, data.test, data.label_names, args.batchsize // size, comm),
@@ -206,35 +214,25 @@ def make_trainer(args, data, model, device, comm):
     return trainer
 
 
-def run(trainer, data, comm):
+def run(trainer, data):
     """Train to the end, or to a loss that is not finite: then name what it was computed on."""
     loader = trainer.updater.get_iterator('main')
     try:
         with trainer.stop_trigger:
             trainer.run(show_loop_exception_msg=False)
+        trainer.updater.get_optimizer('main').target.check()
     except NonFiniteLoss as error:
+        batch = loader.position // loader.batchsize - error.n_later
         images = [data.train.paths[loader.sequence.source(t)[1]]
-                  for t in range(loader.position - loader.batchsize, loader.position)]
+                  for t in range((batch - 1) * loader.batchsize, batch * loader.batchsize)]
         raise UserError('\n  '.join([
-            f'iteration {trainer.updater.iteration + 1}: {error}. {way_on(trainer.out)} The images '
-            'of this batch:', *map(str, images)])) from None
+            f'iteration {batch}: {error}. {way_on(trainer.out)} The images of this batch:',
+            *map(str, images)])) from None
     if not is_finite(trainer.updater.get_optimizer('main').target):
         raise UserError(f'iteration {trainer.updater.iteration}: the last update made weights that '
                         f'are not finite. {way_on(trainer.out)}')
     if trainer.stop_trigger.signal:
-        save_and_exit(trainer, comm)
-
-
-def save_and_exit(trainer, comm):
-    """What a signal asked for."""
-    number = trainer.stop_trigger.signal
-    if place(comm)[0] == 0:
-        trainer.get_extension('snapshot')(trainer)
-    if comm is not None:
-        comm.mpi_comm.barrier()  # mpiexec ends all when one ends, also one that still writes
-    print(f'stopped after iteration {trainer.updater.iteration} by '
-          f'{signal.Signals(number).name}; --resume goes on from there', flush=True)
-    sys.exit(128 + number)
+        trainer.stop_trigger.save_and_exit(trainer)
 
 
 def way_on(out):
@@ -263,7 +261,8 @@ def main(argv=None):
     comm = join_processes(args.communicator, is_gpu(args.device))
     check_args(args, comm)
     device = select_device(local_device(args.device, comm))
-    convolution.install(args.conv)
+    use_precision(args.precision, device)
+    convolution.install(args.conv, args.precision)
     convolution.keep_freed_memory()
     use_cores(available_cores() - 1)  # one for the loader, whatever the number of its processes
     data = load_data(args.data, args.difficult, args.strict, args.split)
@@ -271,6 +270,8 @@ def main(argv=None):
     seed_all(args.seed)
     model = make_detector(args.model, len(data.label_names))
     print(start(model, args.model, data.label_names, args.pretrained, args.reuse))
+    if args.precision == 'float16':
+        halve(model)
     model.use_preset('evaluate')
     trainer = make_trainer(args, data, model, device, comm)
     settings = {**vars(args), 'classes': data.label_names, 'images': len(data.train),
@@ -285,7 +286,7 @@ def main(argv=None):
             raise UserError(f'--iteration {args.iteration}: the run in {args.out} is past it')
     if place(comm)[0] == 0:
         save_settings(args.out, settings)
-    run(trainer, data, comm)
+    run(trainer, data)
     report(args, data, model, trainer, device, comm)
 
 

@@ -39,6 +39,17 @@ def kernel_xp(request, monkeypatch):
 
 
 @pytest.fixture
+def gpu():
+    """The first GPU, a ``chainer.backend.Device``, made the current one."""
+    pytest.importorskip('cupy')
+    if not chainer.backends.cuda.available:
+        pytest.skip('CuPy is installed but finds no GPU')
+    device = chainer.get_device('@cupy:0')
+    device.use()
+    return device
+
+
+@pytest.fixture
 def detections(golden):
     """Six lists as of ``multibox.training.detect``: 40 test images of the built-in set, seen by the
     network of experiments/formulations/runs/chainercv-seed0.json. Scores from 0.05, boxes rounded

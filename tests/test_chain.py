@@ -99,3 +99,10 @@ def test_a_term_that_is_not_finite_is_named(case, term, name):
     labels = np.ones((B, K), 'i')
     with pytest.raises(NonFiniteLoss, match=f'the {term} loss is nan'):
         TrainChain(model)(None, np.zeros((B, K, 4), 'f'), labels)
+
+
+def test_losses_are_looked_at_once(case):
+    chain = TrainChain(case[0])
+    for _ in range(3):
+        chain(None, np.zeros((B, K, 4), 'f'), np.ones((B, K), 'i'))
+    assert chain._unread == []

@@ -1,5 +1,6 @@
 import io
 import sys
+import types
 
 from multibox.training import progress, snapshots
 
@@ -7,6 +8,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 import numpy as np
+import pytest
 from chainer.training import extensions
 
 ENTRY = {'iteration': 500, 'main/loss': 5.1234, 'main/loss/loc': 2.01, 'main/loss/conf': 3.1134,
@@ -110,17 +112,34 @@ def test_bar_is_drawn_on_a_terminal(tmp_path, monkeypatch, capsys):
     assert '4/4' in terminal.getvalue()
 
 
-def test_bar_tells_the_latest_loss(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def told(tmp_path, monkeypatch, capsys):
+    """Run with a bar that is redrawn at every iteration: the losses it tells."""
     class Eager(progress.tqdm):
         def __init__(self, **options):
             super().__init__(**{**options, 'mininterval': 0})
 
-    terminal = Terminal()
-    monkeypatch.setattr(sys, 'stderr', terminal)
-    monkeypatch.setattr(progress, 'tqdm', Eager)
-    make_trainer(tmp_path).run()
-    told = [float(text.split(']')[0]) for text in terminal.getvalue().split('loss ')[1:]]
-    assert len(set(told)) == 4 and told == sorted(told, reverse=True)  # of 4 iterations of descent
+    def run():
+        terminal = Terminal()
+        monkeypatch.setattr(sys, 'stderr', terminal)
+        monkeypatch.setattr(progress, 'tqdm', Eager)
+        trainer = make_trainer(tmp_path)
+        trainer.run()
+        log = [entry['main/loss'] for entry in trainer.get_extension('LogReport').log]
+        return log, [float(text.split(']')[0]) for text in terminal.getvalue().split('loss ')[1:]]
+    return run
+
+
+def test_bar_tells_the_latest_loss(told):
+    _, losses = told()
+    assert len(set(losses)) == 4  # of 4 iterations of descent
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_on_a_gpu_bar_tells_the_latest_loss_of_the_log(told, monkeypatch):
+    monkeypatch.setattr(progress, 'cuda', types.SimpleNamespace(ndarray=np.ndarray))
+    log, losses = told()
+    assert [*dict.fromkeys(losses)] == [round(loss, 3) for loss in log]
 
 
 def test_nothing_but_lines_where_there_is_no_terminal(tmp_path, capsys):

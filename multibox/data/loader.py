@@ -42,6 +42,7 @@ class Loader(chainer.dataset.Iterator):
         self.position = 0
         cv2.setNumThreads(0)  # in every process: by threads it rounds otherwise, 1e-4 of a level
         self._pending, self._executor = collections.deque(), None
+        self._next = None
 
     def __next__(self):
         """List of this process's examples of the next batch.
@@ -50,22 +51,30 @@ class Loader(chainer.dataset.Iterator):
             StopIteration: the sequence is at its end.
             UserError: an example cannot be loaded, or a worker died.
         """
-        if self.position + self.batchsize > len(self.sequence):
+        batch, self._next = self.peek(), None
+        if batch is None:
             raise StopIteration
-        if self.n_processes == 0:
-            batch = [self.sequence[t] for t in self._own(self.position)]
-        else:
-            try:
-                self._submit()
-                batch = [self._receive() for _ in range(self.n_own)]
-            except concurrent.futures.process.BrokenProcessPool:
-                raise UserError('a loader process died, most often for lack of memory; try fewer '
-                                'with --loader-processes') from None
-            except UserError:
-                self.finalize()  # part of the batch is gone: begin it anew if asked again
-                raise
         self.position += self.batchsize
         return batch
+
+    def peek(self):
+        """What :meth:`__next__` will return, or None at the end; the position stays."""
+        if self._next is None and self.position + self.batchsize <= len(self.sequence):
+            self._next = self._load()
+        return self._next
+
+    def _load(self):
+        if self.n_processes == 0:
+            return [self.sequence[t] for t in self._own(self.position)]
+        try:
+            self._submit()
+            return [self._receive() for _ in range(self.n_own)]
+        except concurrent.futures.process.BrokenProcessPool:
+            raise UserError('a loader process died, most often for lack of memory; try fewer '
+                            'with --loader-processes') from None
+        except UserError:
+            self.finalize()  # part of the batch is gone: begin it anew if asked again
+            raise
 
     def _own(self, start):
         """Positions of this process's share of the batch that begins at ``start``."""
@@ -115,6 +124,7 @@ class Loader(chainer.dataset.Iterator):
                 worker.join()
             self._executor = self._shared = None
         self._pending.clear()
+        self._next = None
 
     def serialize(self, serializer):
         """Save or restore the position; what was loaded ahead is dropped."""

@@ -1,7 +1,9 @@
 """Ending a run early, but whole: signals wait for the iteration they come in to end."""
 import signal
+import sys
 
 from multibox.data.loader import SIGNALS
+from multibox.training.processes import place
 
 
 class Stop:
@@ -26,6 +28,20 @@ class Stop:
         noted = [self._noted] if self.comm is None else self.comm.mpi_comm.allgather(self._noted)
         self.signal = max(noted)
         return self.signal > 0 or trainer.updater.iteration >= self.n_iteration
+
+    def save_and_exit(self, trainer):
+        """End the process as the signal asked, after a snapshot; 128 and its number is the status.
+
+        Args:
+            trainer: the trainer that stopped; its extension ``snapshot`` is the first process's.
+        """
+        if place(self.comm)[0] == 0:
+            trainer.get_extension('snapshot')(trainer)
+        if self.comm is not None:
+            self.comm.mpi_comm.barrier()  # mpiexec ends all when one ends, also one that writes
+        print(f'stopped after iteration {trainer.updater.iteration} by '
+              f'{signal.Signals(self.signal).name}; --resume goes on from there', flush=True)
+        sys.exit(128 + self.signal)
 
     def __enter__(self):
         self._before = {number: signal.signal(number, self._note) for number in SIGNALS}

@@ -2,6 +2,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from multibox.training.precision import LossScaling
+
+import numpy as np
 from chainer.optimizer_hooks import WeightDecay
 from chainer.optimizers import Adam, MomentumSGD
 from chainercv.links.model.ssd import GradientScaling
@@ -23,7 +26,8 @@ OPTIMIZERS = {
 def make_optimizer(name, chain, lr, weight_decay, momentum=0.9, bias_scale=2.):
     """Set up an optimizer with SSD's rules, as in ChainerCV's trainer and the Caffe original.
 
-    Biases have a gradient scale of their own and do not decay.
+    Biases have a gradient scale of their own and do not decay. Weights in float16 are trained with
+    :class:`LossScaling`.
 
     Args:
         name: one of :data:`OPTIMIZERS`.
@@ -36,7 +40,10 @@ def make_optimizer(name, chain, lr, weight_decay, momentum=0.9, bias_scale=2.):
     Returns:
         A Chainer optimizer.
     """
-    optimizer = OPTIMIZERS[name].make(lr, momentum)
+    make = OPTIMIZERS[name].make
+    if any(parameter.dtype == np.float16 for parameter in chain.params()):
+        make = type(make.__name__, (LossScaling, make), {})
+    optimizer = make(lr, momentum)
     optimizer.setup(chain)
     for parameter in chain.params():
         if parameter.name in ('b', 'beta'):  # of convolutions, of normalisations

@@ -4,6 +4,7 @@ import sys
 from time import perf_counter
 
 import chainer
+from chainer.backends import cuda
 from tqdm import tqdm
 
 
@@ -33,11 +34,12 @@ class Progress(chainer.training.Extension):
                          unit='it', mininterval=0.5, dynamic_ncols=True)
 
     def __call__(self, trainer):
-        # Only when the bar is redrawn: reading the loss makes the host wait for the GPU.
-        if self._bar.update():
-            loss = float(chainer.as_array(trainer.observation['main/loss']))
-            self._bar.set_postfix_str(f'loss {loss:.3f}')
         log = trainer.get_extension('LogReport').log
+        loss = chainer.as_array(trainer.observation['main/loss'])
+        if isinstance(loss, cuda.ndarray):  # to read it, the host would have to wait for the GPU
+            loss = log[-1]['main/loss'] if log else None
+        if self._bar.update() and loss is not None:
+            self._bar.set_postfix_str(f'loss {float(loss):.3f}')
         for entry in log[self._n_told:]:
             self._tell(entry, trainer.updater.epoch_detail)
         self._n_told = len(log)

@@ -121,6 +121,6 @@ def check_settings(out, settings, fixed):
         return
     now = json.loads(json.dumps(settings, default=str))  # tuples are lists there
     for name in fixed:
-        if before.get(name) != now.get(name):
+        if name in before and before[name] != now.get(name):
             raise UserError(f'{out}: the run to resume had {name} {before.get(name)}, not '
                             f'{now.get(name)}; give the same, or another --out')

@@ -1,0 +1,97 @@
+"""A loss that is not finite ends a run: at once on a CPU, on a GPU when losses are read."""
+import re
+import signal
+import types
+
+import train
+from multibox.data.drawn import draw_set
+from multibox.errors import UserError
+from multibox.losses import chainercv
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('drawn') / 'set'
+    draw_set(folder, n_train=6, n_test=2)
+    return folder
+
+
+@pytest.fixture
+def third_is_nan(monkeypatch):
+    """The images of the third batch, whose confidence loss is nan."""
+    loss, calls, batches = chainercv.multibox_loss, [], []
+    source = train.TrainingSequence.source
+
+    def loss_then_nan(*args):
+        calls.append(args)
+        loc_loss, conf_loss = loss(*args)
+        return loc_loss, conf_loss * (float('nan') if len(calls) == 3 else 1)
+
+    def note(sequence, t):
+        batches.extend([source(sequence, t)[1]] if t in (4, 5) else [])
+        return source(sequence, t)
+    monkeypatch.setattr(chainercv, 'multibox_loss', loss_then_nan)
+    monkeypatch.setattr(train.TrainingSequence, 'source', note)
+    return batches
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Losses are left unread as on a GPU."""
+    monkeypatch.setattr('multibox.training.chain.np', types.SimpleNamespace(isfinite=np.isfinite))
+
+
+def error_of_training(data, out, *more):
+    with pytest.raises(UserError) as error:
+        train.main(['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--cuts',
+                    '--data', str(data), '--out', str(out), '--iteration', '5', *more])
+    return str(error.value)
+
+
+def names_iteration_term_and_images(error, data, indices, snapshot=''):
+    paths = train.load_data(data, False, False, '07+12').train.paths
+    return re.search(rf'iteration 3: the conf loss is nan.*{snapshot}.*of this batch:\n'
+                     rf'  {paths[indices[0]]}\n  {paths[indices[1]]}$', error, re.DOTALL)
+
+
+def test_it_names_iteration_term_and_images(data, tmp_path, third_is_nan):
+    error = error_of_training(data, tmp_path, '--log-interval', '1', '--snapshot-interval', '1')
+    assert names_iteration_term_and_images(
+        error, data, third_is_nan, 'snapshot_iter_2 is from before')
+    assert (tmp_path / 'snapshot_iter_2').exists()
+    assert not (tmp_path / 'snapshot_iter_3').exists()
+
+
+@pytest.mark.parametrize('read_by', [('--log-interval', '4'), ('--snapshot-interval', '4'), ()],
+                         ids=['log', 'snapshot', 'end'])
+def test_read_later_it_names_the_same(
+        data, tmp_path, third_is_nan, later, read_by, monkeypatch):
+    monkeypatch.setattr('multibox.training.snapshots.is_finite', lambda link: True)
+    more = '--log-interval', '9', '--snapshot-interval', '9', *read_by
+    error = error_of_training(data, tmp_path, *more)
+    assert names_iteration_term_and_images(error, data, third_is_nan)
+    assert not list(tmp_path.glob('snapshot*')) and not (tmp_path / 'log').exists()
+    assert not (tmp_path / 'model.npz').exists()
+
+
+def test_it_is_found_before_a_signal_has_the_run_saved(
+        data, tmp_path, third_is_nan, later, monkeypatch):
+    class Stop(train.Stop):
+        def __call__(self, trainer):
+            self._noted = signal.SIGTERM if trainer.updater.iteration == 3 else 0
+            return super().__call__(trainer)
+    monkeypatch.setattr(train, 'Stop', Stop)
+    monkeypatch.setattr('multibox.training.snapshots.is_finite', lambda link: True)
+    error = error_of_training(data, tmp_path)
+    assert names_iteration_term_and_images(error, data, third_is_nan)
+    assert not list(tmp_path.glob('snapshot*'))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_it_names_the_same(data, tmp_path, third_is_nan, gpu):
+    error = error_of_training(data, tmp_path, '--device', '0', '--log-interval', '4')
+    assert names_iteration_term_and_images(error, data, third_is_nan)
+    assert not list(tmp_path.glob('snapshot*')) and not (tmp_path / 'log').exists()
