@@ -4,10 +4,10 @@ import os
 import types
 
 import train
+from multibox.convolution import PRECISIONS
 from multibox.data.drawn import draw_set
 from multibox.detectors import make_detector
 from multibox.errors import UserError
-from multibox.convolution import PRECISIONS
 from multibox.training import halve, make_multi_node, make_optimizer, use_precision
 from multibox.weights import load_model
 

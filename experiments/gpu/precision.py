@@ -12,8 +12,8 @@ import sys
 
 from experiments import trainings
 from experiments.gpu.bccd import with_loader
-from multibox.files import write_json
 from multibox.convolution import PRECISIONS
+from multibox.files import write_json
 
 FLAGS = ['--iteration', '500', '--model', 'ssd300', '--pretrained', 'hed', '--device', '0',
          '--log-interval', '25', '--precision']

@@ -18,8 +18,8 @@ import time
 from experiments.gpu.rivals import compete, starter
 from experiments.gpu.watch import Watch
 from experiments.speed.turns import ratio, save
-from multibox.devices import available_cores
 from multibox.convolution import PRECISIONS
+from multibox.devices import available_cores
 
 KINDS = 'ours', 'torch', 'torch.compile'
 TOGETHER = 12e6  # pixels of a batch of which three contestants fit into 141 GB of memory
