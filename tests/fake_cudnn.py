@@ -167,7 +167,8 @@ class pygraph:
 
 
 def elementwise(inputs, outputs, body, name):
-    return {'round_to_bfloat16': round_to_bfloat16, 'widen_bfloat16': widen_bfloat16}[name]
+    return {'round_to_bfloat16': round_to_bfloat16, 'widen_bfloat16': widen_bfloat16,
+            'relu_gradient': lambda y, gy: np.ascontiguousarray(np.where(y > 0, gy, 0))}[name]
 
 
 cuda = types.SimpleNamespace(  # for chainer.backends.cuda
@@ -181,9 +182,9 @@ cuda = types.SimpleNamespace(  # for chainer.backends.cuda
 
 def pretend(monkeypatch):
     """Have the engine ``cudnn`` find this module in place of the package, and NumPy for CuPy."""
-    from multibox.convolution import cudnn, graphs
+    from multibox.convolution import cudnn, graphs, innermost
     monkeypatch.setitem(sys.modules, 'cudnn', sys.modules[__name__])
-    for module in (cudnn, graphs):
+    for module in (cudnn, graphs, innermost):
         monkeypatch.setattr(module, 'cuda', cuda)
     monkeypatch.setattr(graphs, 'pointer', lambda array: array.ctypes.data)
     cudnn._plan.cache_clear()

@@ -117,9 +117,10 @@ def test_convolution_without_bias_is_chainers(engine):
     assert_as_chainers(engine, F.convolution_2d, draw((2, 3, 9, 7), (4, 3, 3, 3)), pad=1)
 
 
-def test_convolution_that_covers_all_inputs_is_chainers(engine):
+@pytest.mark.parametrize('pad', [0, 1], ids='pad {}'.format)
+def test_convolution_that_covers_all_inputs_is_chainers(engine, pad):
     arrays = draw((2, 3, 10, 8), (4, 3, 3, 3), 4)
-    assert_as_chainers(engine, F.convolution_2d, arrays, stride=2, cover_all=True)
+    assert_as_chainers(engine, F.convolution_2d, arrays, stride=2, pad=pad, cover_all=True)
 
 
 @pytest.mark.parametrize('kernel', [1, 3], ids='kernel {}'.format)
@@ -189,6 +190,12 @@ def test_what_no_engine_covers_stays_chainers(engine, im2col_calls, dtypes, opti
     actual = F.convolution_2d(*arrays, **options).array
     assert len(im2col_calls) == 2
     np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize('name', ['blas', 'onednn', 'cudnn'])
+def test_no_engine_takes_the_arrays_of_another_library(name):
+    arrays = [array.view(type('Array', (np.ndarray,), {})) for array in draw((1, 3, 4, 4), 3)]
+    assert not convolution.ENGINES[name][0].covers(arrays)
 
 
 def test_gradients_of_mixed_types_keep_them(engine):

@@ -58,8 +58,11 @@ def test_float16_arrays_are_summed_in_float32_whatever_the_precision(cudnn, prec
 
 def test_float32_weights_of_float16_images_get_a_float32_gradient(cudnn):
     convolution.install('cudnn')
-    y, gx, gW = outputs(F.convolution_2d, (X.astype(np.float16), W))
-    assert (y.dtype, gx.dtype, gW.dtype) == (np.float16, np.float16, np.float32)
+    halves = X.astype(np.float16), W.astype(np.float16)
+    results = outputs(F.convolution_2d, (halves[0], W))
+    assert [result.dtype for result in results] == [np.float16, np.float16, np.float32]
+    for result, rounded in zip(results, outputs(F.convolution_2d, halves), strict=True):
+        np.testing.assert_array_equal(result, rounded)
 
 
 @pytest.mark.parametrize('precision, dtype, expected', [
@@ -128,6 +131,12 @@ def test_an_old_cudnn_is_refused(cudnn, monkeypatch):
     monkeypatch.setattr(cudnn, 'backend_version', lambda: 8907)
     with pytest.raises(UserError, match='cuDNN is 8907 and must be 90000 or newer'):
         convolution.install('cudnn')
+
+
+def test_a_cpu_without_onednn_is_not_warned(monkeypatch, recwarn):
+    monkeypatch.setattr(convolution.OneDNN, 'missing', lambda engine: 'not here')
+    assert convolution.fastest() == 'blas'
+    assert not recwarn.list
 
 
 def test_with_the_package_it_is_a_gpus_fastest_but_no_cpus(cudnn):

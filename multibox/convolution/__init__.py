@@ -7,7 +7,7 @@ library. ``chainer`` is Chainer's own code.
 """
 import warnings
 
-from multibox.convolution import dnnl, pooling
+from multibox.convolution import dnnl, innermost, pooling
 from multibox.convolution.blas import BLAS
 from multibox.convolution.cudnn import PRECISIONS, CuDNN
 from multibox.convolution.memory import keep_freed_memory
@@ -15,8 +15,12 @@ from multibox.convolution.onednn import OneDNN
 from multibox.errors import UserError
 
 import numpy as np
+from chainer.backends import cuda
+from chainer.functions.activation.relu import ReLU, ReLUGrad2
 from chainer.functions.connection.convolution_2d import Convolution2DFunction, Convolution2DGradW
 from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunction
+from chainer.functions.math.basic_math import Add, MultiAdd
+from chainer.functions.math.sum import Sum
 from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDGrad
 from chainer.utils import conv
 
@@ -36,7 +40,7 @@ def fastest(gpu=False):
     """
     engine, slower = ('cudnn', 'chainer') if gpu else ('onednn', 'blas')
     missing = ENGINES[engine][0].missing()
-    if missing and gpu:
+    if missing and gpu and cuda.available:  # without a GPU, choosing the device says so
         warnings.warn(f"convolutions are Chainer's own, which are slower: {missing}", stacklevel=2)
     return slower if missing else engine
 
@@ -47,7 +51,8 @@ def install(name=None, precision='float32'):
     It computes the output and both gradients, of ``F.deconvolution_2d`` too, with any stride,
     padding and dilation: ``cudnn`` of float16 and float32 CuPy arrays, the others of float32 and
     float64 NumPy arrays. Groups and what mixes types on a CPU stay Chainer's. Max pooling of NumPy
-    arrays, whatever the engine, is computed without lowering.
+    arrays, whatever the engine, is computed without lowering. ReLU, addition and the sum that is a
+    bias' gradient keep CuPy arrays in the order of a convolution's result.
 
     Args:
         name: a key of :data:`ENGINES`, or None for the :func:`fastest` on a CPU.
@@ -123,6 +128,30 @@ def _forward(node_class, method, compute):
     return forward
 
 
+def _keeping_order(node_class, method):
+    """Make the method of an element-wise node class that keeps channels innermost on a GPU."""
+    chainers = getattr(node_class, method)
+
+    def forward(node, inputs):
+        if not all(map(innermost.holds, inputs)):
+            return chainers(node, inputs)
+        return tuple(map(innermost.maps, chainers(node, tuple(map(innermost.pixels, inputs)))))
+    return forward
+
+
+def _relu_gradient(node, inputs):
+    if not innermost.holds(node.b):
+        return _CHAINERS[ReLUGrad2, 'forward_gpu'](node, inputs)
+    return innermost.relu_gradient(node.b, *inputs),
+
+
+def _sum(node, inputs):
+    x, = inputs
+    if node.axis != (0, 2, 3) or node.keepdims or not innermost.holds(x):
+        return _CHAINERS[Sum, 'forward'](node, inputs)
+    return innermost.sum_of_maps(x),
+
+
 def _max_pooling(node, inputs):
     x, = inputs
     if node.ndim != 2 or node.return_indices or np.prod(node.ksize) > pooling.MAX_TAPS:
@@ -148,6 +177,9 @@ _engines = ()
 _OURS = {(node, method): _forward(node, method, compute) for node, compute in (
     (Convolution2DFunction, _convolution), (Convolution2DGradW, _weight_gradient),
     (Deconvolution2DFunction, _deconvolution)) for method in ('forward_cpu', 'forward_gpu')}
-_OURS |= {(MaxPoolingND, 'forward_cpu'): _max_pooling,
+_OURS |= {(node, method): _keeping_order(node, method) for node, method in (
+    (ReLU, 'forward_gpu'), (Add, 'forward'), (MultiAdd, 'forward'))}
+_OURS |= {(ReLUGrad2, 'forward_gpu'): _relu_gradient, (Sum, 'forward'): _sum,
+          (MaxPoolingND, 'forward_cpu'): _max_pooling,
           (MaxPoolingNDGrad, 'forward_cpu'): _max_pooling_gradient}
 _CHAINERS = {(node, method): getattr(node, method) for node, method in _OURS}

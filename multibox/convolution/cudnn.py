@@ -1,8 +1,8 @@
 """Convolution on NVIDIA GPUs by cuDNN: float32, TF32, float16, bfloat16 products, float32 sums.
 
 Activations and their gradients lie in memory with the channels innermost, the order tensor cores
-read, as (B, C, H, W) views. What comes in another order is copied: images, weights, and results of
-CuPy's elementwise functions, which do not keep an order; a function that does costs no copy here.
+read, as (B, C, H, W) views; innermost.py keeps them so between convolutions. What comes in another
+order, as images and weights do, is copied.
 """
 import functools
 

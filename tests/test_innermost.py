@@ -1,0 +1,99 @@
+"""The order in memory between convolutions on a GPU."""
+from multibox import convolution
+from multibox.convolution import innermost
+
+import chainer
+import chainer.functions as F
+import fake_cudnn
+import numpy as np
+import pytest
+from chainer.backends import cuda
+
+X, GY = (np.random.default_rng(0).standard_normal((2, 5, 4, 3)).astype('f').transpose(0, 3, 1, 2)
+         for _ in range(2))  # (2, 3, 5, 4), channels innermost
+
+
+@pytest.fixture(autouse=True)
+def chainers_own_code_at_the_end():
+    yield
+    convolution.uninstall()
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    fake_cudnn.pretend(monkeypatch)
+
+
+def is_innermost(x):
+    return x.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_other_orders_shapes_and_numpy_arrays_are_left_alone(pretended, monkeypatch):
+    assert innermost.holds(X)
+    assert not innermost.holds(np.ascontiguousarray(X))
+    assert not innermost.holds(X[:, 0])
+    monkeypatch.setattr(innermost, 'cuda', cuda)
+    assert not innermost.holds(X)
+
+
+def test_a_function_computes_on_contiguous_pixels_and_returns_maps(pretended):
+    class Node:
+        def forward(self, inputs):
+            return np.add(*inputs, order='C'),
+    forward = convolution._keeping_order(Node, 'forward')
+    y, = forward(Node(), (X, GY))
+    np.testing.assert_array_equal(y, X + GY)
+    assert is_innermost(y)
+    y, = forward(Node(), (X, np.ascontiguousarray(GY)))
+    np.testing.assert_array_equal(y, X + GY)
+    assert not is_innermost(y)
+
+
+@pytest.mark.parametrize('gy', [GY, np.ascontiguousarray(GY)], ids=['same order', 'other order'])
+def test_the_gradient_of_relu_is_in_the_order_of_its_output(pretended, gy):
+    gx = innermost.relu_gradient(X, gy)
+    np.testing.assert_array_equal(gx, GY * (X > 0))
+    assert is_innermost(gx)
+
+
+def test_maps_of_float16_are_summed_in_float32(pretended):
+    x = np.full((4, 2, 64, 64), .1, np.float16)
+    total = innermost.sum_of_maps(x)
+    assert total.dtype == np.float16
+    np.testing.assert_allclose(total, 4 * 64 * 64 * float(np.float16(.1)), rtol=1e-3)
+
+
+def test_maps_of_float64_are_summed_in_float64(pretended):
+    x = X.astype(float)
+    np.testing.assert_allclose(innermost.sum_of_maps(x), x.sum(axis=(0, 2, 3)), rtol=1e-15)
+
+
+@pytest.mark.parametrize('options', [{'axis': (0, 2, 3)}, {'axis': (0, 2, 3), 'keepdims': True},
+                                     {'axis': 1}, {}], ids=str)
+def test_sums_are_chainers(pretended, options):
+    expected = F.sum(X, **options).array
+    convolution.install('cudnn')
+    total = F.sum(X, **options).array
+    assert total.shape == expected.shape
+    np.testing.assert_allclose(total, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('dtype', [np.float16, np.float32])
+def test_on_a_gpu_relu_addition_and_gradients_keep_the_order_and_are_chainers(dtype):
+    if not cuda.available:
+        pytest.skip('CuPy finds no GPU')
+
+    def results(x, gy):
+        x = chainer.Variable(x)
+        h = F.relu(x)
+        y = h + h + x
+        gx, = chainer.grad([y], [x], [chainer.Variable(gy)])
+        return h.array, y.array, gx.array, F.sum(x, axis=(0, 2, 3)).array
+    arrays = [np.ascontiguousarray(a.transpose(0, 2, 3, 1)).astype(dtype) for a in (X, GY)]
+    expected = results(*(a.transpose(0, 3, 1, 2) for a in arrays))
+    convolution.install('blas')
+    actual = results(*(cuda.to_gpu(a).transpose(0, 3, 1, 2) for a in arrays))
+    for ours, chainers in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(cuda.to_cpu(ours), chainers, rtol=2e-3, atol=2e-3)
+    assert all(map(is_innermost, actual[:3]))
