@@ -1,4 +1,5 @@
 """Fixtures shared by all tests."""
+import importlib
 import pathlib
 
 import multibox  # noqa: F401  before anything imports Chainer
@@ -10,21 +11,29 @@ import pytest
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
 
 
+def skip_without_gpu():
+    """Skip the test unless CuPy is there with all it loads, and finds a GPU."""
+    cupy = pytest.importorskip('cupy')
+    try:
+        n_gpu = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError:
+        n_gpu = 0
+    if not n_gpu or not chainer.backends.cuda.available:
+        pytest.skip('CuPy is installed but finds no GPU')
+
+
 @pytest.fixture(params=['numpy', pytest.param('cupy', marks=pytest.mark.gpu)])
 def xp(request):
     """The array module: NumPy, and CuPy where there is a GPU."""
-    module = pytest.importorskip(request.param)
-    if request.param == 'cupy' and not chainer.backends.cuda.available:
-        pytest.skip('CuPy is installed but finds no GPU')
-    return module
+    if request.param == 'cupy':
+        skip_without_gpu()
+    return importlib.import_module(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def gpu():
     """The first GPU, a ``chainer.backend.Device``, made the current one."""
-    pytest.importorskip('cupy')
-    if not chainer.backends.cuda.available:
-        pytest.skip('CuPy is installed but finds no GPU')
+    skip_without_gpu()
     device = chainer.get_device('@cupy:0')
     device.use()
     return device
