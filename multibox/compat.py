@@ -98,8 +98,10 @@ def import_chainer_quietly():
     with warnings.catch_warnings():
         # pkg_resources and distutils deprecations, invalid escapes in docstrings
         warnings.simplefilter('ignore')
-        import chainer  # noqa: F401
+        import chainer
         import chainercv  # noqa: F401
+    # CuPy 14 has no cuDNN to install, as Chainer would advise at the first use of a GPU.
+    chainer.backends.cuda.check_cuda_available._already_warned = True
 
 
 restore_numpy_names()

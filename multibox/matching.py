@@ -99,7 +99,7 @@ def match_bipartite(iou, threshold=0.5):
         overlap[j] = 0
         for other in np.flatnonzero((box == taken) & (overlap > 0)):
             box[other] = int(table[other].argmax())
-            overlap[other] = table[other, box[other]]
+            overlap[other] = float(table[other, box[other]])
     return index
 
 

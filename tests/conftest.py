@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 import functools
+import importlib
 import pathlib
 
 import multibox.gpu
@@ -12,13 +13,23 @@ import pytest
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
 
 
+def skip_without_gpu():
+    """Skip the test unless CuPy is there with all it loads, and finds a GPU."""
+    cupy = pytest.importorskip('cupy')
+    try:
+        n_gpu = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError:
+        n_gpu = 0
+    if not n_gpu or not chainer.backends.cuda.available:
+        pytest.skip('CuPy is installed but finds no GPU')
+
+
 @pytest.fixture(params=['numpy', pytest.param('cupy', marks=pytest.mark.gpu)])
 def xp(request):
     """The array module: NumPy, and CuPy where there is a GPU."""
-    module = pytest.importorskip(request.param)
-    if request.param == 'cupy' and not chainer.backends.cuda.available:
-        pytest.skip('CuPy is installed but finds no GPU')
-    return module
+    if request.param == 'cupy':
+        skip_without_gpu()
+    return importlib.import_module(request.param)
 
 
 @pytest.fixture(params=[0, 1, 2, pytest.param('cupy', marks=pytest.mark.gpu)], ids=str)
@@ -26,10 +37,8 @@ def kernel_xp(request, monkeypatch):
     """The module of the arrays that CUDA kernels take: NumPy, where they run on this CPU, blocks
     and threads in three random orders; and CuPy where there is a GPU."""
     if request.param == 'cupy':
-        cupy = pytest.importorskip('cupy')
-        if not chainer.backends.cuda.available:
-            pytest.skip('CuPy is installed but finds no GPU')
-        return cupy
+        skip_without_gpu()
+        return importlib.import_module('cupy')
     if cuda_on_cpu.COMPILER is None:
         pytest.skip('no g++')
     monkeypatch.setattr(multibox.gpu, 'launch',
@@ -38,12 +47,10 @@ def kernel_xp(request, monkeypatch):
     return np
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def gpu():
     """The first GPU, a ``chainer.backend.Device``, made the current one."""
-    pytest.importorskip('cupy')
-    if not chainer.backends.cuda.available:
-        pytest.skip('CuPy is installed but finds no GPU')
+    skip_without_gpu()
     device = chainer.get_device('@cupy:0')
     device.use()
     return device

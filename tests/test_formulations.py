@@ -13,11 +13,11 @@ every_loss = pytest.mark.parametrize('loss', LOSSES.values(), ids=LOSSES)
 
 
 @every_loss
-def test_gradients_equal_numerical_ones(loss):
-    mb_locs, mb_confs, *targets = random_case(B=2, K=12)
+def test_gradients_equal_numerical_ones(xp, loss):
+    mb_locs, mb_confs, *targets = map(xp.asarray, random_case(B=2, K=12))
     chainer.gradient_check.check_backward(
         lambda locs, confs: loss.multibox_loss(locs, confs, *targets, 3),
-        (mb_locs, mb_confs), (np.array(.7, 'f'), np.array(1.3, 'f')), dtype=np.float64,
+        (mb_locs, mb_confs), (xp.asarray(.7, 'f'), xp.asarray(1.3, 'f')), dtype=np.float64,
         rtol=1e-5, atol=1e-6)
 
 

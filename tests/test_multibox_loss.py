@@ -74,11 +74,12 @@ def test_values_equal_a_slow_double_loop(B, K, C, p_positive, p_ignored, k, seed
 
 
 @pytest.mark.parametrize('k', [0, 1.5, 3])
-def test_gradients_equal_numerical_ones(k):
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = random_case(2, 12, 4, .2, seed=3, p_ignored=.1)
+def test_gradients_equal_numerical_ones(xp, k):
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = map(
+        xp.asarray, random_case(2, 12, 4, .2, seed=3, p_ignored=.1))
     chainer.gradient_check.check_backward(
         lambda locs, confs: multibox_loss(locs, confs, gt_mb_locs, gt_mb_labels, k),
-        (mb_locs, mb_confs), (np.array(.7, 'f'), np.array(1.3, 'f')), dtype=np.float64,
+        (mb_locs, mb_confs), (xp.asarray(.7, 'f'), xp.asarray(1.3, 'f')), dtype=np.float64,
         rtol=1e-5, atol=1e-6)
 
 
