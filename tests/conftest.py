@@ -43,6 +43,7 @@ def kernel_xp(request, monkeypatch):
         pytest.skip('no g++')
     monkeypatch.setattr(multibox.gpu, 'launch',
                         functools.partial(cuda_on_cpu.launch, seed=request.param))
+    monkeypatch.setattr(multibox.gpu, 'address', lambda array: array.ctypes.data)
     monkeypatch.setattr(multibox.gpu, 'holds', lambda array: isinstance(array, np.ndarray))
     return np
 

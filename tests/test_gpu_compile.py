@@ -3,14 +3,20 @@ import pathlib
 import re
 import sysconfig
 
-from multibox.gpu import FOLDER
+from multibox.gpu import FOLDER, arrays
 from multibox.gpu.loss import TYPES
 
 import pytest
 
 KERNELS = {'loss': ['mark_largest', 'average<true>', 'average<false>'] + [
     f'{kernel}<{dtype}>' for dtype in TYPES.values()
-    for kernel in ('cross_entropy', 'cross_entropy_gradient', 'mine', 'gradients')]}
+    for kernel in ('cross_entropy', 'cross_entropy_gradient', 'mine', 'gradients')],
+    **{source: [f'{kernel}<{dtype}{window}>' for dtype in arrays.TYPES.values()
+                for kernel in kernels for window in windows]
+       for source, kernels, windows in (
+           ('pooling', ('max_pool', 'max_pool_gradient'), (', 2, 2, 2, 2', ', 3, 3, 1, 1')),
+           ('normalize', ('normalize', 'normalize_gradient'), ('',)),
+           ('momentum_sgd', ('update', 'find_nonfinite'), ('',)))}}
 
 
 def include_folders():

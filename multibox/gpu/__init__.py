@@ -12,6 +12,11 @@ def holds(array):
     return isinstance(array, cuda.ndarray)
 
 
+def address(array):
+    """Where an array on a GPU begins, an int."""
+    return array.data.ptr
+
+
 def launch(source, kernel, grid, block, *args):
     """Run a kernel on the current device and stream, without waiting for it.
 
@@ -20,8 +25,8 @@ def launch(source, kernel, grid, block, *args):
         kernel: name of a ``__global__`` function with its template arguments, such as
             ``'gradient<float>'``.
         grid, block: int, number of blocks and of threads in a block; not 0.
-        args: arrays of the current device, contiguous, and NumPy scalars, whose types are those of
-            the kernel's parameters: nothing checks that.
+        args: arrays of the current device, contiguous, and NumPy scalars and structures (0-d NumPy
+            arrays), passed by value; their types are the kernel's parameters': nothing checks that.
     """
     _function(source, kernel)((grid,), (block,), args)
 

@@ -17,12 +17,13 @@ COMPILER = shutil.which('g++')
 
 def launch(source, kernel, grid, block, *args, seed=0):
     """What ``multibox.gpu.launch`` does, on NumPy arrays; ``seed`` orders blocks and threads."""
-    values = [ctypes.c_void_p(arg.ctypes.data) if isinstance(arg, np.ndarray)
-              else np.ctypeslib.as_ctypes_type(arg.dtype)(arg) for arg in args]
     for arg in args:
-        if isinstance(arg, np.ndarray) and not arg.flags.c_contiguous:
+        if not arg.flags.c_contiguous:
             raise ValueError(f'{kernel}: an array of shape {arg.shape} is not contiguous')
-    pointers = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
+    # A scalar or a structure is passed itself, of another array its address.
+    values = [np.array(arg.ctypes.data) if isinstance(arg, np.ndarray) and not arg.dtype.names
+              else np.asarray(arg) for arg in args]
+    pointers = (ctypes.c_void_p * len(values))(*[value.ctypes.data for value in values])
     if _function(source, kernel)(grid, block, pointers, seed):
         raise RuntimeError(f'{source}.cu, {kernel}: some threads wait at a barrier for ever')
 

@@ -214,3 +214,4 @@ inline float __int_as_float(int x) { return same_bits<float>(x); }
 inline float __expf(float x) { return expf(x); }
 inline float __logf(float x) { return logf(x); }
 inline float rsqrtf(float x) { return 1 / sqrtf(x); }
+using std::isfinite;
