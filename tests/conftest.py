@@ -1,13 +1,20 @@
 """Fixtures shared by all tests."""
 import pathlib
 
-import multibox  # noqa: F401  before anything imports Chainer
+from multibox import convolution
 
 import chainer
 import numpy as np
 import pytest
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
+
+
+@pytest.fixture(autouse=True)
+def chainers_convolution():
+    """Programs leave their engine installed, and it rounds otherwise: not in the next test too."""
+    yield
+    convolution.uninstall()
 
 
 @pytest.fixture(params=['numpy', pytest.param('cupy', marks=pytest.mark.gpu)])
