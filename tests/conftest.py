@@ -4,9 +4,13 @@ import pathlib
 from multibox import convolution
 
 import chainer
+import hypothesis
 import numpy as np
 import pytest
 
+# A busy machine is no failure: an example stopped for a second is not slow.
+hypothesis.settings.register_profile('busy machines', deadline=None)
+hypothesis.settings.load_profile('busy machines')
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
 
 
