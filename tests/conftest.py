@@ -4,13 +4,25 @@ import importlib
 import pathlib
 
 import multibox.gpu
+from multibox import convolution
 
 import chainer
 import cuda_on_cpu
+import hypothesis
 import numpy as np
 import pytest
 
+# A busy machine is no failure: an example stopped for a second is not slow.
+hypothesis.settings.register_profile('busy machines', deadline=None)
+hypothesis.settings.load_profile('busy machines')
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
+
+
+@pytest.fixture(autouse=True)
+def chainers_convolution():
+    """Programs leave their engine installed, and it rounds otherwise: not in the next test too."""
+    yield
+    convolution.uninstall()
 
 
 def skip_without_gpu():

@@ -4,7 +4,8 @@
     python -m experiments.weights.compare --ssd-pytorch ssd.pytorch
 
 Needs torch. The original network gets random weights whose outputs are of order 1, sees one random
-image in double and in single precision, and is saved, converted and run here.
+image in double and in single precision, and is saved, converted and run here, by Chainer's own
+convolutions and by the engine that train.py and detect.py choose on this machine.
 """
 import argparse
 import os
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from unittest import mock
 
+from multibox import convolution
 from multibox.files import make_out, write_json
 from multibox.training import ending_together, versions
 from multibox.weights import load_model
@@ -95,17 +97,21 @@ def deviation(a, b):
 def main(argv=None):
     args = parse_args(argv)
     x = np.random.RandomState(0).uniform(-120, 130, (1, 3, 300, 300)).astype('f')
-    results = compare(original(args.ssd_pytorch, args.weights), x)
+    results = {}
+    for engine in dict.fromkeys(['chainer', convolution.fastest()]):
+        convolution.install(engine)
+        results[engine] = compare(original(args.ssd_pytorch, args.weights), x)
     import torch
     make_out(args.out)
     write_json(args.out / 'ssd_pytorch.json', {
         'command': ' '.join(['python -m experiments.weights.compare',
                              *(sys.argv[1:] if argv is None else argv)]),
         'versions': {**versions(), 'torch': torch.__version__}, **results})
-    for name, figures in results['network'].items():
-        for pair, numbers in figures.items():
-            print(f'{name:<9} {pair:<42} {numbers["over the largest"]:.1e} of the largest')
-    print(f'default boxes: {results["default boxes"]["largest"]:.1e} of the image\'s side at most')
+    for engine, result in results.items():
+        print(f'--conv {engine}, default boxes: {result["default boxes"]["over the largest"]:.1e}')
+        for name, figures in result['network'].items():
+            for pair, numbers in figures.items():
+                print(f'{name:<9} {pair:<42} {numbers["over the largest"]:.1e} of the largest')
     print(f'written to {args.out / "ssd_pytorch.json"}')
 
 
