@@ -200,6 +200,11 @@ def test_settings_that_must_not_change_are_named(tmp_path, changed):
         snapshots.check_settings(tmp_path, {**SETTINGS, **changed}, FIXED)
 
 
+def test_a_setting_there_was_not_yet_does_not_stop_a_resume(tmp_path):
+    snapshots.save_settings(tmp_path, {'model': 'ssd300'})
+    snapshots.check_settings(tmp_path, SETTINGS, FIXED)
+
+
 def test_run_without_settings_file_may_be_resumed(tmp_path):
     assert snapshots.read_settings(tmp_path) == {}
     snapshots.check_settings(tmp_path, SETTINGS, FIXED)

@@ -29,12 +29,17 @@ def make(kind, **what):
         from experiments.gpu import torch_ssd
 
         import torch
-        versions = {'torch': torch.__version__, 'cudnn': torch.backends.cudnn.version()}
+
+        versions = {'torch': torch.__version__, 'cudnn': torch.backends.cudnn.version(),
+                    'gpu': torch.cuda.get_device_name() if torch.cuda.is_available() else None}
         return torch_ssd.contestant(compiled=kind == 'torch.compile', **what), versions
     from experiments.gpu import ours
+    from multibox.devices import hardware, select_device
     from multibox.training import versions
-    return {'ours': ours.contestant, 'fed': ours.fed, 'loader': ours.loader}[kind](**what), \
-        versions()
+
+    where = hardware(select_device(what.get('device', '-1')))
+    contestant = {'ours': ours.contestant, 'fed': ours.fed, 'loader': ours.loader}[kind]
+    return contestant(**what), {**versions(), 'hardware': where}
 
 
 def main():
