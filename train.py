@@ -24,6 +24,7 @@ from multibox.detectors import MODELS, make_detector
 from multibox.devices import available_cores, hardware, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
+from multibox.gpu.functions import install as install_kernels
 from multibox.losses import LOSSES
 from multibox.matching import RULES
 from multibox.report import write_results
@@ -263,6 +264,7 @@ def main(argv=None):
     device = select_device(local_device(args.device, comm))
     use_precision(args.precision, device)
     convolution.install(args.conv, args.precision)
+    install_kernels()
     convolution.keep_freed_memory()
     use_cores(available_cores() - 1)  # one for the loader, whatever the number of its processes
     data = load_data(args.data, args.difficult, args.strict, args.split)

@@ -219,12 +219,11 @@ def free_memory(xp):
 class Results:
     """What is known so far, in a file."""
 
-    def __init__(self, args):
-        self.args, self.values = args, {'failed': {}}
+    def __init__(self, path, command):
+        self.path, self.command, self.values = path, command, {'failed': {}}
 
     def save(self):
-        turns.save(self.args.out, f'python -m experiments.gpu.loss --repeat {self.args.repeat}',
-                   self.values)
+        turns.save(self.path, self.command, self.values)
 
     @contextlib.contextmanager
     def noting_failure(self, name):
@@ -276,7 +275,8 @@ def main(argv=None):
     args = parse_args(argv)
     if not cuda.available:
         raise SystemExit('experiments.gpu.loss: CuPy finds no GPU here')
-    xp, results = cuda.cupy, Results(args)
+    xp = cuda.cupy
+    results = Results(args.out, f'python -m experiments.gpu.loss --repeat {args.repeat}')
     results.values['device'] = xp.cuda.runtime.getDeviceProperties(0)['name'].decode()
     with results.noting_failure('check'):
         results.values['check'] = check(xp)

@@ -100,7 +100,7 @@ def _update(optimizer, lossfun=None, *args, **kwds):
 
 def _check_nan_in_grads(optimizer):
     gradients = [parameter.grad for parameter in optimizer.target.params()]
-    if not optimizer._loss_scaling_is_dynamic or not all(map(_covers, gradients)):
+    if not (optimizer._loss_scaling_is_dynamic and all(map(_covers, gradients))):
         return _CHAINERS[MomentumSGD, 'check_nan_in_grads'](optimizer)
     optimizer._loss_scaling_isnan = not momentum_sgd.all_finite(gradients)
     optimizer._loss_scaling_isnan_ever |= optimizer._loss_scaling_isnan
