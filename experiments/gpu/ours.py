@@ -6,6 +6,7 @@ from multibox.data import Loader, MakeTargets, TrainingSequence
 from multibox.data.sets import load_data
 from multibox.detectors import make_detector
 from multibox.devices import is_gpu, select_device
+from multibox.gpu.functions import install as install_kernels
 from multibox.training import TrainChain, Transfer, halve, make_optimizer, use_precision
 
 import chainer
@@ -59,9 +60,10 @@ def _loader(detector, batchsize, workers, data):
 
 
 def _trainer(detector, precision, device):
+    convolution.install(convolution.fastest(is_gpu(device)), precision)
     device = select_device(device)
     use_precision(precision, device)
-    convolution.install(None, precision)
+    install_kernels()
     if precision == 'float16':
         halve(detector)
     chain = TrainChain(detector)
