@@ -24,7 +24,7 @@ from multibox.detectors import MODELS, make_detector
 from multibox.devices import available_cores, hardware, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
-from multibox.gpu.functions import install as install_kernels
+from multibox.gpu import functions
 from multibox.losses import LOSSES
 from multibox.matching import RULES
 from multibox.report import write_results
@@ -79,8 +79,7 @@ def parse_args(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group('data')
     data.add_argument('--data', type=pathlib.Path, metavar='DIR',
-                      help='a VOCdevkit, a VOC-layout folder or COCO 2017 (default: the built-in '
-                           'drawn set)')
+                      help='a VOCdevkit, VOC-layout folder or COCO 2017 (the built-in drawn set)')
     data.add_argument('--split', choices=SPLITS, default='07+12', help='of a VOCdevkit (07+12)')
     data.add_argument('--difficult', action='store_true',
                       help='train on objects marked difficult too, as the Caffe original does')
@@ -104,8 +103,7 @@ def parse_args(argv=None):
                         help='published formulation, with its own matching (chainercv)')
     recipe.add_argument('--match', choices=RULES, help='another rule than its own')
     recipe.add_argument('--iteration', type=int, metavar='N', help='number of updates')
-    recipe.add_argument('--batchsize', type=int, metavar='N',
-                        help='images in an update, over all processes')
+    recipe.add_argument('--batchsize', type=int, metavar='N', help='images of an update, in all')
     recipe.add_argument('--optimizer', choices=sorted(OPTIMIZERS))
     recipe.add_argument('--lr', type=float, help='step size before the first cut')
     recipe.add_argument('--cuts', type=int, nargs='*', metavar='N',
@@ -142,6 +140,9 @@ def parse_args(argv=None):
         parser.set_defaults(**{name: began_with[name] for name in vars(args) if name in began_with
                                and name not in ('out', 'resume')})
         args = parser.parse_args(argv)
+        if is_gpu(args.device) != is_gpu(began_with.get('device', args.device)):
+            parser.set_defaults(conv=None, loader_processes=None)  # what is best there is not here
+            args = parser.parse_args(argv)
     if args.model is None:
         args.model = 'ssd300' if args.data else 'slim300'
     for name, value in (SLIM if args.model == 'slim300' else PAPER).items():
@@ -264,7 +265,8 @@ def main(argv=None):
     device = select_device(local_device(args.device, comm))
     use_precision(args.precision, device)
     convolution.install(args.conv, args.precision)
-    install_kernels()
+    if is_gpu(args.device):
+        functions.install()
     convolution.keep_freed_memory()
     use_cores(available_cores() - 1)  # one for the loader, whatever the number of its processes
     data = load_data(args.data, args.difficult, args.strict, args.split)

@@ -5,6 +5,7 @@ import pathlib
 
 import multibox.gpu
 from multibox import convolution
+from multibox.gpu import functions
 
 import chainer
 import cuda_on_cpu
@@ -53,6 +54,7 @@ def kernel_xp(request, monkeypatch):
         return importlib.import_module('cupy')
     if cuda_on_cpu.COMPILER is None:
         pytest.skip('no g++')
+    functions.uninstall()  # a run on a GPU before leaves them, and NumPy arrays shall be compared
     monkeypatch.setattr(multibox.gpu, 'launch',
                         functools.partial(cuda_on_cpu.launch, seed=request.param))
     monkeypatch.setattr(multibox.gpu, 'address', lambda array: array.ctypes.data)

@@ -45,6 +45,18 @@ def test_a_trunk_of_other_shapes_is_refused(matching, tmp_path):
         main(['convert', str(tmp_path / 'x.npz'), '--out', str(tmp_path / 'trunk.npz')])
 
 
+def test_a_network_that_is_all_there_but_for_a_shape_is_refused(tmp_path):
+    save_model(tmp_path / 'slim.npz', make_detector('slim300', 2), 'slim300', ('cat', 'dog'))
+    with np.load(tmp_path / 'slim.npz') as arrays:
+        arrays = {name: arrays[name] for name in arrays if '/' in name}
+    name = next(name for name in arrays if name.endswith('/W'))
+    np.savez(tmp_path / 'x.npz', **{**arrays, name: np.zeros((2, 2), 'f')})
+    with pytest.raises(UserError, match=rf'{name}: wanted .*, found \(2, 2\)'):
+        main(['convert', str(tmp_path / 'x.npz'), '--out', str(tmp_path / 'model.npz'),
+              '--model', 'slim300', '--classes', '2'])
+    assert not (tmp_path / 'model.npz').exists()
+
+
 def test_heads_of_80_classes_may_be_cocos(tmp_path):
     np.savez(tmp_path / 'x.npz', **{'multibox/loc/0/b': np.zeros(16, 'f'),
                                     'multibox/conf/0/b': np.zeros(4 * 81, 'f')})

@@ -122,10 +122,9 @@ def test_a_photograph_in_the_folder_of_the_pictures_is_not_overwritten(detector,
 
 
 def test_pictures_differ_in_more_than_case(detector, photos, tmp_path):
-    cv2.imwrite(str(photos / 'B.png'), np.zeros((9, 9, 3), np.uint8))
-    run(photos, '--out', tmp_path / 'out')
-    assert {path.name for path in (tmp_path / 'out').glob('*.png')} == {
-        'a.png', 'B.png', 'b-2.png'}
+    cv2.imwrite(str(photos / 'more/B.png'), np.zeros((9, 9, 3), np.uint8))
+    run(photos / 'b.jpg', photos / 'more/B.png', '--out', tmp_path / 'out')
+    assert {path.name for path in (tmp_path / 'out').glob('*.png')} == {'b.png', 'B-2.png'}
 
 
 def test_a_name_that_is_no_utf8_is_listed(detector, photos, tmp_path):

@@ -194,6 +194,17 @@ def test_a_bare_resume_takes_the_settings_the_run_began_with(tmp_path):
     assert {**resumed, 'resume': False} == began
 
 
+@pytest.mark.parametrize('begun_on, here', [('0', '-1'), ('-1', '0')])
+def test_what_suits_a_device_is_chosen_anew_on_another(tmp_path, begun_on, here):
+    def parse(*more):
+        return vars(train.parse_args(['--out', str(tmp_path), *more]))
+    train.save_settings(tmp_path, {**parse('--device', begun_on), 'loader_processes': 99})
+    fresh, resumed = parse('--device', here), parse('--device', here, '--resume')
+    assert {**resumed, 'resume': False} == fresh
+    assert parse('--resume')['loader_processes'] == 99
+    assert parse('--device', here, '--resume', '--conv', 'blas')['conv'] == 'blas'
+
+
 def test_resuming_to_less_than_was_done_is_named(out, data):
     with pytest.raises(UserError, match=f'--iteration 3: the run in {out} is past it'):
         train.main(['--out', str(out), '--resume', '--iteration', '3'])

@@ -6,7 +6,7 @@ from multibox.data import Loader, MakeTargets, TrainingSequence
 from multibox.data.sets import load_data
 from multibox.detectors import make_detector
 from multibox.devices import is_gpu, select_device
-from multibox.gpu.functions import install as install_kernels
+from multibox.gpu import functions
 from multibox.training import TrainChain, Transfer, halve, make_optimizer, use_precision
 
 import chainer
@@ -60,10 +60,11 @@ def _loader(detector, batchsize, workers, data):
 
 
 def _trainer(detector, precision, device):
-    convolution.install(convolution.fastest(is_gpu(device)), precision)
-    device = select_device(device)
+    on_gpu, device = is_gpu(device), select_device(device)
     use_precision(precision, device)
-    install_kernels()
+    convolution.install(convolution.fastest(on_gpu), precision)
+    if on_gpu:
+        functions.install()
     if precision == 'float16':
         halve(detector)
     chain = TrainChain(detector)

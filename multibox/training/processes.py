@@ -128,7 +128,9 @@ def make_multi_node(optimizer, comm):
     if comm is None:
         return optimizer
     import chainermn
-    comm.bcast_data(optimizer.target)
+    for parameter in optimizer.target.params():  # pure_nccl's own fails on float16 under CuPy 14
+        first = comm.bcast_obj(cuda.to_cpu(parameter.array))
+        parameter.array[...] = parameter.xp.asarray(first)
     optimizer = chainermn.create_multi_node_optimizer(optimizer, comm)
     optimizer.is_changed(optimizer.target)  # notes the parameters that were just sent
     return optimizer
