@@ -148,6 +148,8 @@ def test_steps_too_small_for_float16_add_up():
 
 def test_an_overflow_on_another_process_leaves_the_update_out_here():
     class Comm:
+        rank = 0
+
         def bcast_obj(self, array):
             return array
 

@@ -129,7 +129,7 @@ def make_multi_node(optimizer, comm):
         return optimizer
     import chainermn
     for parameter in optimizer.target.params():  # pure_nccl's own fails on float16 under CuPy 14
-        first = comm.bcast_obj(cuda.to_cpu(parameter.array))
+        first = comm.bcast_obj(cuda.to_cpu(parameter.array) if comm.rank == 0 else None)
         parameter.array[...] = parameter.xp.asarray(first)
     optimizer = chainermn.create_multi_node_optimizer(optimizer, comm)
     optimizer.is_changed(optimizer.target)  # notes the parameters that were just sent
