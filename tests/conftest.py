@@ -5,6 +5,7 @@ import pathlib
 
 import multibox.gpu
 from multibox import convolution
+from multibox.data.drawn import draw_set
 from multibox.gpu import functions
 
 import chainer
@@ -69,6 +70,14 @@ def gpu():
     device = chainer.get_device('@cupy:0')
     device.use()
     return device
+
+
+@pytest.fixture(scope='session')
+def data(tmp_path_factory):
+    """A folder of six drawn images to train on, and two to test."""
+    folder = tmp_path_factory.mktemp('drawn') / 'set'
+    draw_set(folder, n_train=6, n_test=2)
+    return folder
 
 
 @pytest.fixture

@@ -4,19 +4,11 @@ import signal
 import types
 
 import train
-from multibox.data.drawn import draw_set
 from multibox.errors import UserError
 from multibox.losses import chainercv
 
 import numpy as np
 import pytest
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('drawn') / 'set'
-    draw_set(folder, n_train=6, n_test=2)
-    return folder
 
 
 @pytest.fixture

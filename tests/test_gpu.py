@@ -4,7 +4,6 @@ import json
 import evaluate
 import train
 from multibox.data import load_voc
-from multibox.data.drawn import draw_set
 from multibox.detectors import make_detector
 from multibox.training import detect
 
@@ -13,13 +12,6 @@ import pytest
 
 pytestmark = pytest.mark.gpu
 CPU, GPU = ('--device', '-1'), ('--device', '0')
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('drawn') / 'set'
-    draw_set(folder, n_train=6, n_test=2)
-    return folder
 
 
 def run(data, out, device, *more):

@@ -5,7 +5,6 @@ import types
 
 import train
 from multibox.convolution import PRECISIONS
-from multibox.data.drawn import draw_set
 from multibox.detectors import make_detector
 from multibox.errors import UserError
 from multibox.training import halve, make_multi_node, make_optimizer, use_precision
@@ -21,13 +20,6 @@ from chainer.serializers import DictionarySerializer, NpzDeserializer
 GPU = types.SimpleNamespace(xp=None)
 FAST = ['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--log-interval', '1',
         '--snapshot-interval', '1', '--cuts']
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('drawn') / 'set'
-    draw_set(folder, n_train=6, n_test=2)
-    return folder
 
 
 @pytest.fixture

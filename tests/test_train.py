@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import train
-from multibox.data.drawn import draw_set
 from multibox.devices import available_cores
 from multibox.errors import UserError
 from multibox.matching import match_forced_above
@@ -19,13 +18,6 @@ from PIL import Image
 ROOT = pathlib.Path(train.__file__).parent
 FAST = ['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--log-interval', '1',
         '--cuts']
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('drawn') / 'set'
-    draw_set(folder, n_train=6, n_test=2)
-    return folder
 
 
 @pytest.fixture(scope='module')

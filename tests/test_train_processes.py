@@ -4,20 +4,11 @@ import os
 import signal
 import time
 
-from multibox.data.drawn import draw_set
-
 import mpi
 import numpy as np
 import pytest
 
 FAULTY = mpi.ROOT / 'tests' / 'faulty_train.py'
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('drawn') / 'set'
-    draw_set(folder, n_train=6, n_test=2)
-    return folder
 
 
 def flags(folder, out, **changes):

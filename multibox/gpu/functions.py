@@ -22,8 +22,9 @@ from chainercv.links.model.ssd.ssd_vgg16 import VGG16
 def install():
     """Put the kernels behind Chainer's functions on a GPU, in this process.
 
-    They are 2-D max pooling, ChainerCV's ``Normalize`` and ``VGG16`` and the update of
-    ``MomentumSGD``, in float32 and float16; see the modules. NumPy arrays stay Chainer's.
+    They are 2-D max pooling, ChainerCV's ``Normalize`` and ``VGG16``, the update of ``MomentumSGD``
+    and every optimizer's search for gradients that overflowed, in float32 and float16; see the
+    modules. NumPy arrays stay Chainer's.
     """
     for (owner, name), function in _OURS.items():
         setattr(owner, name, function)
@@ -101,7 +102,7 @@ def _update(optimizer, lossfun=None, *args, **kwds):
 def _check_nan_in_grads(optimizer):
     gradients = [parameter.grad for parameter in optimizer.target.params()]
     if not (optimizer._loss_scaling_is_dynamic and all(map(_covers, gradients))):
-        return _CHAINERS[MomentumSGD, 'check_nan_in_grads'](optimizer)
+        return _CHAINERS[chainer.Optimizer, 'check_nan_in_grads'](optimizer)
     optimizer._loss_scaling_isnan = not momentum_sgd.all_finite(gradients)
     optimizer._loss_scaling_isnan_ever |= optimizer._loss_scaling_isnan
 
@@ -112,6 +113,6 @@ _OURS = {
     (Normalize, 'forward'): _normalize,
     (VGG16, 'forward'): _vgg16,
     (MomentumSGD, 'update'): _update,
-    (MomentumSGD, 'check_nan_in_grads'): _check_nan_in_grads,
+    (chainer.Optimizer, 'check_nan_in_grads'): _check_nan_in_grads,
 }
 _CHAINERS = {(owner, name): getattr(owner, name) for owner, name in _OURS}

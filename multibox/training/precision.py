@@ -57,12 +57,9 @@ class LossScaling:
         return super().setup(link)
 
     def check_nan_in_grads(self):
-        """Find out whether any gradient overflowed: one wait for a GPU, not one a parameter."""
-        parameters = [each for each in self.target.params() if each.grad is not None]
-        finite = [each.xp.isfinite(each.grad).all() for each in parameters]
-        self._loss_scaling_isnan = not parameters[0].xp.stack(finite).all()
-        self._loss_scaling_isnan_ever |= self._loss_scaling_isnan
-        for each in parameters:
+        """Find out whether any gradient overflowed."""
+        super().check_nan_in_grads()
+        for each in self.target.params():
             if each.dtype != np.float16:  # Chainer would scale its weight decay, too
                 each.grad /= self._loss_scale
                 each._loss_scale = None
