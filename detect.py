@@ -12,6 +12,7 @@ from multibox import convolution
 from multibox.devices import available_cores, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out, open_whole, write_json
+from multibox.gpu import functions
 from multibox.training import draw_boxes, ending_together, join_processes
 from multibox.weights import load_model
 
@@ -116,6 +117,8 @@ def main(argv=None):
     paths = find_images(args.images)
     device = select_device(args.device)
     convolution.install(args.conv or convolution.fastest(is_gpu(args.device)))
+    if is_gpu(args.device):
+        functions.install()
     convolution.keep_freed_memory()
     use_cores(available_cores())
     model, _, label_names = load_model(args.model)

@@ -14,6 +14,7 @@ from multibox.data.voc import SERVER
 from multibox.devices import available_cores, hardware, is_gpu, select_device, use_cores
 from multibox.errors import UserError
 from multibox.files import make_out
+from multibox.gpu import functions
 from multibox.report import write_results
 from multibox.training import (
     COMMUNICATORS,
@@ -73,6 +74,8 @@ def main(argv=None):
     if args.coco:
         import_pycocotools()  # before the detections, which take longer
     convolution.install(args.conv)
+    if is_gpu(args.device):
+        functions.install()
     convolution.keep_freed_memory()
     use_cores(available_cores())
     model, _, label_names = load_model(args.model)

@@ -85,7 +85,8 @@ class Tensor:
 class pygraph:
     def __init__(self, handle, io_data_type, intermediate_data_type, compute_data_type):
         assert intermediate_data_type == compute_data_type == data_type.FLOAT
-        self.handle, self.built, self.runs, self.bias_tensor = handle, False, 0, None
+        self.handle, self.built, self.runs = handle, False, 0
+        self.bias_tensor, self.fused = None, []
         graphs.append(self)
 
     def tensor(self, name, dim, stride, data_type):
@@ -109,7 +110,16 @@ class pygraph:
 
     def bias(self, name, input, bias):
         assert input is self.result and bias.dim == [1, input.dim[1], 1, 1]
-        self.result, self.bias_tensor = Tensor(input.dim, input.stride), bias
+        self.bias_tensor = bias
+        return self._fuse('bias', input)
+
+    def relu(self, name, input):
+        assert input is self.result
+        return self._fuse('relu', input)
+
+    def _fuse(self, operation, input):
+        self.fused.append(operation)
+        self.result = Tensor(input.dim, input.stride)
         return self.result
 
     def validate(self):
@@ -163,6 +173,8 @@ class pygraph:
             out = padded[:, :, top:padded.shape[2] - bottom, left:padded.shape[3] - right]
         if self.bias_tensor is not None:
             out = out + values[self.bias_tensor]
+        if 'relu' in self.fused:
+            out = np.maximum(out, 0)
         result.write(pack[result], out)
 
 

@@ -11,7 +11,7 @@ import pytest
 from chainer.backends import cuda
 from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDGrad
 from chainercv.links.model.ssd import Normalize
-from chainercv.links.model.ssd.ssd_vgg16 import VGG16
+from chainercv.links.model.ssd.ssd_vgg16 import VGG16, VGG16Extractor300, VGG16Extractor512
 
 CHAINERS = MaxPoolingND.forward_cpu, MaxPoolingNDGrad.forward_cpu
 
@@ -103,6 +103,19 @@ def test_vgg16_is_chainercvs(device_xp):
     network.to_device('@numpy' if device_xp is np else '@cupy:0')
     for one, other in zip(vgg16(network, device_xp.asarray(x)), expected):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * abs(other).max())
+
+
+@pytest.mark.parametrize('make, grid', [(VGG16Extractor300, 19), (VGG16Extractor512, 32)])
+def test_extractors_are_chainercvs(device_xp, monkeypatch, make, grid):
+    chainercvs = functions._CHAINERS[make, 'forward']
+    monkeypatch.setattr(VGG16, 'forward', lambda network, x: [x, x])
+    network, x = make(), draw(1, 8, grid, grid)
+    expected = chainercvs(network, x)
+    network.to_device('@numpy' if device_xp is np else '@cupy:0')
+    actual = network(device_xp.asarray(x))
+    assert len(actual) == len(network.grids)
+    for one, other in zip(actual[2:], expected[2:], strict=True):
+        np.testing.assert_allclose(cuda.to_cpu(one.array), other.array, rtol=1e-3, atol=1e-4)
 
 
 def test_an_optimizer_updates_by_one_kernel_a_kind(device_xp, monkeypatch):

@@ -12,6 +12,7 @@ from multibox.convolution.blas import BLAS
 from multibox.convolution.cudnn import PRECISIONS, CuDNN
 from multibox.convolution.memory import keep_freed_memory
 from multibox.convolution.onednn import OneDNN
+from multibox.convolution.relu import ConvolutionReLU
 from multibox.errors import UserError
 
 import numpy as np
@@ -48,11 +49,12 @@ def fastest(gpu=False):
 def install(name=None, precision='float32'):
     """Put an engine behind Chainer's 2-D convolution, in this process.
 
-    It computes the output and both gradients, of ``F.deconvolution_2d`` too, with any stride,
-    padding and dilation: ``cudnn`` of float16 and float32 CuPy arrays, the others of float32 and
-    float64 NumPy arrays. Groups and what mixes types on a CPU stay Chainer's. Max pooling of NumPy
-    arrays, whatever the engine, is computed without lowering. ReLU, addition and the sum that is a
-    bias' gradient keep CuPy arrays in the order of a convolution's result.
+    It computes the output and both gradients, of ``F.deconvolution_2d`` and of
+    :class:`multibox.convolution.relu.ConvolutionReLU` too, with any stride, padding and dilation:
+    ``cudnn`` of float16 and float32 CuPy arrays, the others of float32 and float64 NumPy arrays.
+    Groups and what mixes types on a CPU stay Chainer's. Max pooling of NumPy arrays, whatever the
+    engine, is computed without lowering. ReLU, addition and the sum that is a bias' gradient keep
+    CuPy arrays in the order of a convolution's result.
 
     Args:
         name: a key of :data:`ENGINES`, or None for the :func:`fastest` on a CPU.
@@ -93,9 +95,16 @@ def _geometry(node):
     return (node.sy, node.sx), (node.ph, node.pw), (node.dy, node.dx)
 
 
-def _convolution(engine, node, inputs):
+def _convolution(engine, node, inputs, **relu):
     x, W, b = *inputs, *[None] * (3 - len(inputs))
-    return engine.convolve(x, W, b, _geometry(node), node._get_out_size(x.shape, W.shape))
+    return engine.convolve(x, W, b, _geometry(node), node._get_out_size(x.shape, W.shape), **relu)
+
+
+def _convolution_relu(engine, node, inputs):
+    if engine is _CUDNN:
+        return _convolution(engine, node, inputs, relu=True)
+    y = _convolution(engine, node, inputs)
+    return np.maximum(y, 0, out=y)
 
 
 def _weight_gradient(engine, node, inputs):
@@ -175,8 +184,9 @@ def _max_pooling_gradient(node, inputs):
 
 _engines = ()
 _OURS = {(node, method): _forward(node, method, compute) for node, compute in (
-    (Convolution2DFunction, _convolution), (Convolution2DGradW, _weight_gradient),
-    (Deconvolution2DFunction, _deconvolution)) for method in ('forward_cpu', 'forward_gpu')}
+    (Convolution2DFunction, _convolution), (ConvolutionReLU, _convolution_relu),
+    (Convolution2DGradW, _weight_gradient), (Deconvolution2DFunction, _deconvolution))
+    for method in ('forward_cpu', 'forward_gpu')}
 _OURS |= {(node, method): _keeping_order(node, method) for node, method in (
     (ReLU, 'forward_gpu'), (Add, 'forward'), (MultiAdd, 'forward'))}
 _OURS |= {(ReLUGrad2, 'forward_gpu'): _relu_gradient, (Sum, 'forward'): _sum,

@@ -36,11 +36,14 @@ class CuDNN:
         return all(isinstance(a, cuda.ndarray) and a.size
                    and a.dtype in (np.float32, np.float16) for a in arrays)
 
-    def convolve(self, x, W, b, geometry, out_size):
-        """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C, kh, kw) and b (O,) or None."""
+    def convolve(self, x, W, b, geometry, out_size, relu=False):
+        """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C, kh, kw) and b (O,) or None.
+
+        With ``relu`` what is below 0 becomes 0.
+        """
         shapes = (('x', x.shape), ('W', W.shape), ('y', (len(x), len(W), *out_size)))
         bias = () if b is None else (b.reshape(1, -1, 1, 1),)
-        return self._compute('conv_fprop', shapes, geometry, (x, W, *bias))
+        return self._compute('conv_fprop', shapes, geometry, (x, W, *bias), relu)
 
     def input_gradient(self, gy, W, geometry, in_size):
         """Return gx (B, C, H, W) of gy (B, O, out_h, out_w) and W (O, C, kh, kw)."""
@@ -53,13 +56,13 @@ class CuDNN:
         gW = self._compute('conv_wgrad', shapes, geometry, (x, gy))
         return cuda.cupy.ascontiguousarray(gW)  # as the weights are: the optimizer reads both
 
-    def _compute(self, operation, shapes, geometry, arrays):
+    def _compute(self, operation, shapes, geometry, arrays, relu=False):
         dtype = arrays[0].dtype  # of the result too; weights and bias may have another
         factors = dtype.name
         if dtype == np.float32 and self.precision == 'bfloat16':
             factors = 'bfloat16'
         exact = factors == 'float32' and self.precision != 'tf32'
-        plan = _plan(operation, shapes, geometry, factors, exact, len(arrays) == 3,
+        plan = _plan(operation, shapes, geometry, factors, exact, len(arrays) == 3, relu,
                      cuda.cupy.cuda.Device().id)
         arrays = [_channels_last(array.astype(dtype, copy=False), factors) for array in arrays]
         n, c, h, w = plan.shape
@@ -71,8 +74,8 @@ class CuDNN:
 
 
 @functools.cache
-def _plan(operation, shapes, geometry, factors, exact, bias, device):
-    return graphs.Plan(operation, dict(shapes), geometry, factors, exact, bias)
+def _plan(operation, shapes, geometry, factors, exact, bias, relu, device):
+    return graphs.Plan(operation, dict(shapes), geometry, factors, exact, bias, relu)
 
 
 def _channels_last(array, factors):

@@ -54,6 +54,7 @@ class Plan:
         dtype: a key of :data:`TYPES`, of all arrays; products are summed in float32.
         exact: whether float32 factors are kept from tensor cores, which would round them to TF32.
         bias: whether a bias (O,) is added.
+        relu: whether what is below 0 becomes 0, after the bias.
 
     Attributes:
         shape: (N, C, H, W) of the result.
@@ -62,7 +63,7 @@ class Plan:
         cudnn.cudnnGraphNotSupportedError: cuDNN cannot do this on this GPU.
     """
 
-    def __init__(self, operation, shapes, geometry, dtype, exact, bias):
+    def __init__(self, operation, shapes, geometry, dtype, exact, bias, relu):
         import cudnn
         factors, result = OPERATIONS[operation]
         self.shape = shapes[result]
@@ -85,6 +86,8 @@ class Plan:
         if bias:
             self._tensors.append(operand('b', (1, self.shape[1], 1, 1)))
             y = graph.bias(name='bias', input=y, bias=self._tensors[-1])
+        if relu:
+            y = graph.relu(name='relu', input=y)
         self._tensors.append(y.set_output(True).set_data_type(dtype))
         graph.validate()
         graph.build_operation_graph()

@@ -1,10 +1,11 @@
 """The kernels behind the functions of Chainer and ChainerCV that SSD's training step calls.
 
-ReLU has no kernel: Chainer's moves each byte once, and a convolution can do it on its way.
+ReLU has no kernel: it is part of the convolution before it, or follows a pooling.
 """
 import math
 
 from multibox import gpu
+from multibox.convolution.relu import convolution_relu
 from multibox.gpu import momentum_sgd, pooling
 from multibox.gpu.arrays import TYPES
 from multibox.gpu.normalize import L2Normalize
@@ -16,15 +17,16 @@ from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDG
 from chainer.optimizers import MomentumSGD
 from chainer.utils import conv
 from chainercv.links.model.ssd import Normalize
-from chainercv.links.model.ssd.ssd_vgg16 import VGG16
+from chainercv.links.model.ssd.ssd_vgg16 import VGG16, VGG16Extractor300, VGG16Extractor512
 
 
 def install():
     """Put the kernels behind Chainer's functions on a GPU, in this process.
 
-    They are 2-D max pooling, ChainerCV's ``Normalize`` and ``VGG16``, the update of ``MomentumSGD``
-    and every optimizer's search for gradients that overflowed, in float32 and float16; see the
-    modules. NumPy arrays stay Chainer's.
+    They are 2-D max pooling, ChainerCV's ``Normalize``, the update of ``MomentumSGD`` and every
+    optimizer's search for gradients that overflowed, in float32 and float16; see the modules. NumPy
+    arrays stay Chainer's. ChainerCV's VGG16 and its extractors compute the same with fewer passes
+    over their maps.
     """
     for (owner, name), function in _OURS.items():
         setattr(owner, name, function)
@@ -68,24 +70,33 @@ def _normalize(link, x):
     return L2Normalize(link.eps)(x, link.scale)
 
 
+def _convolve(extractor, h, *names):
+    for name in names:
+        h = convolution_relu(extractor[name], h)
+    return h
+
+
 def _vgg16(extractor, x):
     """Three of its ReLUs after max pooling: the same numbers, from a quarter of the pixels, and
-    the gradient needs no map of full size."""
-    if not _covers(chainer.as_variable(x).array):
-        return _CHAINERS[VGG16, 'forward'](extractor, x)
-
-    def convolve(h, *names):
-        for name in names:
-            h = F.relu(extractor[name](h))
-        return h
-
-    h = F.relu(F.max_pooling_2d(extractor.conv1_2(convolve(x, 'conv1_1')), 2))
-    h = F.relu(F.max_pooling_2d(extractor.conv2_2(convolve(h, 'conv2_1')), 2))
-    h = F.relu(F.max_pooling_2d(extractor.conv3_3(convolve(h, 'conv3_1', 'conv3_2')), 2))
-    h = convolve(h, 'conv4_1', 'conv4_2', 'conv4_3')
+    the gradient needs no map of full size. The others are fused into convolutions."""
+    h = _convolve(extractor, x, 'conv1_1')
+    h = F.relu(F.max_pooling_2d(extractor.conv1_2(h), 2))
+    h = _convolve(extractor, h, 'conv2_1')
+    h = F.relu(F.max_pooling_2d(extractor.conv2_2(h), 2))
+    h = _convolve(extractor, h, 'conv3_1', 'conv3_2')
+    h = F.relu(F.max_pooling_2d(extractor.conv3_3(h), 2))
+    h = _convolve(extractor, h, 'conv4_1', 'conv4_2', 'conv4_3')
     normalized = extractor.norm4(h)
-    h = convolve(F.max_pooling_2d(h, 2), 'conv5_1', 'conv5_2', 'conv5_3')
-    return [normalized, convolve(F.max_pooling_2d(h, 3, stride=1, pad=1), 'conv6', 'conv7')]
+    h = _convolve(extractor, F.max_pooling_2d(h, 2), 'conv5_1', 'conv5_2', 'conv5_3')
+    h = F.max_pooling_2d(h, 3, stride=1, pad=1)
+    return [normalized, _convolve(extractor, h, 'conv6', 'conv7')]
+
+
+def _extractor(extractor, x):
+    maps = VGG16.forward(extractor, x)
+    for i in range(8, 6 + len(extractor.grids)):
+        maps.append(_convolve(extractor, maps[-1], f'conv{i}_1', f'conv{i}_2'))
+    return maps
 
 
 def _update(optimizer, lossfun=None, *args, **kwds):
@@ -112,6 +123,8 @@ _OURS = {
     (MaxPoolingNDGrad, 'forward_gpu'): _max_pooling_gradient,
     (Normalize, 'forward'): _normalize,
     (VGG16, 'forward'): _vgg16,
+    (VGG16Extractor300, 'forward'): _extractor,
+    (VGG16Extractor512, 'forward'): _extractor,
     (MomentumSGD, 'update'): _update,
     (chainer.Optimizer, 'check_nan_in_grads'): _check_nan_in_grads,
 }
