@@ -17,12 +17,12 @@ from test_cudnn import TOLERANCE
 SHAPES = (2, 3, 9, 7), (4, 3, 3, 3), 4
 
 
-def fused(x, W, b):
-    return ConvolutionReLU(pad=1).apply((x, W, b))[0]
+def fused(*arrays):
+    return ConvolutionReLU(pad=1).apply(arrays)[0]
 
 
-def one_after_the_other(x, W, b):
-    return F.relu(F.convolution_2d(x, W, b, pad=1))
+def one_after_the_other(*arrays):
+    return F.relu(F.convolution_2d(*arrays, pad=1))
 
 
 @pytest.fixture(params=['onednn', 'blas', 'chainer', 'cudnn'])
@@ -37,8 +37,9 @@ def engine(request, monkeypatch):
     return request.param
 
 
-def test_results_and_gradients_are_those_of_the_two(engine):
-    arrays = draw(*SHAPES)
+@pytest.mark.parametrize('shapes', [SHAPES, SHAPES[:2]], ids=['bias', 'no bias'])
+def test_results_and_gradients_are_those_of_the_two(engine, shapes):
+    arrays = draw(*shapes)
     for ours, theirs in zip(outputs(fused, arrays), outputs(one_after_the_other, arrays),
                             strict=True):
         np.testing.assert_array_equal(ours, theirs)
