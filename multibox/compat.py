@@ -104,7 +104,22 @@ def import_chainer_quietly():
     chainer.backends.cuda.check_cuda_available._already_warned = True
 
 
+def declare_half(cuda):
+    """Give raw kernels the type ``half``, which CuPy's own headers no longer declare since 14.
+
+    ChainerMN's two kernels, around every exchange of gradients between GPUs, do not compile
+    without.
+
+    Args:
+        cuda: ``chainer.backends.cuda``, or a stand-in for it.
+    """
+    if cuda.available and int(cuda.cupy.__version__.partition('.')[0]) >= 14:
+        raw = cuda.raw
+        cuda.raw = lambda code, *args: raw('#include <cuda_fp16.h>\n' + code, *args)
+
+
 restore_numpy_names()
 stand_in_for_numpy_distutils()
 provide_nms_gpu_post()
 import_chainer_quietly()
+declare_half(sys.modules['chainer'].backends.cuda)

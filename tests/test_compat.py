@@ -76,3 +76,12 @@ def test_nms_gpu_post_uses_the_highest_bit():
 def test_chainercv_finds_an_nms_post_processing():
     module = importlib.import_module('chainercv.utils.bbox._nms_gpu_post')
     assert callable(module._nms_gpu_post)
+
+
+@pytest.mark.parametrize('version, available, given', [
+    ('14.2.0', True, True), ('13.6.0', True, False), ('14.2.0', False, False)])
+def test_raw_kernels_are_given_half_where_cupy_declares_none(version, available, given):
+    cuda = types.SimpleNamespace(available=available, raw=lambda code, name: (name, code),
+                                 cupy=types.SimpleNamespace(__version__=version))
+    compat.declare_half(cuda)
+    assert cuda.raw('code', 'name') == ('name', '#include <cuda_fp16.h>\n' * given + 'code')

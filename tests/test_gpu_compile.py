@@ -1,8 +1,11 @@
 """Every kernel compiles for the GPUs it is written for; that takes CuPy and NVRTC, but no GPU."""
+import importlib.util
 import pathlib
 import re
 import sysconfig
+import types
 
+from multibox import compat
 from multibox.gpu import FOLDER, arrays
 from multibox.gpu.loss import TYPES
 
@@ -28,19 +31,40 @@ def include_folders():
     return folders or pytest.skip('no headers of CUDA')
 
 
-@pytest.mark.parametrize('arch', ['sm_80', 'sm_90'])
-@pytest.mark.parametrize('source', KERNELS)
-def test_all_its_kernels_compile(source, arch):
-    options = ['-std=c++17', f'-arch={arch}', *(f'-I{folder}' for folder in include_folders())]
+def compiled(code, name, *options):
+    """The program, compiled for both generations of GPUs."""
     nvrtc = pytest.importorskip('cupy.cuda').nvrtc
-    program = nvrtc.createProgram((FOLDER / f'{source}.cu').read_text(), source, [], [])
-    for kernel in KERNELS[source]:
-        nvrtc.addNameExpression(program, kernel)
-    try:
-        nvrtc.compileProgram(program, options)
-    except nvrtc.NVRTCError:
-        pytest.fail(nvrtc.getProgramLog(program))
-    assert all(nvrtc.getLoweredName(program, kernel) for kernel in KERNELS[source])
+    folders = [f'-I{folder}' for folder in include_folders()]
+    for arch in 'sm_80', 'sm_90':
+        program = nvrtc.createProgram(code, name, [], [])
+        for kernel in KERNELS.get(name, ()):
+            nvrtc.addNameExpression(program, kernel)
+        try:
+            nvrtc.compileProgram(program, ['-std=c++17', f'-arch={arch}', *folders, *options])
+        except nvrtc.NVRTCError:
+            pytest.fail(nvrtc.getProgramLog(program))
+        yield program
+
+
+@pytest.mark.parametrize('source', KERNELS)
+def test_all_its_kernels_compile(source):
+    code = (FOLDER / f'{source}.cu').read_text()
+    nvrtc = pytest.importorskip('cupy.cuda').nvrtc
+    for program in compiled(code, source):
+        assert all(nvrtc.getLoweredName(program, kernel) for kernel in KERNELS[source])
+
+
+def test_chainermns_kernels_compile():
+    cupy = pytest.importorskip('cupy')
+    chainers = types.SimpleNamespace(available=True, cupy=cupy, raw=lambda code: code)
+    compat.declare_half(chainers)
+    folder = pathlib.Path(importlib.util.find_spec('chainermn').origin).parent
+    source = (folder / 'communicators' / '_memory_utility.py').read_text()
+    codes = re.findall(r"cuda\.raw\(r'''(.*?)'''", source, re.DOTALL)
+    assert len(codes) == 2
+    for code in codes:
+        assert list(compiled(chainers.raw(code), 'chainermn',
+                             f'-I{pathlib.Path(cupy.__file__).parent}/_core/include'))
 
 
 def test_no_kernel_is_forgotten():
