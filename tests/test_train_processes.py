@@ -1,4 +1,5 @@
 """train.py in processes of its own: the same result for any number, and every end a clean one."""
+import importlib.util
 import json
 import os
 import signal
@@ -145,7 +146,10 @@ def test_a_killed_process_ends_the_others(data, tmp_path, start):
     ({'batchsize': 3}, '--batchsize 3 is for all 2 processes together, which cannot share it '
                        'evenly; 2 or 4 can be'),
     ({'communicator': 'pure_nccl'}, '--communicator pure_nccl is for GPUs'),
-], ids=['data', 'batchsize', 'communicator'])
+    pytest.param({'communicator': 'non_cuda_aware', 'device': 0},
+                 '--communicator non_cuda_aware: CuPy finds no NCCL', marks=pytest.mark.skipif(
+                     importlib.util.find_spec('cupy') is not None, reason='CuPy may find NCCL')),
+], ids=['data', 'batchsize', 'communicator', 'nccl'])
 def test_a_mistake_that_every_process_meets_is_told_once(data, tmp_path, change, message):
     result = mpi.run(2, mpi.ROOT / 'train.py', *flags(data, tmp_path / 'out', **change))
     assert result.returncode != 0 and 'Traceback' not in result.stderr
