@@ -33,7 +33,7 @@ def join_processes(communicator=None, on_gpu=False):
     if not any(name in os.environ for name in LAUNCHERS):
         return None
     try:
-        import chainermn
+        import chainermn.nccl
         import mpi4py.MPI
     except ImportError as error:
         raise UserError(f'several processes need mpi4py, which cannot be imported ({error}); run '
