@@ -56,7 +56,7 @@ def hard_negatives_of_batch(conf_loss, positive, neg_pos_ratio=3, n_neg_min=0, i
     xp = cuda.get_array_module(conf_loss)
     n_box = sum_over_processes(xp.asarray(positive.size), comm)
     n_positive = sum_over_processes(xp.asarray(positive.sum()), comm)
-    n = (n_positive * min(neg_pos_ratio, n_box)).clip(n_neg_min, None)
+    n = (n_positive * xp.minimum(neg_pos_ratio, n_box)).clip(n_neg_min, None)
     ranked = _ranked(conf_loss.reshape(1, -1), negative.reshape(1, -1))
     n = xp.asarray(count_among_largest(ranked[0], n, comm)).reshape(1)
     return kernels.n_largest(ranked, n).reshape(conf_loss.shape)
