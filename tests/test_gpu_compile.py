@@ -31,7 +31,8 @@ def include_folders():
 @pytest.mark.parametrize('arch', ['sm_80', 'sm_90'])
 @pytest.mark.parametrize('source', KERNELS)
 def test_all_its_kernels_compile(source, arch):
-    options = ['-std=c++17', f'-arch={arch}', *(f'-I{folder}' for folder in include_folders())]
+    options = ['-std=c++17', '-ftz=true', f'-arch={arch}',
+               *(f'-I{folder}' for folder in include_folders())]
     nvrtc = pytest.importorskip('cupy.cuda').nvrtc
     program = nvrtc.createProgram((FOLDER / f'{source}.cu').read_text(), source, [], [])
     for kernel in KERNELS[source]:
