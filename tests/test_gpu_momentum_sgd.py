@@ -206,7 +206,7 @@ def test_an_update_takes_chainers_steps(kernel_xp, monkeypatch):
         for name in 'check_nan_in_grads', 'call_hooks', 'is_safe_to_update', 'update_loss_scale':
             note(name, getattr(optimizer, name))
         set_gradients(optimizer, 0)
-        optimizer.target.part0.b.cleargrad()  # an update without: it only decays
+        optimizer.target.part0.W.cleargrad()  # then it only decays
         update()
         return taken
     actual, expected = pair(kernel_xp, sizes=[7])

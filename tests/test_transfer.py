@@ -119,12 +119,11 @@ def test_a_copy_that_is_late_is_waited_for(loader, late_gpu):
 def test_the_next_batch_is_on_its_way_before_it_is_asked_for(loader, late_gpu):
     sending = Transfer(loader)
     sending(next(loader))
-    _, mark, _ = sending._arrays
+    imgs, *_ = sending._arrays
     CURRENT.record().synchronize()  # does not wait for it
-    assert loader.position == 4 and (mark == -1).all()
+    assert loader.position == 4 and (imgs == -1).all()
     sending._copied.synchronize()
-    np.testing.assert_array_equal(
-        sending._arrays[0], [loader.sequence[t][0] for t in range(4, 8)])
+    np.testing.assert_array_equal(imgs, [loader.sequence[t][0] for t in range(4, 8)])
 
 
 def test_a_batch_that_was_not_looked_ahead_at_is_sent(loader, late_gpu):
