@@ -1,4 +1,7 @@
 """A network trained under a formulation sees what its published interface computes."""
+import types
+
+from multibox import multibox_loss
 from multibox.detectors.coder import Coder
 from multibox.losses import LOSSES, caffe, notebook, ssd_keras, ssd_pytorch, super_gradients
 from multibox.matching import to_center, to_corners
@@ -8,6 +11,7 @@ import chainer
 import chainer.functions as F
 import numpy as np
 import pytest
+from test_multibox_loss import FakeCommunicator
 
 B, K, C = 3, 40, 4
 
@@ -101,8 +105,30 @@ def test_a_term_that_is_not_finite_is_named(case, term, name):
         TrainChain(model)(None, np.zeros((B, K, 4), 'f'), labels)
 
 
-def test_losses_are_looked_at_once(case):
+def test_a_sum_that_is_not_finite_is_named(case):
+    with pytest.raises(NonFiniteLoss, match='the total loss is inf'):
+        TrainChain(case[0], alpha=np.inf)(None, np.zeros((B, K, 4), 'f'), np.ones((B, K), 'i'))
+
+
+def test_terms_of_all_processes_are_reported(case):
+    targets = np.zeros((B, K, 4), 'f'), (np.arange(B * K) % 9 == 0).reshape(B, K).astype('i')
+    comm, reporter, seen = FakeCommunicator(6), chainer.Reporter(), {}
+    chain = TrainChain(case[0], comm=comm)
+    reporter.add_observer('main', chain)
+    with reporter.scope(seen):
+        chain(None, *targets)
+    loc, conf = (term.array for term in multibox_loss(*case[0](None), *targets, k=3, comm=comm))
+    terms = {'main/loss': loc + conf, 'main/loss/loc': loc, 'main/loss/conf': conf}
+    assert seen == {name: pytest.approx((term + 6) / 2) for name, term in terms.items()}
+
+
+@pytest.mark.parametrize('module, n_unread', [(np, 0), (types.SimpleNamespace(
+    isfinite=np.isfinite), 3)], ids=['CPU', 'as on a GPU'])
+def test_losses_are_looked_at_once(case, monkeypatch, module, n_unread):
+    monkeypatch.setattr('multibox.training.chain.np', module)
     chain = TrainChain(case[0])
     for _ in range(3):
         chain(None, np.zeros((B, K, 4), 'f'), np.ones((B, K), 'i'))
+    assert len(chain._unread) == n_unread
+    chain.check()
     assert chain._unread == []

@@ -47,3 +47,10 @@ def test_nccl_sums_where_the_array_is(monkeypatch, dtype):
 
 def test_what_is_on_the_host_goes_by_mpi():
     assert communication.sum_over_processes(np.arange(3), FakeNccl(5)).tolist() == [5, 6, 7]
+
+
+@pytest.mark.parametrize('other', [1., 3.])
+def test_the_maximum_is_that_of_all_processes(other):
+    comm = types.SimpleNamespace(mpi_comm=types.SimpleNamespace(allgather=lambda own: [own, other]))
+    maximum = communication.max_over_processes(np.array(2, 'f'), comm)
+    assert maximum.dtype == np.float32 and maximum == max(2, other)

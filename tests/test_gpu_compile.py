@@ -1,14 +1,17 @@
 """Every kernel compiles for the GPUs it is written for; that takes CuPy and NVRTC, but no GPU."""
+import ast
 import importlib.util
 import pathlib
 import re
+import sys
 import sysconfig
 import types
 
-from multibox import compat
+from multibox import compat, gpu
 from multibox.gpu import FOLDER, arrays
 from multibox.gpu.loss import TYPES
 
+import numpy as np
 import pytest
 
 KERNELS = {'loss': ['mark_largest', 'average<true>', 'average<false>'] + [
@@ -20,6 +23,13 @@ KERNELS = {'loss': ['mark_largest', 'average<true>', 'average<false>'] + [
            ('pooling', ('max_pool', 'max_pool_gradient'), (', 2, 2, 2, 2', ', 3, 3, 1, 1')),
            ('normalize', ('normalize', 'normalize_gradient'), ('',)),
            ('momentum_sgd', ('update', 'find_nonfinite'), ('',)))}}
+NODES = [node for folder in ('multibox', 'experiments')
+         for path in sorted((pathlib.Path(__file__).parents[1] / folder).rglob('*.py'))
+         for node in ast.walk(ast.parse(path.read_text()))]
+ELEMENTWISE = [[argument.value for argument in node.args] for node in NODES
+               if isinstance(node, ast.Call) and getattr(node.func, 'attr', '') == 'elementwise']
+RAW = [node.value for node in NODES
+       if isinstance(node, ast.Constant) and '__global__ void' in str(node.value)]
 
 
 def include_folders():
@@ -31,40 +41,72 @@ def include_folders():
     return folders or pytest.skip('no headers of CUDA')
 
 
-def compiled(code, name, *options):
-    """The program, compiled for both generations of GPUs."""
+def compiled(source, arch, kernels=(), folders=()):
+    """Names of kernels in the machine code, compiled with CuPy's options."""
     nvrtc = pytest.importorskip('cupy.cuda').nvrtc
-    folders = [f'-I{folder}' for folder in include_folders()]
-    for arch in 'sm_80', 'sm_90':
-        program = nvrtc.createProgram(code, name, [], [])
-        for kernel in KERNELS.get(name, ()):
-            nvrtc.addNameExpression(program, kernel)
-        try:
-            nvrtc.compileProgram(program, ['-std=c++17', f'-arch={arch}', *folders, *options])
-        except nvrtc.NVRTCError:
-            pytest.fail(nvrtc.getProgramLog(program))
-        yield program
+    program = nvrtc.createProgram(source, 'kernel.cu', [], [])
+    for kernel in kernels:
+        nvrtc.addNameExpression(program, kernel)
+    try:
+        nvrtc.compileProgram(program, ['-std=c++17', '-ftz=true', f'-arch={arch}', *(
+            f'-I{folder}' for folder in (*folders, *include_folders()))])
+    except nvrtc.NVRTCError:
+        pytest.fail(nvrtc.getProgramLog(program))
+    return [nvrtc.getLoweredName(program, kernel) for kernel in kernels]
 
 
+@pytest.mark.parametrize('arch', ['sm_80', 'sm_90'])
 @pytest.mark.parametrize('source', KERNELS)
-def test_all_its_kernels_compile(source):
-    code = (FOLDER / f'{source}.cu').read_text()
-    nvrtc = pytest.importorskip('cupy.cuda').nvrtc
-    for program in compiled(code, source):
-        assert all(nvrtc.getLoweredName(program, kernel) for kernel in KERNELS[source])
+def test_all_its_kernels_compile(source, arch):
+    assert all(compiled((FOLDER / f'{source}.cu').read_text(), arch, KERNELS[source]))
 
 
-def test_chainermns_kernels_compile():
-    cupy = pytest.importorskip('cupy')
-    chainers = types.SimpleNamespace(available=True, cupy=cupy, raw=lambda code: code)
+def cupy_core(module):
+    return pytest.importorskip(f'cupy._core.{module}')
+
+
+def elementwise_source(arguments, T):
+    """What CuPy makes of arguments of ``ElementwiseKernel``, for arrays of 4 axes, not contiguous,
+    and of type T where none is given."""
+    cupy, kernel = pytest.importorskip('cupy'), cupy_core('_kernel')
+    compute = cupy.ElementwiseKernel(*arguments)
+    *arrays, _ = compute.params
+    dtypes = [np.dtype(T if array.dtype is None else array.dtype) for array in arrays]
+    info = [kernel._ArgInfo(1, cupy.ndarray, dtype, 4, False, False) for dtype in dtypes]
+    indexer = kernel._ArgInfo(2, cupy_core('_carray').Indexer, None, 4, True, False)
+    letters = {(array.ctype, np.dtype(T)) for array in arrays if array.dtype is None}
+    return kernel._get_elementwise_kernel_code(
+        (*info, indexer), kernel._TypeMap(tuple(letters)), compute.params, compute.operation,
+        compute.name, compute.preamble)
+
+
+@pytest.mark.parametrize('arch', ['sm_80', 'sm_90'])
+@pytest.mark.parametrize('T', ['float16', 'float32', 'float64'])
+@pytest.mark.parametrize('arguments', ELEMENTWISE, ids=lambda arguments: arguments[3])
+def test_element_wise_kernels_compile(arguments, T, arch):
+    folder = pathlib.Path(cupy_core('core')._get_header_dir_path())
+    cccl = [folder / 'cupy' / '_cccl' / name for name in ('cub', 'thrust', 'libcudacxx')]
+    compiled('#include <cupy/complex.cuh>\n#include <cupy/carray.cuh>\n'
+             + elementwise_source(arguments, T), arch, folders=(*cccl, folder))
+
+
+@pytest.mark.parametrize('arch', ['sm_80', 'sm_90'])
+@pytest.mark.parametrize('source', RAW, ids=range(len(RAW)))
+def test_kernels_within_python_compile(source, arch):
+    compiled(source, arch)
+
+
+@pytest.mark.parametrize('arch', ['sm_80', 'sm_90'])
+def test_chainermns_kernels_compile(arch):
+    chainers = types.SimpleNamespace(available=True, cupy=pytest.importorskip('cupy'),
+                                     raw=lambda code: code)
     compat.declare_half(chainers)
-    folder = pathlib.Path(importlib.util.find_spec('chainermn').origin).parent
-    source = (folder / 'communicators' / '_memory_utility.py').read_text()
+    package = pathlib.Path(importlib.util.find_spec('chainermn').origin).parent
+    source = (package / 'communicators' / '_memory_utility.py').read_text()
     codes = re.findall(r"cuda\.raw\(r'''(.*?)'''", source, re.DOTALL)
     assert len(codes) == 2
     for code in codes:
-        assert list(compiled(chainers.raw(code), 'chainermn',
-                             f'-I{pathlib.Path(cupy.__file__).parent}/_core/include'))
+        compiled(chainers.raw(code), arch, folders=[cupy_core('core')._get_header_dir_path()])
 
 
 def test_no_kernel_is_forgotten():
@@ -72,3 +114,25 @@ def test_no_kernel_is_forgotten():
     written = {path.stem: set(kernel.findall(path.read_text())) for path in FOLDER.glob('*.cu')}
     assert written == {source: {name.partition('<')[0] for name in names}
                        for source, names in KERNELS.items()}
+
+
+def test_cupy_is_told_what_to_compile_and_to_launch(monkeypatch):
+    told = []
+
+    class RawModule:
+        def __init__(self, **options):
+            told.append(options)
+
+        def get_function(self, kernel):
+            return lambda *args: told.append((kernel, *args))
+    monkeypatch.setitem(sys.modules, 'cupy', types.SimpleNamespace(RawModule=RawModule))
+    gpu._function.cache_clear()
+    for n in 1, 2:
+        gpu.launch('loss', 'average<true>', 3, 32, 'array', n)
+    gpu._function.cache_clear()
+    assert told == [{'code': (FOLDER / 'loss.cu').read_text(), 'options': ('-std=c++17',),
+                     'name_expressions': ('average<true>',)},
+                    ('average<true>', (3,), (32,), ('array', 1)),
+                    ('average<true>', (3,), (32,), ('array', 2))]
+    array = types.SimpleNamespace(data=types.SimpleNamespace(ptr=7))
+    assert gpu.address(array) == 7

@@ -7,8 +7,10 @@ import chainer
 import numpy as np
 import pytest
 from chainer.backends import cuda
-from chainer.optimizer_hooks import Lasso
+from chainer.optimizer_hooks import Lasso, WeightDecay
 from chainer.optimizers import Adam
+from chainer.optimizers.momentum_sgd import MomentumSGDRule
+from chainercv.links.model.ssd import GradientScaling
 
 SIZES = 1, 5, 4095, 4096, 4097, 9000  # a block has 4096 elements
 
@@ -75,16 +77,18 @@ def test_updates_are_chainers(kernel_xp, dtype, scale, tolerance):
         expected.update()
         for optimizer in actual, expected:
             optimizer.lr /= 2
+            optimizer.momentum -= .1
     assert_same(actual, expected, tolerance)
     assert actual.t == expected.t == 3
 
 
 def test_masters_of_float16_keep_what_rounding_drops(kernel_xp):
     actual, expected = pair(kernel_xp, 'e')
-    for optimizer in actual, expected:
-        set_gradients(optimizer, 0)
-    momentum_sgd.update(actual)
-    expected.update()
+    for seed in range(2):
+        for optimizer in actual, expected:
+            set_gradients(optimizer, seed)
+        momentum_sgd.update(actual)
+        expected.update()
     masters = [{name: cuda.to_cpu(parameter.update_rule._fp32_param.array)
                 for name, parameter in optimizer.target.namedparams()}
                for optimizer in (actual, expected)]
@@ -103,10 +107,11 @@ def test_decay_of_float32_does_not_grow_with_the_scale_of_the_loss(kernel_xp):
     assert_same(scaled, plain)
 
 
-def test_one_launch_for_each_kind_of_parameter(kernel_xp, monkeypatch):
+@pytest.mark.parametrize('dtype', ['f', 'e'])
+def test_one_launch_for_each_kind_of_parameter(kernel_xp, monkeypatch, dtype):
     launches, launch = [], multibox.gpu.launch
     monkeypatch.setattr(multibox.gpu, 'launch', lambda *args: launches.append(launch(*args)))
-    optimizer, _ = pair(kernel_xp)
+    optimizer, _ = pair(kernel_xp, dtype)
     set_gradients(optimizer, 0)
     momentum_sgd.update(optimizer)
     assert len(launches) == 2
@@ -121,14 +126,26 @@ def test_more_parameters_than_a_launch_takes(kernel_xp):
     assert_same(actual, expected)
 
 
-def test_gradients_may_lie_in_any_order(kernel_xp):
+def test_gradients_and_parameters_may_lie_in_any_order(kernel_xp):
     actual, expected = pair(kernel_xp, sizes=[12])
     for optimizer in actual, expected:
         for parameter in optimizer.target.params():
-            parameter.array = parameter.array.reshape(3, 4)
+            parameter.array = parameter.array.reshape(3, 4, order='AF'[parameter.name == 'b'])
         set_gradients(optimizer, 0)
     for parameter in actual.target.params():
         parameter.grad = kernel_xp.asfortranarray(parameter.grad)
+    momentum_sgd.update(actual)
+    expected.update()
+    assert_same(actual, expected)
+
+
+def test_several_hooks_act_in_their_order(kernel_xp):
+    actual, expected = pair(kernel_xp, sizes=[7])
+    for optimizer in actual, expected:
+        for parameter in optimizer.target.params():
+            parameter.update_rule.add_hook(GradientScaling(.5), 'halve')
+            parameter.update_rule.add_hook(WeightDecay(.3), 'decay')
+        set_gradients(optimizer, 0)
     momentum_sgd.update(actual)
     expected.update()
     assert_same(actual, expected)
@@ -138,8 +155,19 @@ def double(rule, parameter):
     parameter.array *= 2
 
 
+class Doubling(MomentumSGDRule):
+    def update_core(self, parameter):
+        super().update_core(parameter)
+        double(self, parameter)
+
+
+class OfSigns(WeightDecay, GradientScaling):
+    def __call__(self, rule, parameter):
+        parameter.grad *= parameter.array > 0
+
+
 def test_other_hooks_and_rules_are_left_to_chainer(kernel_xp):
-    actual, expected = pair(kernel_xp, sizes=[7, 7, 7, 7])
+    actual, expected = pair(kernel_xp, sizes=[7] * 5)
     for optimizer in actual, expected:
         net = optimizer.target
         net.part0.W.update_rule.add_hook(Lasso(.1))
@@ -147,9 +175,43 @@ def test_other_hooks_and_rules_are_left_to_chainer(kernel_xp):
         net.part2.W.update_rule.enabled = False
         net.part2.W.update_rule._state = {'v': 0}
         net.part3.W.update_rule = Adam().create_update_rule()
+        net.part4.W.update_rule.add_hook(OfSigns(1.), 'signs')
+        net.part4.b.update_rule = Doubling(optimizer.hyperparam)
         set_gradients(optimizer, 0)
     momentum_sgd.update(actual)
     expected.update()
+    assert_same(actual, expected)
+
+
+@pytest.mark.parametrize('dtype', ['e', 'd'])
+def test_types_without_float32_behind_are_left_to_chainer(kernel_xp, dtype):
+    actual, expected = pair(kernel_xp, dtype, sizes=[7])
+    for optimizer in actual, expected:
+        for parameter in optimizer.target.params():
+            parameter.update_rule.use_fp32_update(False)
+        set_gradients(optimizer, 0)
+    momentum_sgd.update(actual)
+    expected.update()
+    assert_same(actual, expected, 1e-3)
+    assert actual.target.part0.W.update_rule.state['v'].dtype == dtype
+
+
+def test_an_update_takes_chainers_steps(kernel_xp, monkeypatch):
+    def steps(optimizer, update):
+        taken = []
+
+        def note(name, step):
+            monkeypatch.setattr(
+                optimizer, name, lambda *args: taken.append((name, *args)) or step(*args))
+        for name in 'check_nan_in_grads', 'call_hooks', 'is_safe_to_update', 'update_loss_scale':
+            note(name, getattr(optimizer, name))
+        set_gradients(optimizer, 0)
+        optimizer.target.part0.W.cleargrad()  # then it only decays
+        update()
+        return taken
+    actual, expected = pair(kernel_xp, sizes=[7])
+    assert (steps(actual, lambda: momentum_sgd.update(actual))
+            == steps(expected, expected.update))
     assert_same(actual, expected)
 
 
@@ -177,5 +239,8 @@ def test_snapshots_go_from_one_to_the_other(kernel_xp, tmp_path, chainer_first):
 def test_one_number_that_is_not_finite_is_found(kernel_xp, dtype, bad):
     gradients = [kernel_xp.ones(size, dtype) for size in SIZES]
     assert momentum_sgd.all_finite(gradients)
+    gradients[3] = kernel_xp.ones(2 * SIZES[3], dtype)[::2]
     gradients[3][300] = bad  # between others of its thread
+    assert not momentum_sgd.all_finite(gradients)
+    gradients[3][300], gradients[3][-1] = 1, bad
     assert not momentum_sgd.all_finite(gradients)

@@ -32,7 +32,9 @@ def assert_as_chainercvs(xp, x, tolerance=1e-5):
     gy = rng.standard_normal(x.shape).astype(x.dtype)
     expected = normalized(chainercvs, *(
         cuda.to_cpu(array).astype(float) for array in (x, scale, gy)))
-    actual = normalized(L2Normalize(EPS), x, xp.asarray(scale), xp.asarray(gy))
+    given = xp.array(gy)
+    actual = normalized(L2Normalize(EPS), x, xp.asarray(scale), given)
+    np.testing.assert_array_equal(cuda.to_cpu(given), gy)
     for one, other in zip(actual, expected):
         assert one.dtype == x.dtype
         np.testing.assert_allclose(cuda.to_cpu(one), other, rtol=tolerance,
@@ -62,7 +64,8 @@ def test_channels_innermost_in_memory_stay_there(kernel_xp):
 
 
 def test_views_are_read_as_they_are(kernel_xp):
-    assert_as_chainercvs(kernel_xp, draw(kernel_xp, (2, 24, 6, 8))[:, ::2, ::2])
+    y, gx, _ = assert_as_chainercvs(kernel_xp, draw(kernel_xp, (2, 24, 6, 8))[:, ::2, ::2])
+    assert y.flags.c_contiguous and gx.flags.c_contiguous
 
 
 def test_a_pixel_without_length_is_as_chainercvs(kernel_xp):

@@ -49,6 +49,15 @@ def test_windows_that_overlap_or_leave_gaps(kernel_xp, ksize, stride, pad):
     assert_as_on_cpu(kernel_xp, draw(kernel_xp, (2, 3, 7, 20)), ksize, stride, pad)
 
 
+def test_every_pixel_of_a_flat_image_has_a_thread(kernel_xp):
+    assert_as_on_cpu(kernel_xp, draw(kernel_xp, (1, 1, 2, 600)), (3, 2), (2, 1), (1, 0))
+
+
+def test_a_byte_tells_as_many_taps_apart(kernel_xp):
+    assert pooling.MAX_TAPS == 16 * 16
+    assert_as_on_cpu(kernel_xp, draw(kernel_xp, (1, 2, 17, 18)), (16, 16), (1, 1))
+
+
 def test_float16(kernel_xp):
     assert_as_on_cpu(kernel_xp, draw(kernel_xp, (2, 3, 7, 6), np.float16))
 
@@ -61,7 +70,8 @@ def test_channels_innermost_in_memory_stay_there(kernel_xp, channels):
 
 
 def test_views_are_read_as_they_are(kernel_xp):
-    assert_as_on_cpu(kernel_xp, draw(kernel_xp, (4, 6, 14, 6))[::2, ::2, ::2])
+    for array in assert_as_on_cpu(kernel_xp, draw(kernel_xp, (4, 6, 14, 6))[::2, ::2, ::2]):
+        assert array.flags.c_contiguous
 
 
 def test_a_gradient_need_not_lie_as_the_maxima_do(kernel_xp):

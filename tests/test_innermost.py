@@ -1,16 +1,17 @@
 """The order in memory between convolutions on a GPU."""
 from multibox import convolution
-from multibox.convolution import innermost
+from multibox.convolution import cudnn, innermost
 
 import chainer
 import chainer.functions as F
+import cuda_on_cpu
 import fake_cudnn
 import numpy as np
 import pytest
 from chainer.backends import cuda
 
-X, GY = (np.random.default_rng(0).standard_normal((2, 5, 4, 3)).astype('f').transpose(0, 3, 1, 2)
-         for _ in range(2))  # (2, 3, 5, 4), channels innermost
+X, GY = (np.random.default_rng(seed).standard_normal((2, 5, 4, 3)).astype('f').transpose(0, 3, 1, 2)
+         for seed in range(2))  # (2, 3, 5, 4), channels innermost
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,7 @@ def test_other_orders_shapes_and_numpy_arrays_are_left_alone(pretended, monkeypa
     assert innermost.holds(X)
     assert not innermost.holds(np.ascontiguousarray(X))
     assert not innermost.holds(X[:, 0])
+    assert not innermost.holds(X[:, :, ::2])
     monkeypatch.setattr(innermost, 'cuda', cuda)
     assert not innermost.holds(X)
 
@@ -56,11 +58,30 @@ def test_the_gradient_of_relu_is_in_the_order_of_its_output(pretended, gy):
     assert is_innermost(gx)
 
 
+@pytest.mark.parametrize('function, dtypes', [
+    (innermost.relu_gradient, 'ff'), (innermost.relu_gradient, 'ee'), (cudnn._round, 'f'),
+    (cudnn._widen, 'H')])
+def test_the_stand_in_computes_what_cuda_would(pretended, monkeypatch, function, dtypes):
+    if cuda_on_cpu.COMPILER is None:
+        pytest.skip('no g++')
+    rng = np.random.default_rng(0)
+    numbers = np.concatenate([rng.standard_normal(2000), [np.nan, 0., -0., np.inf, -np.inf]])
+    arrays = [rng.permutation(numbers.astype('f').view('H') if dtype == 'H' else
+                              numbers.astype(dtype)).reshape(1, -1, 1, 1) for dtype in dtypes]
+    expected = function(*arrays)
+    monkeypatch.setattr(fake_cudnn.cuda, 'elementwise', cuda_on_cpu.elementwise)
+    actual = function(*arrays)
+    assert actual.dtype == expected.dtype
+    if function is cudnn._round:
+        actual, expected = map(fake_cudnn.widen_bfloat16, (actual, expected))
+    np.testing.assert_array_equal(actual, expected)
+
+
 def test_maps_of_float16_are_summed_in_float32(pretended):
-    x = np.full((4, 2, 64, 64), .1, np.float16)
+    x = np.full((2, 3, 2, 64), 2000, np.float16)  # the sum of a row is beyond float16
+    x[:, :, 1] = -1999
     total = innermost.sum_of_maps(x)
-    assert total.dtype == np.float16
-    np.testing.assert_allclose(total, 4 * 64 * 64 * float(np.float16(.1)), rtol=1e-3)
+    assert total.dtype == np.float16 and total.tolist() == [2 * 64] * 3
 
 
 def test_maps_of_float64_are_summed_in_float64(pretended):

@@ -1,4 +1,5 @@
 """Batches reach the GPU whole and in order, though they are copied beside its work."""
+import functools
 import sys
 import types
 
@@ -88,7 +89,9 @@ def late_gpu(monkeypatch):
     cupy = types.SimpleNamespace(
         empty=empty, cuda=types.SimpleNamespace(get_current_stream=lambda: CURRENT))
     monkeypatch.setattr(transfer, 'cuda', types.SimpleNamespace(cupy=cupy, Stream=Stream))
-    monkeypatch.setitem(sys.modules, 'cupyx', types.SimpleNamespace(empty_pinned=empty))
+    # CuPy gives page-locked memory again as soon as it is freed.
+    monkeypatch.setitem(sys.modules, 'cupyx', types.SimpleNamespace(
+        empty_pinned=functools.cache(empty)))
 
 
 def batches(loader, sending):
@@ -108,17 +111,19 @@ def assert_stacked(received, loader):
 
 
 def test_a_copy_that_is_late_is_waited_for(loader, late_gpu):
-    assert_stacked(batches(loader, Transfer(loader)), loader)
+    sending = Transfer(loader)
+    assert_stacked(batches(loader, sending), loader)
+    assert len(sending._stream.waits_for) == 3  # every batch is sent once
 
 
 def test_the_next_batch_is_on_its_way_before_it_is_asked_for(loader, late_gpu):
     sending = Transfer(loader)
     sending(next(loader))
-    _, mark, _ = sending._arrays
-    assert loader.position == 4 and (mark == -1).all()
+    imgs, *_ = sending._arrays
+    CURRENT.record().synchronize()  # does not wait for it
+    assert loader.position == 4 and (imgs == -1).all()
     sending._copied.synchronize()
-    np.testing.assert_array_equal(
-        sending._arrays[0], [loader.sequence[t][0] for t in range(4, 8)])
+    np.testing.assert_array_equal(imgs, [loader.sequence[t][0] for t in range(4, 8)])
 
 
 def test_a_batch_that_was_not_looked_ahead_at_is_sent(loader, late_gpu):

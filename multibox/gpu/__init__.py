@@ -26,7 +26,8 @@ def launch(source, kernel, grid, block, *args):
             ``'gradient<float>'``.
         grid, block: int, number of blocks and of threads in a block; not 0.
         args: arrays of the current device, contiguous, and NumPy scalars and structures (0-d NumPy
-            arrays), passed by value; their types are the kernel's parameters': nothing checks that.
+            arrays), passed by value; their types are the kernel's parameters', which only the
+            stand-in of the tests checks.
     """
     _function(source, kernel)((grid,), (block,), args)
 

@@ -135,7 +135,8 @@ __device__ T block_sum(T x) {
 
 // A number, not 0, that is the larger the larger x, and of equals the larger for the lower index.
 __device__ Key key_of(float x, int index) {
-    const unsigned bits = __float_as_uint(x + 0.f);  // -0 + 0 is 0
+    unsigned bits = __float_as_uint(x);
+    if (bits == 1u << 31) bits = 0;  // -0 is 0; x + 0.f would make 0 of 1e-45, for CuPy flushes it
     const unsigned ordered = bits >> 31 ? ~bits : bits | 1u << 31;
     return Key(ordered) << INDEX | ((1u << INDEX) - 1 - index);
 }

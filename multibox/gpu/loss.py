@@ -41,7 +41,7 @@ def cross_entropy_gradient(logits, labels, weight):
 
     Args:
         logits, labels: as above.
-        weight: (...) float32 array, the gradient of each box's loss.
+        weight: (...) float array, the gradient of each box's loss.
     """
     xp = cuda.get_array_module(logits)
     gradient = xp.empty(logits.shape, logits.dtype)

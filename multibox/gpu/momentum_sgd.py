@@ -68,7 +68,7 @@ def all_finite(gradients):
 def _kind(parameter):
     """What parameters share that are updated together, or None if Chainer is to do it."""
     rule = parameter.update_rule
-    if type(rule) is not MomentumSGDRule or not rule.enabled or parameter.array is None:
+    if type(rule) is not MomentumSGDRule or not rule.enabled:
         return None
     fits = parameter.dtype == np.float32 or (
         parameter.dtype == np.float16 and rule._use_fp32_update)

@@ -10,11 +10,16 @@
 #include <algorithm>
 #include <memory>
 #include <random>
+#include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 #include <setjmp.h>
 #include <ucontext.h>
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
 
 #define __global__
 #define __device__
@@ -26,6 +31,7 @@
 
 using std::max;
 using std::min;
+inline double min(double x, double y) { return fmin(x, y); }  // as CUDA's: not nan, if one is
 struct uint3 { unsigned x, y, z; };
 struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
@@ -138,8 +144,41 @@ void call(void (*kernel)(Args...), void** args, std::index_sequence<I...>) {
 
 static void** arguments;
 
+// What a kernel takes: NumPy's letters of numbers, * before what it gets the address of, and the
+// sizes of structures.
+template <class T> constexpr char letter = 0;
+template <> constexpr char letter<float> = 'f';
+template <> constexpr char letter<double> = 'd';
+template <> constexpr char letter<int> = 'i';
+template <> constexpr char letter<bool> = '?';
+template <> constexpr char letter<unsigned char> = 'B';
+
+template <class T>
+std::string type_name() {
+    if constexpr (std::is_pointer_v<T>)
+        return '*' + type_name<std::remove_cv_t<std::remove_pointer_t<T>>>();
+    else
+        return letter<T> ? std::string(1, letter<T>) : std::to_string(sizeof(T));
+}
+
+template <class... Args>
+const char* types(void (*)(Args...)) {
+    static const std::string all = ((type_name<std::remove_cv_t<Args>>() + ' ') + ...);
+    return all.c_str();
+}
+
+// CuPy compiles with -ftz=true: to arithmetic and comparisons, numbers below 1.2e-38 are 0.
+struct FlushToZero {
+#ifdef __SSE__
+    const unsigned before = _mm_getcsr();
+    FlushToZero() { _mm_setcsr(before | 0x8040); }
+    ~FlushToZero() { _mm_setcsr(before); }
+#endif
+};
+
 template <auto kernel, class... Args>
 int run(void (*)(Args...), unsigned grid, unsigned block, void** args, unsigned seed) {
+    const FlushToZero as_cupy;
     std::mt19937 random(seed);
     std::vector<unsigned> order(grid);
     for (unsigned i = 0; i < grid; ++i) order[i] = i;

@@ -10,5 +10,6 @@ struct __nv_bfloat16 {
     }
     operator float() const { return __uint_as_float(unsigned(bits) << 16); }
 };
+template <> constexpr char on_cpu::letter<__nv_bfloat16> = 'E';
 inline float __bfloat162float(__nv_bfloat16 x) { return x; }
 inline __nv_bfloat16 __float2bfloat16(float x) { return x; }

@@ -25,5 +25,6 @@ struct __half {
         return bits & 0x8000 ? -size : size;
     }
 };
+template <> constexpr char on_cpu::letter<__half> = 'e';
 inline float __half2float(__half x) { return x; }
 inline __half __float2half(float x) { return x; }
