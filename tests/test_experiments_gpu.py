@@ -2,8 +2,9 @@
 import json
 import sys
 import time
+import types
 
-from experiments.gpu import bccd, precision, rivals, step
+from experiments.gpu import bccd, clock, precision, rivals, step
 from experiments.gpu.watch import Watch
 from multibox.detectors import make_detector
 
@@ -49,6 +50,16 @@ def test_who_fails_does_not_harm_the_others(python, watch):
     good = found['good']
     assert good['seconds_a_step'] == [.01, .01] and good['versions'] == {'kind': 'good'}
     assert good['steps_a_turn'] == good['memory_bytes'] == 5
+
+
+def test_the_gpus_time_is_without_that_of_launching(monkeypatch):
+    order = []
+    event = types.SimpleNamespace(record=lambda: order.append('event'), synchronize=lambda: None)
+    monkeypatch.setattr(clock, 'cuda', types.SimpleNamespace(cupy=types.SimpleNamespace(
+        RawKernel=lambda code, name: lambda *args: order.append(name), cuda=types.SimpleNamespace(
+            Event=lambda: event, get_elapsed_time=lambda begin, end: 5))))
+    assert clock.on_gpu(lambda: order.append('call')) == .005
+    assert order == ['pause', 'event', 'call', 'event']
 
 
 def test_the_load_is_that_of_the_span(watch):

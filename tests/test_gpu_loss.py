@@ -16,13 +16,13 @@ SHAPES = [(1, 301, 2), (3, 301, 21), (3, 70, 20), (1, 300, 81), (3, 41, 201), (1
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_unwritten(monkeypatch):
+def nothing_is_left_unwritten(kernel_xp, monkeypatch):
     """Fresh memory is full of nan, -1 and True."""
-    def full_of_ones(shape, dtype=float, empty=np.empty):
-        array = empty(shape, dtype)
+    def full_of_ones(*args, empty=kernel_xp.empty, **kwargs):
+        array = empty(*args, **kwargs)
         array.reshape(-1).view(np.uint8)[:] = 255
         return array
-    monkeypatch.setattr(np, 'empty', full_of_ones)
+    monkeypatch.setattr(kernel_xp, 'empty', full_of_ones)
 
 
 @pytest.fixture

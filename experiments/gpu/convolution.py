@@ -14,6 +14,7 @@ import math
 import pathlib
 import statistics
 
+from experiments.gpu.clock import on_gpu
 from experiments.speed.turns import elapsed, ratio, save, take_turns
 from multibox import convolution
 from multibox.detectors import make_detector
@@ -36,10 +37,6 @@ SMALL = {  # (B, C, H, W), (O, kh, kw), stride, pad, dilate
 }
 # Of the norm of the difference to that of the exact result: what rounded factors explain.
 LIMIT = {'float32': 1e-5, 'tf32': 2e-3, 'float16': 2e-3, 'bfloat16': 1e-2}
-PAUSE = r'''extern "C" __global__ void pause(long long cycles) {
-    for (long long start = clock64(); clock64() - start < cycles;);
-}'''
-CYCLES = 10_000_000  # 5 ms at 2 GHz: longer than it takes to launch a layer
 
 
 def parse_args(argv=None):
@@ -54,17 +51,6 @@ def parse_args(argv=None):
                         default=pathlib.Path('result/gpu/convolution.json'),
                         help='(result/gpu/convolution.json)')
     return parser.parse_args(argv)
-
-
-def on_gpu(call):
-    """Seconds a GPU spends on what a call launches; the launches themselves hide behind a pause."""
-    start, stop = cupy.cuda.Event(), cupy.cuda.Event()
-    cupy.RawKernel(PAUSE, 'pause')((1,), (1,), (np.int64(CYCLES),))
-    start.record()
-    call()
-    stop.record()
-    stop.synchronize()
-    return cupy.cuda.get_elapsed_time(start, stop) / 1e3
 
 
 def on_host(call):

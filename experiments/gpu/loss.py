@@ -3,20 +3,21 @@
     python -m experiments.gpu.loss
 
 First ours is held to the CPU's. Then every contestant takes turns with ours, in wall time from
-call to finished gradients and by CUDA events, with L2 overwritten before each call: ChainerCV's on
-CuPy; ours replayed as a CUDA graph, which is the GPU's own time, without the launches; and where
-torch is installed the PyTorch formulations (experiments/speed/torch_losses.py), eager and, in the
-first case, compiled. The bytes are those of the logits, the labels and both gradients, each once;
-the share is that of the bandwidth of a copy, measured here. What fails is noted, the rest goes on.
+call to finished gradients and, by CUDA events behind a pause that hides the launches, in the GPU's
+own, with L2 overwritten before each call: ChainerCV's on CuPy; ours replayed as a CUDA graph; and
+where torch is installed the PyTorch formulations (experiments/speed/torch_losses.py), eager and, in
+the first case, compiled. The bytes are those of the logits, the labels and both gradients, each
+once; the share is that of the bandwidth of a copy, measured here. What fails is noted, the rest
+goes on.
 """
 import argparse
 import contextlib
 import importlib.util
 import pathlib
 import statistics
-import time
 import traceback
 
+from experiments.gpu.clock import Clock, copy_bandwidth, on_gpu, spread, take_turns
 from experiments.speed import turns
 from experiments.speed.loss import draw_case
 from multibox import gpu, multibox_loss
@@ -28,7 +29,6 @@ from chainer.backends import cuda
 
 CASES = {f'B = {B}, K = {K}, C = {C}': (B, K, C, .001)
          for C in (21, 81) for K in (8732, 24564) for B in (32, 256)}
-COPIED = 2 ** 30  # bytes
 
 
 def parse_args(argv=None):
@@ -40,47 +40,6 @@ def parse_args(argv=None):
                         default=pathlib.Path('result/gpu/loss.json'),
                         help='written after each contestant (result/gpu/loss.json)')
     return parser.parse_args(argv)
-
-
-class Clock:
-    """Times calls on the current stream: wall time until the GPU is done, and by events."""
-
-    def __init__(self, xp):
-        self.event = xp.cuda.Event
-        self.overwritten = xp.zeros(2 ** 28, np.uint8)  # four times the L2 of an H200
-
-    def __call__(self, call):
-        """{'wall': seconds, 'events': seconds} of a call."""
-        begin, end = self.event(), self.event()
-        self.overwritten.fill(1)
-        end.record()
-        end.synchronize()
-        start = time.perf_counter()
-        begin.record()
-        call()
-        end.record()
-        end.synchronize()
-        wall = time.perf_counter() - start
-        return {'wall': wall, 'events': cuda.cupy.cuda.get_elapsed_time(begin, end) / 1e3}
-
-
-def take_turns(clock, contestants, repeat):
-    """Seconds of each of {name: function}, call by call in turns, after five calls of each."""
-    for call in contestants.values():
-        for _ in range(5):  # torch.compile may begin anew in the second
-            call()
-    seconds = {name: {'wall': [], 'events': []} for name in contestants}
-    for _ in range(repeat):
-        for name, call in contestants.items():
-            for kind, each in clock(call).items():
-                seconds[name][kind].append(each)
-    return seconds
-
-
-def spread(seconds):
-    """Microseconds: median, lowest and highest."""
-    return {name: 1e6 * of(seconds) for name, of in (
-        ('median', statistics.median), ('min', min), ('max', max))}
 
 
 def chainer_step(loss, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
@@ -179,34 +138,20 @@ def check(xp):
     return results
 
 
-def kernel_times(step, repeat):
-    """Median microseconds of each launch of a step, by events around it."""
+def kernel_times(clock, step, repeat):
+    """Median microseconds of each launch of a step."""
     launch, times = gpu.launch, {}
 
     def timed(source, kernel, *args):
-        begin, end = cuda.cupy.cuda.Event(), cuda.cupy.cuda.Event()
-        begin.record()
-        launch(source, kernel, *args)
-        end.record()
-        end.synchronize()
-        times.setdefault(kernel, []).append(cuda.cupy.cuda.get_elapsed_time(begin, end) * 1e3)
+        times.setdefault(kernel, []).append(1e6 * on_gpu(lambda: launch(source, kernel, *args)))
     gpu.launch = timed
     try:
         for _ in range(repeat):
+            clock.empty_cache()
             step()
     finally:
         gpu.launch = launch
     return {kernel: statistics.median(each) for kernel, each in times.items()}
-
-
-def copy_bandwidth(xp, clock, repeat):
-    """Bytes a second, read and written, of a copy on the device."""
-    source, target = xp.ones(COPIED, np.uint8), xp.empty(COPIED, np.uint8)
-
-    def copy():
-        target[...] = source
-    seconds = take_turns(clock, {'copy': copy}, repeat)['copy']['events']
-    return 2 * COPIED / statistics.median(seconds)
 
 
 def free_memory(xp):
@@ -244,7 +189,7 @@ def measure(xp, clock, name, shape, bandwidth, results, repeat):
              for dtype in ('float32', 'float16')}
     found = results.values[name] = {'bytes': moved}
     with results.noting_failure(f'{name}, kernels'):
-        found['kernels_us'] = kernel_times(ours, repeat)
+        found['kernels_us'] = kernel_times(clock, ours, repeat)
     for contestant, make in contestants(name, case, on_gpu):
         with results.noting_failure(f'{name}, {contestant}'):
             seconds = take_turns(clock, {'ours': ours, contestant: make()}, repeat)
@@ -264,7 +209,7 @@ def measure(xp, clock, name, shape, bandwidth, results, repeat):
 def report(contestant, row):
     wall, events = (row[kind]['median'] for kind in ('wall', 'events'))
     times = row['wall']['times_ours']
-    print(f'  {contestant:32}{wall:10.0f} us wall {events:10.0f} us by events; ours '
+    print(f'  {contestant:32}{wall:10.0f} us wall {events:10.0f} us on the GPU; ours '
           f'{row["ours"]["wall"]["median"]:7.0f}: {times["median"]:6.2f} of it '
           f'({times["min"]:.2f} to {times["max"]:.2f})'
           + (f', {row["share_of_copy_bandwidth"]:.0%} of a copy'
@@ -282,9 +227,9 @@ def main(argv=None):
         results.values['check'] = check(xp)
         for name, checked in results.values['check'].items():
             print('right' if checked['right'] else 'WRONG', name, checked)
-    clock, bandwidth = Clock(xp), None
+    clock, bandwidth = Clock(), None
     with results.noting_failure('bandwidth'):
-        bandwidth = results.values['copy_bytes_per_second'] = copy_bandwidth(xp, clock, args.repeat)
+        bandwidth = results.values['copy_bytes_per_second'] = copy_bandwidth(clock, args.repeat)
         print(f'copy: {bandwidth / 1e12:.2f} TB/s, read and written')
     for name, shape in CASES.items():
         print(name)

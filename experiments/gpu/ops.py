@@ -4,14 +4,16 @@
 
 First the kernels of multibox/gpu/functions.py are held to the CPU's results, or Chainer's on the
 GPU. Then they and Chainer's own take turns on what SSD300 gives them in a step of 32 images, there
-and back; ``wall`` is from the call until the GPU is done, ``events`` the GPU's part of it. The
-share is that of the bandwidth of a copy, if each array is moved once. What fails is noted.
+and back; ``wall`` is from the call until the GPU is done, ``events`` the GPU's own time, behind a
+pause that hides the launches. The share is that of the bandwidth of a copy, if each array is moved
+once. What fails is noted.
 """
 import argparse
 import pathlib
 import statistics
 
-from experiments.gpu.loss import Clock, Results, copy_bandwidth, free_memory, spread, take_turns
+from experiments.gpu.clock import Clock, copy_bandwidth, spread, take_turns
+from experiments.gpu.loss import Results, free_memory
 from experiments.speed import turns
 from multibox.convolution import pooling as pooling_on_cpu
 from multibox.detectors import make_detector
@@ -240,7 +242,7 @@ def measure(clock, name, steps, moved, bandwidth, repeat):
                            for kind in ('wall', 'events')}
     print(f'{name}: ' + '; '.join(
         f'{contestant} {found[contestant]["wall"]["median"]:.0f} us wall, '
-        f'{found[contestant]["events"]["median"]:.0f} by events' for contestant in steps)
+        f'{found[contestant]["events"]["median"]:.0f} on the GPU' for contestant in steps)
         + f'; chainer {found["times_ours"]["wall"]["median"]:.1f} times ours', flush=True)
     return found
 
@@ -259,9 +261,9 @@ def main(argv=None):
             results.values['relative_errors'][check.__name__] = errors = check(xp)
             print(check.__name__, errors, flush=True)
         free_memory(xp)
-    clock, bandwidth = Clock(xp), None
+    clock, bandwidth = Clock(), None
     with results.noting_failure('bandwidth'):
-        bandwidth = results.values['copy_bytes_per_second'] = copy_bandwidth(xp, clock, args.repeat)
+        bandwidth = results.values['copy_bytes_per_second'] = copy_bandwidth(clock, args.repeat)
     for name, make, arguments in parts():
         with results.noting_failure(name):
             results.values[name] = measure(

@@ -23,7 +23,7 @@ def contestant(model, precision, device, batch):
         batch: images (B, 3, insize, insize), offsets (B, K, 4), labels (B, K), NumPy arrays.
 
     Returns:
-        Three functions: a step, wait for what was begun, bytes of GPU memory taken at most.
+        Three functions: a step, wait for what was begun, bytes of GPU memory that its pool holds.
     """
     update, wait, memory = _trainer(make_detector(model, 20), precision, device)
     send = select_device(device).send
