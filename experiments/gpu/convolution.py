@@ -3,10 +3,10 @@
     python -m experiments.gpu.convolution --batchsize 32
 
 First the engine against NumPy in double precision, on small shapes. Then each distinct convolution
-of SSD300 and SSD512, forward and backward to images, weights and bias, by turns: the engine in its
-four precisions, Chainer's own code and, where torch is installed, PyTorch with channels_last.
-Neither library times its algorithms beforehand. What fails is noted, and the rest goes on; the file
-is written anew after every layer.
+of SSD300 and SSD512, with its ReLU unless that comes after a pooling, forward and backward to
+images, weights and bias, by turns: the engine in its four precisions, Chainer's own code and, where
+torch is installed, PyTorch with channels_last. Neither library times its algorithms beforehand.
+What fails is noted, and the rest goes on; the file is written anew after every layer.
 """
 import argparse
 import collections
@@ -17,10 +17,11 @@ import statistics
 from experiments.gpu.clock import on_gpu
 from experiments.speed.turns import elapsed, ratio, save, take_turns
 from multibox import convolution
+from multibox.convolution.relu import ConvolutionReLU
 from multibox.detectors import make_detector
+from multibox.gpu import functions
 
 import chainer
-import chainer.functions as F
 import numpy as np
 from chainer.backends.cuda import cupy
 from chainer.functions.connection.convolution_2d import Convolution2DFunction
@@ -60,15 +61,16 @@ def on_host(call):
 
 
 def layers(model):
-    """Count the convolutions of a network, as ((C, H, W), W.shape, stride, pad, dilate)."""
+    """Count the convolutions of a network, as ((C, H, W), W.shape, stride, pad, dilate, relu)."""
     found = collections.Counter()
 
     class Note(chainer.FunctionHook):
         def forward_preprocess(self, function, inputs):
             if isinstance(function, Convolution2DFunction):
                 found[(inputs[0].shape[1:], inputs[1].shape, function.sy, function.ph,
-                       function.dy)] += 1
+                       function.dy, isinstance(function, ConvolutionReLU))] += 1
     detector = make_detector(model, n_fg_class=20)
+    functions.install()
     with Note(), chainer.no_backprop_mode():
         detector(np.zeros((2, 3, detector.insize, detector.insize), np.float32))
     return found
@@ -88,19 +90,21 @@ def draw(shape):
     return cupy.random.standard_normal((n, h, w, c), np.float32).transpose(0, 3, 1, 2)
 
 
-def chainers(engine, precision, x, W, b, gy, options):
+def chainers(engine, precision, x, W, b, gy, options, relu=False):
     """Make a function that runs a layer by Chainer and returns the output and three gradients."""
+    node = ConvolutionReLU if relu else Convolution2DFunction
+
     def call():
         convolution.install(engine, precision)
         variables = [chainer.Variable(array) for array in (x, W, b)]
-        y = F.convolution_2d(*variables, **options)
+        y, = node(**options).apply(variables)
         y.grad = gy
         y.backward()
         return [y.array, *(variable.grad for variable in variables)]
     return call
 
 
-def torches(torch, precision, arrays, options):
+def torches(torch, precision, arrays, options, relu):
     """The same by PyTorch."""
     dtype = {'float16': torch.float16, 'bfloat16': torch.bfloat16}.get(precision, torch.float32)
     x, W, b, gy = (torch.as_tensor(array, device='cuda').to(dtype) for array in arrays)
@@ -112,11 +116,12 @@ def torches(torch, precision, arrays, options):
     def call():
         torch.backends.cudnn.allow_tf32 = precision == 'tf32'
         y = torch.nn.functional.conv2d(*leaves, **options)
+        y = torch.relu(y) if relu else y
         return [y, *torch.autograd.grad(y, leaves, gy)]
     return call
 
 
-def contestants(shape, w_shape, stride, pad, dilate, batchsize):
+def contestants(shape, w_shape, stride, pad, dilate, relu, batchsize):
     """Yield (name, function that makes the contestant), for one layer."""
     options = {'stride': stride, 'pad': pad, 'dilate': dilate}
     size = out_size(shape, w_shape, stride, pad, dilate)
@@ -127,15 +132,16 @@ def contestants(shape, w_shape, stride, pad, dilate, batchsize):
     for precision in convolution.PRECISIONS:
         own = halves if precision == 'float16' else arrays
         yield f'cudnn {precision}', lambda p=precision, own=own: chainers(
-            'cudnn', p, *own, options)
+            'cudnn', p, *own, options, relu)
     yield 'chainer float32', lambda: chainers(
-        'chainer', 'float32', *map(cupy.ascontiguousarray, arrays), options)
+        'chainer', 'float32', *map(cupy.ascontiguousarray, arrays), options, relu)
     try:
         import torch
     except ImportError:
         return
     for precision in convolution.PRECISIONS:
-        yield f'torch {precision}', lambda p=precision: torches(torch, p, arrays, options)
+        yield f'torch {precision}', lambda p=precision: torches(
+            torch, p, arrays, options, relu)
 
 
 def measure(layer, batchsize, repeat):
@@ -227,12 +233,13 @@ def main(argv=None):
         measured = []
         results['networks'][model] = {'layers': measured}
         for layer, count in layers(model).items():
-            shape, w_shape, stride, pad, dilate = layer
+            shape, w_shape, stride, pad, dilate, relu = layer
             timed = measure(layer, args.batchsize, args.repeat)
             cupy.get_default_memory_pool().free_all_blocks()
-            flop = 3 * 2 * args.batchsize * math.prod(w_shape) * math.prod(out_size(*layer))
+            flop = 3 * 2 * args.batchsize * math.prod(w_shape) * math.prod(
+                out_size(*layer[:5]))
             measured.append({'x': shape, 'W': w_shape, 'stride': stride, 'pad': pad,
-                             'dilate': dilate, 'count': count, 'flop': flop, **timed})
+                             'dilate': dilate, 'relu': relu, 'count': count, 'flop': flop, **timed})
             print(f'{model} {shape} {w_shape}: ' + ', '.join(
                 f'{name} {1e3 * statistics.median(own):.2f}' for name, own in
                 timed['seconds'].items()) + ' ms', *timed['errors'].items(), flush=True)
