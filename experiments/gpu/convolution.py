@@ -73,6 +73,7 @@ def layers(model):
     functions.install()
     with Note(), chainer.no_backprop_mode():
         detector(np.zeros((2, 3, detector.insize, detector.insize), np.float32))
+    functions.uninstall()
     return found
 
 
