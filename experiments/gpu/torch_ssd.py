@@ -1,4 +1,7 @@
-"""SSD300 and SSD512 in PyTorch, layer for layer ChainerCV's, and a training step of them."""
+"""SSD300 and SSD512 in PyTorch, layer for layer ChainerCV's, and a training step of them.
+
+Weights begin as PyTorch's layers begin: other numbers than Chainer's, and the same work.
+"""
 import itertools
 
 from experiments.speed.torch_losses import super_gradients
