@@ -146,8 +146,8 @@ def test_a_killed_process_ends_the_others(data, tmp_path, start):
     ({'batchsize': 3}, '--batchsize 3 is for all 2 processes together, which cannot share it '
                        'evenly; 2 or 4 can be'),
     ({'communicator': 'pure_nccl'}, '--communicator pure_nccl is for GPUs'),
-    pytest.param({'communicator': 'non_cuda_aware', 'device': 0},
-                 '--communicator non_cuda_aware: CuPy finds no NCCL', marks=pytest.mark.skipif(
+    pytest.param({'communicator': 'flat', 'device': 0},
+                 '--communicator flat: CuPy finds no NCCL', marks=pytest.mark.skipif(
                      importlib.util.find_spec('cupy') is not None, reason='CuPy may find NCCL')),
 ], ids=['data', 'batchsize', 'communicator', 'nccl'])
 def test_a_mistake_that_every_process_meets_is_told_once(data, tmp_path, change, message):

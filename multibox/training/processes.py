@@ -46,10 +46,10 @@ def join_processes(communicator=None, on_gpu=False):
     communicator = communicator or ('pure_nccl' if on_gpu else 'naive')
     if communicator != 'naive' and not on_gpu:
         raise UserError(f'--communicator {communicator} is for GPUs; use naive, or give --device 0')
-    if communicator in ('pure_nccl', 'non_cuda_aware') and not chainermn.nccl._available:
+    if communicator != 'naive' and not chainermn.nccl._available:  # all pack by its types
         raise UserError(f'--communicator {communicator}: CuPy finds no NCCL; install '
                         'requirements-cuda13.txt, or for CUDA 12 requirements-cuda12.txt; or use '
-                        '--communicator flat with an MPI that knows of GPUs')
+                        '--communicator naive with an MPI that knows of GPUs')
     comm = chainermn.create_communicator(communicator)
     if comm.rank > 0:
         sys.stdout = open(os.devnull, 'w')  # noqa: SIM115  for good: one process speaks for all
