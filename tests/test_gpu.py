@@ -4,8 +4,8 @@ import json
 import evaluate
 import train
 from multibox.data import load_voc
-from multibox.detectors import make_detector
 from multibox.training import detect
+from multibox.weights import load_model
 
 import numpy as np
 import pytest
@@ -61,10 +61,9 @@ def test_a_run_goes_on_on_another_device(gpu, data, on_cpu, tmp_path, begin, end
     assert np.linalg.norm(ours - on_one) < .2 * np.linalg.norm(on_one)
 
 
-def test_a_network_detects_the_same_on_both(gpu, data):
-    np.random.seed(0)
-    model = make_detector('slim300', 6)
-    model.score_thresh = .99
+def test_a_network_detects_the_same_on_both(gpu, data, on_cpu):
+    model, *_ = load_model(on_cpu / 'model.npz')
+    model.score_thresh = .2
     test = load_voc(data).test
     expected = detect(model, test)
     model.to_device(gpu)
@@ -72,9 +71,9 @@ def test_a_network_detects_the_same_on_both(gpu, data):
     for image in range(len(test)):
         ours, others = ([each[image] for each in lists[:3]] for lists in (found, expected))
         assert all(type(array) is np.ndarray for array in ours)
-        # Of these thousands some score the same but for rounding, which decides about their order.
+        # Of these thousands rounding may decide which of two suppresses the other.
         same = is_close(ours, others)
-        assert same.any(axis=0).mean() > .99 and same.any(axis=1).mean() > .99
+        assert same.any(axis=0).mean() > .9 and same.any(axis=1).mean() > .9
 
 
 def is_close(ours, others):
