@@ -115,7 +115,8 @@ def declare_half(cuda):
     """
     if cuda.available and int(cuda.cupy.__version__.partition('.')[0]) >= 14:
         raw = cuda.raw
-        cuda.raw = lambda code, *args: raw('#include <cuda_fp16.h>\n' + code, *args)
+        cuda.raw = lambda code, *args, **options: raw(
+            '#include <cuda_fp16.h>\n' + code, *args, **options)
 
 
 restore_numpy_names()

@@ -81,7 +81,9 @@ def test_chainercv_finds_an_nms_post_processing():
 @pytest.mark.parametrize('version, available, given', [
     ('14.2.0', True, True), ('13.6.0', True, False), ('14.2.0', False, False)])
 def test_raw_kernels_are_given_half_where_cupy_declares_none(version, available, given):
-    cuda = types.SimpleNamespace(available=available, raw=lambda code, name: (name, code),
+    cuda = types.SimpleNamespace(available=available,
+                                 raw=lambda code, name, options=(): (name, code),
                                  cupy=types.SimpleNamespace(__version__=version))
     compat.declare_half(cuda)
-    assert cuda.raw('code', 'name') == ('name', '#include <cuda_fp16.h>\n' * given + 'code')
+    assert cuda.raw('code', 'name', options=()) == (
+        'name', '#include <cuda_fp16.h>\n' * given + 'code')

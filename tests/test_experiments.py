@@ -140,7 +140,7 @@ def test_both_loaders_make_the_same_examples(data, monkeypatch):
 
 
 def test_the_convolutions_of_a_network_are_counted():
-    found = gpu_convolution.layers('slim300')
+    found = gpu_convolution.layers('slim300', '@numpy')
     assert sum(found.values()) == 22
     assert found[(128, 19, 19), (126, 128, 3, 3), 1, 1, 1, False] == 1
     assert gpu_convolution.out_size((32, 75, 75), (64, 32, 3, 3), 2, 1, 1) == [38, 38]

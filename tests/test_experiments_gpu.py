@@ -1,5 +1,6 @@
 """Measuring on a GPU, without one: turns of processes, what is saved, the arithmetic behind."""
 import json
+import subprocess
 import sys
 import time
 import types
@@ -68,6 +69,10 @@ def test_the_load_is_that_of_the_span(watch):
     first, second = (sample[0] for sample in watch._samples[:2])
     assert watch.between(first, second) == {'percent_busy': [50, 50], 'mean': 50, 'mib_used': 1000}
     assert watch.between(0, first / 2) is None
+
+
+def test_what_times_by_the_gpus_clock_imports_it_before_anything_of_ours():
+    subprocess.run([sys.executable, '-c', 'import experiments.gpu.clock'], check=True)
 
 
 def test_without_nvidia_smi_there_is_no_load(monkeypatch):

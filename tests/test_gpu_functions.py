@@ -118,6 +118,18 @@ def test_extractors_are_chainercvs(device_xp, monkeypatch, make, grid):
         np.testing.assert_allclose(cuda.to_cpu(one.array), other.array, rtol=1e-3, atol=1e-4)
 
 
+def test_hooks_of_a_convolution_are_called(device_xp):
+    calls = []
+    hook = chainer.LinkHook()
+    hook.forward_preprocess = lambda args: calls.append(args.link.name)
+    network = VGG16()
+    network.conv6.add_hook(hook, name='hook')
+    network.to_device('@numpy' if device_xp is np else '@cupy:0')
+    with chainer.no_backprop_mode():
+        network(device_xp.asarray(draw(1, 3, 32, 32)))
+    assert calls == ['conv6']
+
+
 def test_an_optimizer_updates_by_one_kernel_a_kind(device_xp, monkeypatch):
     updated = []
     monkeypatch.setattr(momentum_sgd, '_launch', lambda *args: updated.append(len(args[2])))
@@ -149,7 +161,8 @@ def test_what_is_not_finite_halves_the_scale_and_updates_nothing(device_xp, grad
 def test_numpy_arrays_stay_chainers():
     functions.install()
     link, x = Normalize(3), draw(2, 3, 4, 5)
-    y = link(x)
+    y, maps = link(x), VGG16()(draw(1, 3, 32, 32))
     functions.uninstall()
     np.testing.assert_array_equal(y.array, link(x).array)
     assert y.creator.label != 'L2Normalize'
+    assert maps[-1].creator.label == 'ReLU'  # which can be exported to ONNX

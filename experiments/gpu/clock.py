@@ -2,6 +2,8 @@
 import statistics
 import time
 
+import multibox  # noqa: F401  before Chainer, which NumPy 2 would keep from being imported
+
 import numpy as np
 from chainer.backends import cuda
 

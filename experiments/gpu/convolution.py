@@ -60,8 +60,9 @@ def on_host(call):
     return elapsed(call)
 
 
-def layers(model):
-    """Count the convolutions of a network, as ((C, H, W), W.shape, stride, pad, dilate, relu)."""
+def layers(model, device):
+    """Count the convolutions of a network, as ((C, H, W), W.shape, stride, pad, dilate, relu);
+    a ReLU is part of one on a GPU only."""
     found = collections.Counter()
 
     class Note(chainer.FunctionHook):
@@ -70,9 +71,10 @@ def layers(model):
                 found[(inputs[0].shape[1:], inputs[1].shape, function.sy, function.ph,
                        function.dy, isinstance(function, ConvolutionReLU))] += 1
     detector = make_detector(model, n_fg_class=20)
+    detector.to_device(device)
     functions.install()
     with Note(), chainer.no_backprop_mode():
-        detector(np.zeros((2, 3, detector.insize, detector.insize), np.float32))
+        detector(detector.xp.zeros((2, 3, detector.insize, detector.insize), np.float32))
     functions.uninstall()
     return found
 
@@ -233,7 +235,7 @@ def main(argv=None):
     for model in args.models:
         measured = []
         results['networks'][model] = {'layers': measured}
-        for layer, count in layers(model).items():
+        for layer, count in layers(model, '@cupy:0').items():
             shape, w_shape, stride, pad, dilate, relu = layer
             timed = measure(layer, args.batchsize, args.repeat)
             cupy.get_default_memory_pool().free_all_blocks()

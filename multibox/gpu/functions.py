@@ -72,7 +72,10 @@ def _normalize(link, x):
 
 def _convolve(extractor, h, *names):
     for name in names:
-        h = convolution_relu(extractor[name], h)
+        link = extractor[name]
+        # On the host ONNX's export knows Chainer's functions only; hooks may change the weights.
+        fuses = gpu.holds(chainer.as_variable(h).array) and not link.local_link_hooks
+        h = convolution_relu(link, h) if fuses else F.relu(link(h))
     return h
 
 
