@@ -21,12 +21,6 @@ X, W, B = draw((2, 3, 9, 7), (4, 3, 3, 3), 4)
 TOLERANCE = {'float32': 5e-6, 'tf32': 2 ** -9, 'float16': 2 ** -8, 'bfloat16': 2 ** -6}
 
 
-@pytest.fixture(autouse=True)
-def chainers_own_code_at_the_end():
-    yield
-    convolution.uninstall()
-
-
 @pytest.fixture
 def cudnn(monkeypatch):
     fake_cudnn.pretend(monkeypatch)

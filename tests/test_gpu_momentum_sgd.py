@@ -66,6 +66,12 @@ def assert_same(actual, expected, tolerance=1e-6):
         assert parameter.update_rule.t == other.update_rule.t
 
 
+def assert_updates_are_the_same(actual, expected, tolerance=1e-6):
+    momentum_sgd.update(actual)
+    expected.update()
+    assert_same(actual, expected, tolerance)
+
+
 @pytest.mark.parametrize('dtype, scale, tolerance', [
     ('f', None, 1e-6), ('e', None, 1e-3), ('e', 1024., 1e-3)])
 def test_updates_are_chainers(kernel_xp, dtype, scale, tolerance):
@@ -121,9 +127,7 @@ def test_more_parameters_than_a_launch_takes(kernel_xp):
     actual, expected = pair(kernel_xp, sizes=[3] * 65)
     for optimizer in actual, expected:
         set_gradients(optimizer, 0)
-    momentum_sgd.update(actual)
-    expected.update()
-    assert_same(actual, expected)
+    assert_updates_are_the_same(actual, expected)
 
 
 def test_gradients_and_parameters_may_lie_in_any_order(kernel_xp):
@@ -134,9 +138,7 @@ def test_gradients_and_parameters_may_lie_in_any_order(kernel_xp):
         set_gradients(optimizer, 0)
     for parameter in actual.target.params():
         parameter.grad = kernel_xp.asfortranarray(parameter.grad)
-    momentum_sgd.update(actual)
-    expected.update()
-    assert_same(actual, expected)
+    assert_updates_are_the_same(actual, expected)
 
 
 def test_several_hooks_act_in_their_order(kernel_xp):
@@ -146,9 +148,7 @@ def test_several_hooks_act_in_their_order(kernel_xp):
             parameter.update_rule.add_hook(GradientScaling(.5), 'halve')
             parameter.update_rule.add_hook(WeightDecay(.3), 'decay')
         set_gradients(optimizer, 0)
-    momentum_sgd.update(actual)
-    expected.update()
-    assert_same(actual, expected)
+    assert_updates_are_the_same(actual, expected)
 
 
 def double(rule, parameter):
@@ -178,9 +178,7 @@ def test_other_hooks_and_rules_are_left_to_chainer(kernel_xp):
         net.part4.W.update_rule.add_hook(OfSigns(1.), 'signs')
         net.part4.b.update_rule = Doubling(optimizer.hyperparam)
         set_gradients(optimizer, 0)
-    momentum_sgd.update(actual)
-    expected.update()
-    assert_same(actual, expected)
+    assert_updates_are_the_same(actual, expected)
 
 
 @pytest.mark.parametrize('dtype', ['e', 'd'])
@@ -190,9 +188,7 @@ def test_types_without_float32_behind_are_left_to_chainer(kernel_xp, dtype):
         for parameter in optimizer.target.params():
             parameter.update_rule.use_fp32_update(False)
         set_gradients(optimizer, 0)
-    momentum_sgd.update(actual)
-    expected.update()
-    assert_same(actual, expected, 1e-3)
+    assert_updates_are_the_same(actual, expected, 1e-3)
     assert actual.target.part0.W.update_rule.state['v'].dtype == dtype
 
 

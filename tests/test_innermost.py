@@ -14,12 +14,6 @@ X, GY = (np.random.default_rng(seed).standard_normal((2, 5, 4, 3)).astype('f').t
          for seed in range(2))  # (2, 3, 5, 4), channels innermost
 
 
-@pytest.fixture(autouse=True)
-def chainers_own_code_at_the_end():
-    yield
-    convolution.uninstall()
-
-
 @pytest.fixture
 def pretended(monkeypatch):
     fake_cudnn.pretend(monkeypatch)

@@ -19,12 +19,6 @@ missing = convolution.ENGINES['onednn'][0].missing()
 needs_onednn = pytest.mark.skipif(missing is not None, reason=str(missing))
 
 
-@pytest.fixture(autouse=True)
-def chainers_own_code_at_the_end():
-    yield
-    convolution.uninstall()
-
-
 @pytest.fixture
 def not_installed(monkeypatch):
     def no_such_package(name):

@@ -10,12 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
-@pytest.fixture(autouse=True)
-def chainers_own_code_at_the_end():
-    yield
-    convolution.uninstall()
-
-
 def pooled(x, gy, **options):
     """y and the gradient of sum(y * gy) by x."""
     x = chainer.Variable(x)

@@ -30,7 +30,7 @@ def convolution_relu(link, x):
     """``F.relu(link(x))``.
 
     Args:
-        link: a ``Convolution2D`` or ``DilatedConvolution2D``, with a bias.
+        link: a ``Convolution2D`` or ``DilatedConvolution2D``, with a bias and without groups.
         x: (B, C, H, W) array or variable.
 
     Returns:
