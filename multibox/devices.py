@@ -1,9 +1,11 @@
-"""The device a run uses, and the cores it leaves to others."""
+"""The device of a run, the hardware it computes on, and the cores it leaves to others."""
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 from multibox.errors import UserError
+from multibox.processes import ONE, OneProcess
 
 import chainer
 import numpy as np
@@ -11,41 +13,65 @@ import threadpoolctl
 from chainer.backends import cuda
 
 
-def is_gpu(name):
-    """Whether a device's name is that of a GPU: 0, 1, ..., or '@cupy:0'."""
+def is_gpu(name: str) -> bool:
+    """Whether a device name is that of a GPU: 0, 1, ..., or '@cupy:0'."""
     return name.isdigit() or name.startswith('@cupy')
 
 
-def select_device(name):
+def local_device(name: str, processes: OneProcess = ONE) -> str:
+    """The device of this process. Several processes on GPUs get one GPU each, by local rank.
+
+    Args:
+        name: the device name that all processes were given.
+        processes: the processes of the run.
+
+    Returns:
+        ``name`` itself for a process on its own and for CPUs.
+
+    Raises:
+        UserError: the machine has fewer GPUs than processes.
+    """
+    if processes.comm is None or not is_gpu(name):
+        return name
+    n_gpu = cuda.cupy.cuda.runtime.getDeviceCount() if cuda.available else 0
+    if processes.local_size > n_gpu:
+        raise UserError(
+            f'{processes.local_size} processes on a machine where {n_gpu} GPUs are visible: each '
+            'needs one of its own, and to see all; start fewer, see CUDA_VISIBLE_DEVICES, or use '
+            '--device -1')
+    return f'@cupy:{processes.local_rank}'
+
+
+def select_device(name: str) -> Any:
     """Find a device and make it the current one.
 
     Args:
-        name: -1 or '@numpy' for the CPU, a GPU's number such as 0, or '@cupy:0'.
+        name: -1 or '@numpy' for the CPU, the number of a GPU such as 0, or '@cupy:0'.
 
     Returns:
         A ``chainer.backend.Device``.
 
     Raises:
-        UserError: not a device, no CuPy, or no such GPU.
+        UserError: the name is no device, CuPy is missing, or there is no such GPU.
     """
     name = {'-1': '@numpy'}.get(name, f'@cupy:{name}' if name.isdigit() else name)
     if name.startswith('@cupy') and not cuda.available:
         raise UserError(f'--device {name}: CuPy finds no GPU here ({_reason()}); use --device -1, '
-                        'or see "GPUs" in the README')
+                        'or see docs/gpu.md')
     try:
         device = chainer.get_device(name)
         device.use()
-    except Exception as error:  # CUDA's own errors have no common class
+    except Exception as error:  # CUDA's errors have no common base class
         raise UserError(f'--device {name}: {error}; give -1, 0, @numpy or @cupy:0') from None
     return device
 
 
-def hardware(device, n_process=1):
-    """Name what a run computes on.
+def hardware(device: Any, n_process: int = 1) -> str:
+    """Name the hardware of a run.
 
     Args:
         device: a ``chainer.backend.Device``.
-        n_process: processes that share the run.
+        n_process: number of processes that share the run.
 
     Returns:
         str, such as 'AMD EPYC 9B45, 2 cores, 1 process'.
@@ -58,38 +84,41 @@ def hardware(device, n_process=1):
     return f'{name}, {n_process} process{"es" if n_process > 1 else ""}'
 
 
-def processor():
-    """The name of this machine's processor, a str."""
-    cpuinfo = Path('/proc/cpuinfo')  # platform.processor() is empty on many Linuxes
+def processor() -> str:
+    """The name of the processor of this machine."""
+    cpuinfo = Path('/proc/cpuinfo')  # platform.processor() is empty on many Linux systems
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def available_cores():
-    """Number of cores for this process: a container or taskset can make them few, and mpiexec's
-    other processes on this machine share them. (Start it with ``--bind-to none``: cores that are
-    this process's alone would be divided once more.)"""
+def available_cores() -> int:
+    """Number of cores for this process, at least 1.
+
+    A container or taskset can restrict the cores of the machine, and the processes that mpiexec
+    started on it share them. Start mpiexec with ``--bind-to none``: bound processes would divide
+    their own cores once more.
+    """
     if hasattr(os, 'sched_getaffinity'):
         n_core = len(os.sched_getaffinity(0))
     else:
         n_core = os.cpu_count() or 1
-    # Open MPI's count of them, and that of MPICH and Intel MPI.
+    # The process count of Open MPI, and that of MPICH and Intel MPI.
     n_process = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') or os.environ.get('MPI_LOCALNRANKS')
     return max(1, n_core // int(n_process or 1))
 
 
-def use_cores(n):
-    """Have matrix products and convolutions use ``n`` cores at most, in this process from now on.
+def use_cores(n: int) -> None:
+    """Let matrix products and convolutions of this process use at most ``n`` cores from now on.
 
-    The threads of OpenBLAS wait for each other by spinning: with one more busy process than cores
-    a product was measured 20 times slower (2 cores, 64 x 576 by 576 x 1444).
+    The threads of OpenBLAS spin while they wait for each other. With one more busy process than
+    cores, a product of (64, 576) and (576, 1444) was 20 times slower on 2 cores.
 
     Args:
-        n: cores to use; less than 1 counts as 1.
+        n: cores to use; a number below 1 counts as 1.
     """
     for library in threadpoolctl.ThreadpoolController().lib_controllers:
-        library.set_num_threads(max(1, min(n, library.num_threads)))  # a user's own limit stands
+        library.set_num_threads(max(1, min(n, library.num_threads)))  # keeps a lower user limit
 
 
 def _reason():

@@ -1,8 +1,43 @@
-"""The one error that is the user's to mend."""
+"""Errors caused by user input, shown without a traceback, and the end of a program on an error."""
+import contextlib
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+
+PATIENCE = 2  # seconds that other processes leave the first one to report a common error
 
 
 class UserError(ValueError):
     """Bad input: the message names the file or argument, what is wrong and what to do.
 
-    The command line prints it without a traceback.
+    Programs print the message without a traceback.
     """
+
+
+@contextlib.contextmanager
+def ending_together(program: str) -> Iterator[None]:
+    """Turn an exception of any process into one message, and end all processes of the run.
+
+    Args:
+        program: the beginning of the message.
+    """
+    sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]  any path prints
+    try:
+        yield
+    except UserError as error:
+        _end(f'{program}: {error}')
+    except KeyboardInterrupt:
+        _end(f'{program}: interrupted', 130)
+    except Exception:
+        _end(traceback.format_exc())
+
+
+def _end(message, status=1):
+    MPI = sys.modules.get('mpi4py.MPI')
+    if MPI is None or MPI.COMM_WORLD.size == 1:
+        print(message, file=sys.stderr, flush=True)
+        sys.exit(status)
+    time.sleep(PATIENCE if MPI.COMM_WORLD.rank else 0)  # the first process ends the others
+    print(message, file=sys.stderr, flush=True)
+    MPI.COMM_WORLD.Abort(status)

@@ -1,8 +1,10 @@
-"""Files a crash cannot spoil: written whole, or not at all."""
+"""Files that a crash cannot spoil: written completely, or not at all."""
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from multibox.errors import UserError
 
@@ -10,11 +12,11 @@ from chainer.serializers import save_npz as chainer_save_npz
 
 
 @contextlib.contextmanager
-def open_whole(path):
+def open_whole(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file that appears under its name only when all of it is on the disk.
 
     Args:
-        path: where the file is to be; what stood there before stays until the new one is whole.
+        path: the name of the file; a file of this name stays until the new one is complete.
 
     Yields:
         a binary file to write to.
@@ -28,7 +30,7 @@ def open_whole(path):
         with open(part, 'wb') as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())  # a rename may reach the disk before the data it names
+            os.fsync(file.fileno())  # a rename may reach the disk before the data of the file
         os.replace(part, path)
     except OSError as error:
         raise UserError(f'{path}: cannot be written ({error.strerror}); the file that was there '
@@ -37,8 +39,8 @@ def open_whole(path):
         part.unlink(missing_ok=True)
 
 
-def make_out(folder):
-    """Make the folder of ``--out`` with its parents, unless it is there.
+def make_out(folder: Path) -> None:
+    """Make the folder of ``--out`` with its parents, unless it exists.
 
     Raises:
         UserError: it cannot be made.
@@ -46,30 +48,30 @@ def make_out(folder):
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f'--out {folder}: cannot be made ({error.strerror}); name a folder that '
-                        'can') from None
+        raise UserError(f'--out {folder}: cannot be made ({error.strerror}); give a folder that '
+                        'can be written to') from None
 
 
-def write_json(path, value):
-    """Write ``value`` as JSON, whole or not at all; paths become strings.
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` as JSON, completely or not at all; paths become strings.
 
-    Bytes of a path that are no UTF-8 are escaped, and what reads JSON gets the same path.
+    Bytes of a path that are not UTF-8 are escaped, so a reader of the JSON gets the same path.
 
     Raises:
         UserError: the file cannot be written.
-        ValueError: ``value`` holds nan or infinity, which JSON cannot say.
+        ValueError: ``value`` holds nan or infinity, which JSON cannot express.
     """
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False, default=str)
     with open_whole(path) as file:
         file.write(f'{text}\n'.encode(errors='backslashreplace'))
 
 
-def save_npz(path, target):
-    """Write a link, or a dict of arrays, as .npz, whole or not at all.
+def save_npz(path: str | Path, target: Any) -> None:
+    """Write a link, or a dict of arrays, as .npz, completely or not at all.
 
     Raises:
         UserError: the file cannot be written.
     """
     with open_whole(path) as file:
-        # float32 weights hardly shrink, and deflating them costs seconds at every snapshot
+        # float32 weights hardly shrink, and compressing them takes seconds per snapshot.
         chainer_save_npz(file, target, compression=False)

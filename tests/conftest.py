@@ -1,30 +1,33 @@
 """Fixtures shared by all tests."""
+import contextlib
 import functools
 import importlib
 import pathlib
 
-import multibox.gpu
-from multibox import convolution
-from multibox.data.drawn import draw_set
-from multibox.gpu import functions
+from multibox import engines
+from multibox.data.synthetic import draw_set
+from multibox.engines import kernels
+from tests.support import cuda_on_cpu
 
 import chainer
-import cuda_on_cpu
 import hypothesis
 import numpy as np
 import pytest
 
-# A busy machine is no failure: an example stopped for a second is not slow.
+# A busy machine is no failure: an example that was stopped for a second is not slow.
 hypothesis.settings.register_profile('busy machines', deadline=None)
 hypothesis.settings.load_profile('busy machines')
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
 
 
-@pytest.fixture(autouse=True)
-def chainers_convolution():
-    """Programs leave their engine installed, and it rounds otherwise: not in the next test too."""
-    yield
-    convolution.uninstall()
+@pytest.fixture
+def use():
+    """Function that enters ``engines.using`` until the test ends, or until it is called again."""
+    with contextlib.ExitStack() as stack:
+        def enter(*args):
+            stack.close()
+            stack.enter_context(engines.using(*args))
+        yield enter
 
 
 def skip_without_gpu():
@@ -48,18 +51,17 @@ def xp(request):
 
 @pytest.fixture(params=[0, 1, 2, pytest.param('cupy', marks=pytest.mark.gpu)], ids=str)
 def kernel_xp(request, monkeypatch):
-    """The module of the arrays that CUDA kernels take: NumPy, where they run on this CPU, blocks
-    and threads in three random orders; and CuPy where there is a GPU."""
+    """The module of the arrays that CUDA kernels take: NumPy, where the kernels run on this CPU
+    with blocks and threads in three random orders; and CuPy where there is a GPU."""
     if request.param == 'cupy':
         skip_without_gpu()
         return importlib.import_module('cupy')
     if cuda_on_cpu.COMPILER is None:
         pytest.skip('no g++')
-    functions.uninstall()  # a run on a GPU before leaves them, and NumPy arrays shall be compared
-    monkeypatch.setattr(multibox.gpu, 'launch',
+    monkeypatch.setattr(kernels, 'launch',
                         functools.partial(cuda_on_cpu.launch, seed=request.param))
-    monkeypatch.setattr(multibox.gpu, 'address', lambda array: array.ctypes.data)
-    monkeypatch.setattr(multibox.gpu, 'holds', lambda array: isinstance(array, np.ndarray))
+    monkeypatch.setattr(kernels, 'address', lambda array: array.ctypes.data)
+    monkeypatch.setattr(kernels, 'is_on_gpu', lambda array: isinstance(array, np.ndarray))
     return np
 
 
@@ -82,9 +84,9 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def detections(golden):
-    """Six lists as of ``multibox.training.detect``: 40 test images of the built-in set, seen by the
-    network of experiments/formulations/runs/chainercv-seed0.json. Scores from 0.05, boxes rounded
-    to a quarter of a pixel, a tenth of the objects marked difficult."""
+    """Six lists, as ``multibox.evaluation.detect`` returns them: 40 test images of the built-in
+    set, seen by the network of experiments/formulations/runs/chainercv-seed0.json. Scores start at
+    0.05, boxes are rounded to a quarter of a pixel, and a tenth of the objects is difficult."""
     stored = golden('detections')
     columns = [(name, dtype, count) for count, pairs in (
         ('n', (('bbox', 'f'), ('label', 'i'), ('score', 'f'))),

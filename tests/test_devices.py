@@ -1,7 +1,7 @@
 """Cores: what a run takes, and what it leaves."""
 import os
 
-from multibox import convolution, devices
+from multibox import devices, engines
 
 import pytest
 import threadpoolctl
@@ -27,7 +27,7 @@ def test_matrix_products_use_no_more_cores(n_core, expected):
 
 
 def test_convolutions_use_no_more_cores():
-    if convolution.fastest() != 'onednn':
+    if engines.fastest() != 'onednn':
         pytest.skip('no oneDNN here')
     devices.use_cores(1)
     assert threads('openmp') == 1

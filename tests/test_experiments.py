@@ -8,10 +8,10 @@ from experiments.gpu import convolution as gpu_convolution
 from experiments.scaling import measure, model
 from experiments.speed import loader
 from experiments.speed import loss as loss_speed
-from multibox.data.drawn import draw_set
+from multibox.data.synthetic import draw_set
 from multibox.data.voc import load_voc
-from multibox.detectors import make_detector
 from multibox.losses import LOSSES
+from multibox.networks import make_detector
 
 import numpy as np
 import pytest

@@ -2,7 +2,7 @@
 import pathlib
 
 from multibox.losses import notebook, ssd_keras, ssd_pytorch, super_gradients
-from multibox.losses.targets import match_targets
+from multibox.losses.matching_loss import match_targets
 
 import chainer
 import chainer.functions as F

@@ -1,4 +1,4 @@
-"""VOC annotations: read and checked once, before training; what is wrong is left out and listed."""
+"""VOC annotations: read and checked once, before training; bad ones are left out and listed."""
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,14 +14,15 @@ CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
 class Problem(NamedTuple):
-    """One thing wrong in one file; ``str()`` of it is a readable line.
+    """One problem in one file; ``str()`` gives a readable line.
 
     Attributes:
-        file: pathlib.Path of the annotation, or of the image where that is missing or unreadable.
-        number: the object's place in the file, from 1; None when it concerns the whole file.
-        coordinates: (xmin, ymin, xmax, ymax) as written, each str or None where absent; None when
-            the box is not the matter.
-        reason: str, what is wrong.
+        file: pathlib.Path of the annotation, or of an image that is missing or unreadable.
+        number: the position of the object in the file, from 1; None if the problem concerns the
+            whole file.
+        coordinates: (xmin, ymin, xmax, ymax) as written, each str or None if absent; None if the
+            problem is not the box.
+        reason: str, the problem.
     """
     file: Path
     number: int | None
@@ -36,13 +37,13 @@ class Problem(NamedTuple):
 
 
 class Example(NamedTuple):
-    """One image and its objects, R >= 0 of them.
+    """One image and its R >= 0 objects.
 
     Attributes:
         path: pathlib.Path of the image.
-        bbox: (R, 4) float32, see README "Data conventions".
+        bbox: (R, 4) float32, see docs/conventions.md.
         label: (R,) int32, index into the label names.
-        difficult: (R,) bool, VOC's mark for objects the evaluation leaves out.
+        difficult: (R,) bool, VOC's mark for objects that the evaluation leaves out.
         size: (height, width) of the image in pixels.
     """
     path: Path
@@ -53,7 +54,7 @@ class Example(NamedTuple):
 
 
 class _FileError(Exception):
-    """The whole file is of no use: (file, reason)."""
+    """The whole file cannot be used: (file, reason)."""
 
 
 def _progress(ids):
@@ -66,7 +67,7 @@ def _annotation_path(folder, example_id):
 
 def _parse(path):
     try:
-        root = ElementTree.parse(path).getroot()  # defusedxml's refusals are ValueErrors
+        root = ElementTree.parse(path).getroot()  # defusedxml raises ValueErrors
     except FileNotFoundError:
         raise _FileError(path, 'annotation file is missing') from None
     except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
@@ -90,7 +91,7 @@ def _find_image(folder, example_id):
 
 
 def _image_size(image):
-    """(width, height) of the image itself: an annotation's <size> is often missing or another's."""
+    """(width, height) of the image itself, because <size> is often missing or wrong."""
     try:
         with Image.open(image) as header:
             return header.size
@@ -99,10 +100,10 @@ def _image_size(image):
 
 
 def _to_bbox(coordinates, width, height):
-    """Turn VOC's coordinates as written into (4,) float32 (y_min, x_min, y_max, x_max).
+    """Convert VOC's coordinates as written to (4,) float32 (y_min, x_min, y_max, x_max).
 
     Raises:
-        ValueError: its text is the reason why the box is of no use.
+        ValueError: the box cannot be used, for the reason in its text.
     """
     try:
         x_min, y_min, x_max, y_max = written = np.array([float(text) for text in coordinates])
@@ -112,10 +113,10 @@ def _to_bbox(coordinates, width, height):
         raise ValueError('box coordinates are not finite')
     if x_min > x_max or y_min > y_max:
         raise ValueError('box is inverted, its min is above its max')
-    # Tools that count from 0 and tools that count from 1 both stay within 0 and the full size.
+    # Tools that count from 0 and tools that count from 1 both stay between 0 and the full size.
     if written.min() < 0 or x_max > width or y_max > height:
         raise ValueError(f'box reaches outside the image of {width:g} x {height:g} pixels')
-    # VOC counts from 1. ChainerCV subtracts 1 from all four; its published numbers rest on that.
+    # VOC counts from 1. ChainerCV subtracts 1 from all four, and so do its published numbers.
     bbox = np.maximum(np.array([y_min, x_min, y_max, x_max]) - 1, 0).astype(np.float32)
     if (bbox[:2] == bbox[2:]).any():
         raise ValueError('box has no area')
@@ -123,13 +124,17 @@ def _to_bbox(coordinates, width, height):
 
 
 def _read_example(folder, example_id, label_names):
-    """One id's Example and the problems of its objects; _FileError where there is none."""
+    """Read the Example of an id and the problems of its objects.
+
+    Raises:
+        _FileError: the annotation or the image cannot be used.
+    """
     path = _annotation_path(folder, example_id)
     root = _parse(path)
     image = _find_image(folder, example_id)
     width, height = _image_size(image)
     bboxes, labels, difficult, problems = [], [], [], []
-    # Direct children only: the <part>s of an object have a name and a box of their own.
+    # Direct children only, because the <part>s of an object have names and boxes, too.
     for number, entry in enumerate(root.findall('object'), start=1):
         coordinates = tuple(_text(entry, f'bndbox/{corner}') for corner in CORNERS)
         name = _text(entry, 'name')
@@ -150,16 +155,17 @@ def _read_example(folder, example_id, label_names):
     return example, problems
 
 
-def read_annotations(folder, ids, label_names):
+def read_annotations(folder: str | Path, ids: list[str],
+                     label_names: tuple) -> tuple[list[Example], list[Problem]]:
     """Read and check ``Annotations/<id>.xml`` of a VOC-layout folder.
 
-    An object with a problem is left out, and so is an example with one that concerns a whole file.
-    An image without objects is a valid example: all of it is background.
+    An object with a problem is left out. An example is left out if a problem concerns its whole
+    file. An image without objects is a valid example of background.
 
     Args:
         folder: holds Annotations/ and JPEGImages/.
-        ids: list of str, file names without suffix; the image may be .jpg, .jpeg or .png.
-        label_names: sequence of str; an object's label is the index of its name.
+        ids: file names without suffix; an image may be .jpg, .jpeg or .png.
+        label_names: class names; the label of an object is the index of its name.
 
     Returns:
         ``(examples, problems)``: lists of :class:`Example`, in the order of ``ids``, and
@@ -178,14 +184,8 @@ def read_annotations(folder, ids, label_names):
     return examples, problems
 
 
-def read_unannotated(images):
-    """Examples without objects, of images whose annotations are not known here.
-
-    Args:
-        images: list of pathlib.Path.
-
-    Returns:
-        list of :class:`Example`.
+def read_unannotated(images: list[Path]) -> list[Example]:
+    """Examples without objects, for images whose annotations are not published.
 
     Raises:
         UserError: an image is missing or cannot be read.
@@ -198,8 +198,8 @@ def read_unannotated(images):
         raise UserError(f'{file}: {reason}') from None
 
 
-def find_label_names(folder, ids):
-    """Find the class names in use: sorted tuple of str; see :func:`read_annotations`."""
+def find_label_names(folder: str | Path, ids: list[str]) -> tuple[str, ...]:
+    """Find the class names in use, sorted; arguments as for :func:`read_annotations`."""
     names = set()
     for example_id in _progress(ids):
         try:

@@ -1,7 +1,7 @@
 """The augmentation of Liu et al., ECCV 2016, sec. 2.2, with the expansion of sec. 3.6.
 
-All draws come first and need no pixel; then :mod:`multibox.data.rendering` makes the image in one
-go. The draws, their order and the outcome are those of ChainerCV's trainer.
+All random draws come first and need no pixels. :mod:`multibox.data.rendering` then makes the image
+in one pass. The draws, their order and the result are those of ChainerCV's trainer.
 """
 import math
 import random
@@ -13,28 +13,29 @@ import cv2
 import numpy as np
 
 MAX_EXPANSION = 4
-MIN_IOUS = 0.1, 0.3, 0.5, 0.7, 0.9, 0  # of a crop with each object, tried in this order
-MAX_TRIALS = 50  # crops tried for each of them
+MIN_IOUS = 0.1, 0.3, 0.5, 0.7, 0.9, 0  # between a crop and each object, tried in this order
+MAX_TRIALS = 50  # crops tried per minimum
 MIN_SCALE, MAX_ASPECT = 0.3, 2
 INTERPOLATIONS = (
     cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 LEVELS = np.arange(256)
-# Which steps are drawn at all. The paper's rows without a star have no expansion; the first row of
-# its Table 2 has horizontal flips only.
+# The steps besides resizing and flipping. The rows of the paper without a star have no expansion,
+# and the first row of its Table 2 has horizontal flips only.
 AUGMENTATIONS = {'full': ('distort', 'expand', 'crop', 'interpolate'),
                  'no-expansion': ('distort', 'crop', 'interpolate'),
                  'flip': ()}
 
 
 class Plan(NamedTuple):
-    """What is drawn for one image.
+    """The random choices for one image.
 
     Attributes:
-        distortions: list of (channel, table): in that order, each level becomes its entry in a
-            (256,) uint8 table; in hue (channel 0), saturation (1) or red, green and blue (None).
-        crop: (top, left, bottom, right) in pixels of the photograph, int; an expanded one is
-            cropped beyond its edges.
-        interpolation: OpenCV's number of the way to resize.
+        distortions: list of (channel, table), applied in that order. Each level is replaced by its
+            entry in a (256,) uint8 table: in hue (channel 0), in saturation (1), or in red, green
+            and blue (None).
+        crop: (top, left, bottom, right) in pixels of the photograph, int. The crop of an expanded
+            photograph reaches beyond its edges.
+        interpolation: OpenCV's number of the interpolation.
         flip: whether left and right are exchanged.
     """
     distortions: list
@@ -43,49 +44,47 @@ class Plan(NamedTuple):
     flip: bool
 
 
-def augment(img, bbox, label, size, mean, steps=AUGMENTATIONS['full']):
-    """Distort, expand, crop, resize, flip: the steps and their order in ChainerCV's trainer.
+def augment(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, size: int, mean: np.ndarray,
+            steps: tuple = AUGMENTATIONS['full']) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distort, expand, crop, resize and flip, in the order of ChainerCV's trainer.
 
     Draws from the global generators of ``random`` and ``numpy.random``; see :func:`seed_all`.
 
     Args:
-        img: (3, H, W) uint8 or float32 array, RGB, 0 to 255, taken as whole levels.
+        img: (3, H, W) uint8 or float32 array, RGB, 0 to 255, read as integer levels.
         bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels; R may be 0.
         label: (R,) int32 array.
         size: side of the square result in pixels.
-        mean: (3, 1, 1) float32 array, what an expanded image is filled up with.
-        steps: those to take besides resizing and flipping, an entry of :data:`AUGMENTATIONS`.
+        mean: (3, 1, 1) float32 array, the colour around an expanded image.
+        steps: the steps besides resizing and flipping, an entry of :data:`AUGMENTATIONS`.
 
     Returns:
-        ``(img, bbox, label)``: (3, size, size) float32; the objects whose centre is still inside.
+        ``(img, bbox, label)``: (3, size, size) float32; the objects whose centre is inside.
     """
-    plan = draw(*img.shape[1:], bbox, steps)
+    plan = sample_plan(*img.shape[1:], bbox, steps)
     bbox, kept = move_boxes(bbox, plan, size)
     return render(img, plan, size, mean), bbox, label[kept]
 
 
-def draw(height, width, bbox, steps):
-    """Draw what happens to a photograph.
+def sample_plan(height: int, width: int, bbox: np.ndarray, steps: tuple) -> Plan:
+    """Make the random choices for a photograph.
 
     Args:
         height, width: its size in pixels.
         bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels; R may be 0.
-        steps: as of :func:`augment`; nothing is drawn for one that is not taken.
-
-    Returns:
-        :class:`Plan`.
+        steps: as for :func:`augment`; a step that is left out makes no random draw.
     """
-    distortions = _draw_distortions() if 'distort' in steps else []
+    distortions = _sample_distortions() if 'distort' in steps else []
     crop = 0, 0, height, width
     if 'expand' in steps and np.random.randint(2):
-        crop = _draw_expansion(height, width)
+        crop = _sample_expansion(height, width)
     if 'crop' in steps:
-        crop = _draw_crop(crop, bbox)
+        crop = _sample_crop(crop, bbox)
     interpolation = random.choice(INTERPOLATIONS) if 'interpolate' in steps else cv2.INTER_LINEAR
     return Plan(distortions, crop, interpolation, random.choice((True, False)))
 
 
-def _draw_distortions():
+def _sample_distortions():
     brightness = _maybe(None, lambda: LEVELS + random.uniform(-32, 32))
     contrast_first = random.randrange(2)
     contrast = _maybe_contrast() if contrast_first else []
@@ -93,7 +92,7 @@ def _draw_distortions():
               + _maybe(0, lambda: (LEVELS + random.randint(-18, 18)) % 180))
     if not contrast_first:
         return brightness + colour + _maybe_contrast()
-    if brightness and contrast:  # one table does for both
+    if brightness and contrast:  # one table for both
         return [(None, contrast[0][1][brightness[0][1]]), *colour]
     return brightness + contrast + colour
 
@@ -102,14 +101,14 @@ def _maybe_contrast():
     return _maybe(None, lambda: LEVELS * random.uniform(0.5, 1.5))
 
 
-def _maybe(channel, draw_table):
-    """A list with the distortion of a channel, or without, one time in two."""
+def _maybe(channel, sample_table):
+    """A list with one distortion of a channel, or an empty one, with equal probability."""
     if random.randrange(2):
-        return [(channel, np.clip(draw_table(), 0, 255).astype(np.uint8))]
+        return [(channel, np.clip(sample_table(), 0, 255).astype(np.uint8))]
     return []
 
 
-def _draw_expansion(height, width):
+def _sample_expansion(height, width):
     ratio = random.uniform(1, MAX_EXPANSION)
     canvas_height, canvas_width = int(height * ratio), int(width * ratio)
     top = -random.randint(0, canvas_height - height)
@@ -117,10 +116,10 @@ def _draw_expansion(height, width):
     return top, left, top + canvas_height, left + canvas_width
 
 
-def _draw_crop(canvas, bbox):
+def _sample_crop(canvas, bbox):
     top, left, bottom, right = canvas
     height, width = bottom - top, right - left
-    # The smallest first: it is the one that most crops fail.
+    # The smallest object first, because most crops fail on it.
     boxes = sorted(zip(np.prod(bbox[:, 2:] - bbox[:, :2], axis=1).tolist(), bbox.tolist()))
     crops = [canvas]
     for min_iou in MIN_IOUS if boxes else ():
@@ -138,11 +137,11 @@ def _draw_crop(canvas, bbox):
                 crops.append(crop)
                 break
     top, left, bottom, right = random.choice(crops)
-    return top, left, max(bottom, top + 1), max(right, left + 1)  # of an image of next to no pixel
+    return top, left, max(bottom, top + 1), max(right, left + 1)  # at least one pixel
 
 
 def _below(n):
-    """What random.randrange(n) draws, in a third of the time."""
+    """The draw of random.randrange(n), in a third of its time."""
     bits = n.bit_length()
     drawn = random.getrandbits(bits)
     while drawn >= n > 0:
@@ -151,7 +150,7 @@ def _below(n):
 
 
 def _overlaps_all(crop, boxes, min_iou):
-    """Whether the crop has at least this IoU, and at most 1, with each of (area, box)."""
+    """Whether the IoU of the crop with each of (area, box) is at least this and at most 1."""
     top, left, bottom, right = crop
     crop_area = (bottom - top) * (right - left)
     for area, (y_min, x_min, y_max, x_max) in boxes:
@@ -162,8 +161,8 @@ def _overlaps_all(crop, boxes, min_iou):
     return True
 
 
-def move_boxes(bbox, plan, size):
-    """Follow the objects through the crop, the resizing and the flip.
+def move_boxes(bbox: np.ndarray, plan: Plan, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Apply the crop, the resizing and the flip to the boxes of objects.
 
     Args:
         bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels of the photograph.
@@ -171,8 +170,8 @@ def move_boxes(bbox, plan, size):
         size: side of the square result in pixels.
 
     Returns:
-        ``(bbox, kept)``: the boxes whose centre is still inside, cut at the edges of the crop, in
-        pixels of the result, and their indices.
+        ``(bbox, kept)``: the boxes whose centre is inside the crop, cut at its edges, in pixels of
+        the result, and their indices.
     """
     corner, end = (np.array(side, np.float32) for side in (plan.crop[:2], plan.crop[2:]))
     centre = (bbox[:, :2] + bbox[:, 2:]) / 2
@@ -185,14 +184,13 @@ def move_boxes(bbox, plan, size):
     return bbox, kept
 
 
-def seed_all(*entropy):
+def seed_all(*entropy: int) -> None:
     """Seed the global generators of ``random`` and ``numpy.random``, which :func:`augment` uses.
 
     Args:
-        entropy: integers >= 0; the same ones give the same draws in every process, and another
-            number of them gives others.
+        entropy: integers >= 0. The same integers give the same draws in every process.
     """
-    # The length goes first, because trailing zeros do not count: (7,) and (7, 0) would be one seed.
+    # The length goes first, because trailing zeros do not count: (7,) and (7, 0) would be equal.
     state = np.random.SeedSequence((len(entropy), *entropy)).generate_state(2)
     random.seed(int(state[0]))
     np.random.seed(state[1])

@@ -1,37 +1,37 @@
-"""COCO 2017, read from its JSON with nothing but the standard library."""
+"""COCO 2017, read from its JSON files."""
 import json
 from pathlib import Path
 
+from multibox.boxes.geometry import is_proper
 from multibox.data.annotations import Example, Problem
 from multibox.data.voc import VOCData, VOCDataset, without_difficult
 from multibox.errors import UserError
-from multibox.matching import is_proper
 
 import numpy as np
 
 
-def is_coco(folder):
-    """Whether a folder is laid out as COCO 2017's archives unpack."""
+def is_coco(folder: str | Path) -> bool:
+    """Whether a folder has the layout of the unpacked archives of COCO 2017."""
     return any(_instances(Path(folder), split).is_file() for split in ('train', 'val'))
 
 
-def load_coco(folder, strict=False, train=True):
+def load_coco(folder: str | Path, strict: bool = False, train: bool = True) -> VOCData:
     """Read COCO 2017: train2017 to train on, val2017 to evaluate on, 80 classes.
 
-    These are the images of the paper's trainval35k and of what was called minival. Regions marked
-    ``iscrowd`` are left out of training; in the test set they are kept as difficult objects.
+    train2017 has the images of the paper's trainval35k, and val2017 those of minival. Regions
+    marked ``iscrowd`` are left out of training. The test set keeps them as difficult objects.
 
     Args:
         folder: holds annotations/instances_train2017.json and instances_val2017.json, train2017/
             and val2017/; str or path.
         strict: refuse a data set with problems instead of leaving the bad parts out.
-        train: False reads val2017 alone; the folder need not hold the other.
+        train: False reads only val2017; the folder need not hold train2017.
 
     Returns:
         :class:`multibox.data.voc.VOCData`; classes are numbered by rising category id.
 
     Raises:
-        UserError: a file is missing or not COCO's, or ``strict`` and a problem was found.
+        UserError: a file is missing or not COCO's, or a problem was found under ``strict``.
     """
     folder = Path(folder)
     examples, train_names, problems = _read(folder, 'train') if train else ([], None, [])
@@ -52,7 +52,7 @@ def _instances(folder, split):
 
 
 def _read(folder, split):
-    """Examples of a split, in the order of their ids, class names, and problems."""
+    """The examples of a split in the order of their ids, the class names, and the problems."""
     path = _instances(folder, split)
     try:
         content = json.loads(path.read_text(encoding='utf-8'))

@@ -1,8 +1,8 @@
 """The six objects of the built-in data set, as polygons.
 
-A drawing is a list of (polygon, colour), painted in order: (N, 2) points (x, y) within [-1, 1],
-y down, and RGB from 0 to 255. What differs from one object of a class to the next is drawn from
-the ``numpy.random.Generator`` given.
+A drawing is a list of (polygon, colour), painted in order. A polygon has (N, 2) points (x, y)
+within [-1, 1], y down; a colour is RGB from 0 to 255. The objects of a class vary by random numbers
+from a ``numpy.random.Generator``.
 """
 import colorsys
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def random_colour(rng, hue, saturation, value):
-    """Draw RGB 0..255 from ranges of hue, saturation and value (0..1; hue wraps around)."""
+    """A random RGB colour, 0 to 255, within ranges of hue, saturation and value, 0 to 1."""
     hue, saturation, value = (rng.uniform(*bounds) for bounds in (hue, saturation, value))
     return tuple(255 * c for c in colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
@@ -26,7 +26,7 @@ def ellipse(x, y, radius_x, radius_y, angle=0):
 
 
 def rotation(angle):
-    """Matrix that turns row vectors (x, y) clockwise on the screen by ``angle`` radians."""
+    """Matrix that rotates row vectors (x, y) clockwise on the screen by ``angle`` radians."""
     return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
 
 

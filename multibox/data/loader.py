@@ -1,4 +1,4 @@
-"""Training batches from several processes, in order, with errors that arrive."""
+"""Training batches from several processes, in order; errors of the processes are raised."""
 import collections
 import concurrent.futures
 import multiprocessing
@@ -8,44 +8,47 @@ import os
 import pickle
 import signal
 import threading
+from typing import Any
 
+from multibox.data.sequence import TrainingSequence
 from multibox.errors import UserError
+from multibox.processes import SIGNALS
 
 import chainer
 import cv2
 
-# What ends a run; its loader processes leave it to the main one. The last is for mpiexec, which
-# forwards it to all: getting one of the others itself, it kills at once.
-SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
-GRACE = 5  # seconds for a worker to end what it loads
-BATCHES_AHEAD = 3  # kept ready; the workers never wait for the main process to fetch one
+GRACE = 5  # seconds for a worker to finish its example at the end
+PATIENCE = 5  # seconds between two looks at whether the workers are alive
+BATCHES_AHEAD = 3  # kept ready, so that workers never wait for the main process
 
 
 class Loader(chainer.dataset.Iterator):
-    """Read a :class:`TrainingSequence` batch by batch, each example once, in its order.
+    """Read a :class:`TrainingSequence` batch by batch, each example once and in order.
 
-    Unlike Chainer's ``MultiprocessIterator`` an error in a worker is raised here instead of being
-    waited for, a dead worker is reported, and the only state to save is the position.
+    It differs from Chainer's ``MultiprocessIterator`` in three points: an error in a worker is
+    raised, a dead worker is reported, and the position is the only state to save.
 
     Args:
         sequence: the examples of the whole run.
-        batchsize: number of examples in a batch, over all processes; a multiple of ``size``.
-        n_processes: worker processes; 0 loads in this one.
-        rank, size: this process's place among those that share a batch, and their number.
-        example_bytes: memory for the arrays of an example, which is then shared with the workers;
-            arrays that need more go through a pipe, several times slower.
+        batchsize: number of examples per batch, over all processes; a multiple of ``size``.
+        n_processes: number of worker processes; with 0 this process loads.
+        rank, size: number of this process among those that share a batch, and how many they are.
+        example_bytes: memory for the arrays of an example, which the workers share with this
+            process. Larger arrays go through a pipe, which is several times slower.
     """
 
-    def __init__(self, sequence, batchsize, n_processes, rank=0, size=1, example_bytes=0):
+    def __init__(self, sequence: TrainingSequence, batchsize: int, n_processes: int, rank: int = 0,
+                 size: int = 1, example_bytes: int = 0):
         self.sequence, self.batchsize, self.n_processes = sequence, batchsize, n_processes
         self.rank, self.n_own, self.example_bytes = rank, batchsize // size, example_bytes
         self.position = 0
-        cv2.setNumThreads(0)  # in every process: by threads it rounds otherwise, 1e-4 of a level
-        self._pending, self._executor = collections.deque(), None
-        self._next = None
+        cv2.setNumThreads(0)  # in every process: with threads it rounds differently, by 1e-4
+        self._pending: collections.deque = collections.deque()
+        self._executor: Any = None
+        self._next: list | None = None
 
-    def __next__(self):
-        """List of this process's examples of the next batch.
+    def __next__(self) -> list:
+        """The examples of this process in the next batch.
 
         Raises:
             StopIteration: the sequence is at its end.
@@ -57,8 +60,8 @@ class Loader(chainer.dataset.Iterator):
         self.position += self.batchsize
         return batch
 
-    def peek(self):
-        """What :meth:`__next__` will return, or None at the end; the position stays."""
+    def peek(self) -> list | None:
+        """The next result of :meth:`__next__`, or None at the end; the position stays."""
         if self._next is None and self.position + self.batchsize <= len(self.sequence):
             self._next = self._load()
         return self._next
@@ -73,21 +76,21 @@ class Loader(chainer.dataset.Iterator):
             raise UserError('a loader process died, most often for lack of memory; try fewer '
                             'with --loader-processes') from None
         except UserError:
-            self.finalize()  # part of the batch is gone: begin it anew if asked again
+            self.finalize()  # part of the batch is gone: the next call loads it again
             raise
 
     def _own(self, start):
-        """Positions of this process's share of the batch that begins at ``start``."""
+        """Positions of the share of this process in the batch that begins at ``start``."""
         start += self.rank * self.n_own
         return range(start, start + self.n_own)
 
     def _submit(self):
         if self._executor is None:
-            # Not fork: the parent has threads, and may hold a GPU or MPI.
+            # Not fork, because this process has threads and may hold a GPU or MPI.
             context = multiprocessing.get_context('forkserver')
             context.set_forkserver_preload(['multibox.data'])
             _start_servers()
-            # In a file without a name, so that nothing is left of it whichever process dies.
+            # The memory is a file without a name, so nothing remains if a process dies.
             shared = context.RawArray('B', max(1, self._n_ahead * self.example_bytes))
             self._shared = memoryview(shared).cast('B')
             self._executor = concurrent.futures.ProcessPoolExecutor(
@@ -102,60 +105,76 @@ class Loader(chainer.dataset.Iterator):
 
     def _receive(self):
         place, future = self._pending.popleft()
-        pickled, sizes = future.result()
+        pickled, sizes = self._wait_for(future)
         arrays = []
         for n_bytes in sizes:
             arrays.append(bytearray(self._shared[place:place + n_bytes]))
             place += n_bytes
         return pickle.loads(pickled, buffers=arrays)
 
+    def _wait_for(self, future):
+        while True:
+            try:
+                return future.result(timeout=PATIENCE)
+            except concurrent.futures.TimeoutError:
+                workers = self._workers()
+                if not all(worker.is_alive() for worker in workers):
+                    # Killed while it wrote a result, it left the pool waiting for the rest of it.
+                    for worker in workers:
+                        worker.kill()
+                    self._executor._result_queue._writer.close()
+
+    def _workers(self):
+        return list((self._executor._processes or {}).values())
+
     @property
     def _n_ahead(self):
         return BATCHES_AHEAD * self.n_own
 
-    def finalize(self):
+    def finalize(self) -> None:
         """End the worker processes."""
         if self._executor is not None:
-            workers = list((self._executor._processes or {}).values())
+            workers = self._workers()
             self._executor.shutdown(wait=False, cancel_futures=True)
             for worker in workers:
                 worker.join(GRACE)
-                worker.kill()  # one that waits for a lock which a dead one held has not heard
+                worker.kill()  # a worker that waits for the lock of a dead one ends only so
                 worker.join()
             self._executor = self._shared = None
         self._pending.clear()
         self._next = None
 
     def serialize(self, serializer):
-        """Save or restore the position; what was loaded ahead is dropped."""
+        """Save or restore the position; examples loaded ahead are dropped."""
         position = int(serializer('position', self.position))
         if position != self.position:
             self.position = position
             self.finalize()
 
     @property
-    def epoch_detail(self):
-        """Passes over the data set so far, as a float."""
+    def epoch_detail(self) -> float:
+        """Passes over the data set so far."""
         return self.position / len(self.sequence.dataset)
 
     @property
-    def epoch(self):
+    def epoch(self) -> int:
         """Complete passes over the data set so far."""
         return int(self.epoch_detail)
 
     @property
-    def previous_epoch_detail(self):
+    def previous_epoch_detail(self) -> float:
         """:attr:`epoch_detail` before the last batch."""
         return max(0, self.position - self.batchsize) / len(self.sequence.dataset)
 
     @property
-    def is_new_epoch(self):
+    def is_new_epoch(self) -> bool:
         """Whether the last batch completed a pass."""
         return int(self.previous_epoch_detail) < self.epoch
 
 
 def _start_servers():
-    """Start multiprocessing's two helpers deaf to the signals: what is blocked is inherited."""
+    """Start the two helper processes of multiprocessing with the signals blocked, which they and
+    the workers inherit: the main process handles the signals."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     multiprocessing.resource_tracker.ensure_running()  # unblocks two of them
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -167,30 +186,30 @@ def _start_worker(sequence, shared, example_bytes):
     global _sequence, _shared, _example_bytes
     _sequence, _shared, _example_bytes = sequence, memoryview(shared).cast('B'), example_bytes
     cv2.setNumThreads(0)  # the processes share the cores already
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the main process's to handle
-    threads = [_wait_for_death, _wait_for_order]
-    if not hasattr(signal, 'sigwaitinfo'):  # macOS cannot tell who sent it: the pool's has to work
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    threads = [_exit_with_parent, _exit_at_order]
+    if not hasattr(signal, 'sigwaitinfo'):  # macOS does not tell the sender: the pool's must work
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        threads.remove(_wait_for_order)
+        threads.remove(_exit_at_order)
     for wait in threads:
         threading.Thread(
             target=wait, args=(multiprocessing.parent_process(),), daemon=True).start()
 
 
-def _wait_for_death(parent):
+def _exit_with_parent(parent):
     parent.join()
     os._exit(1)
 
 
-def _wait_for_order(parent):
-    # The pool ends a worker by SIGTERM; one from elsewhere went to the whole job.
+def _exit_at_order(parent):
+    # The pool ends a worker by SIGTERM; a SIGTERM from elsewhere went to the whole job.
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
         pass
     os._exit(1)
 
 
 def _load(t, place):
-    """Example ``t``, pickled but for its arrays; these go into shared memory if they fit."""
+    """Example ``t``, pickled without its arrays, which go into shared memory if they fit."""
     example, arrays = _sequence[t], []
     pickled = pickle.dumps(example, 5, buffer_callback=lambda array: arrays.append(array.raw()))
     sizes = [array.nbytes for array in arrays]

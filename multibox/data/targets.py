@@ -1,35 +1,40 @@
-"""From an annotated image to what the loss is computed on."""
+"""From an annotated image to the inputs of the loss."""
 import copy
+from collections.abc import Callable
+from typing import Any
 
+from multibox.boxes.matching import match_bipartite
 from multibox.data.augmentation import AUGMENTATIONS, augment
-from multibox.matching import match_bipartite
 
 import numpy as np
 
 
 class MakeTargets:
-    """Augment an image and match it with the default boxes; a class, so that workers receive it.
+    """Augment an image and match its objects with the default boxes.
+
+    This is a class, because the loader pickles it for its processes.
 
     Args:
-        coder: a :class:`multibox.detectors.coder.Coder` on the host.
+        coder: a :class:`multibox.boxes.Coder` on the host.
         size: side of the network's input in pixels.
-        mean: (3, 1, 1) array, RGB, what the network expects to be subtracted.
-        match: rule of :mod:`multibox.matching`.
-        steps: of the augmentation, see :func:`multibox.data.augment`.
+        mean: (3, 1, 1) array, RGB, which the network expects to be subtracted.
+        match: a rule of :mod:`multibox.matching`.
+        steps: steps of the augmentation, see :func:`multibox.data.augment`.
     """
 
-    def __init__(self, coder, size, mean, match=match_bipartite, steps=AUGMENTATIONS['full']):
+    def __init__(self, coder: Any, size: int, mean: Any, match: Callable = match_bipartite,
+                 steps: tuple = AUGMENTATIONS['full']):
         self.coder = copy.copy(coder)  # the original may move to a GPU
         self.size, self.mean = size, np.asarray(mean, np.float32)
         self.match, self.steps = match, steps
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of the three arrays of an example."""
         return 4 * (3 * self.size ** 2 + 5 * len(self.coder.default_bbox))
 
-    def __call__(self, img, bbox, label):
-        """One training example.
+    def __call__(self, img: np.ndarray, bbox: np.ndarray, label: np.ndarray) -> tuple:
+        """Make one training example.
 
         Args:
             img: (3, H, W) uint8 or float32 array, RGB, 0 to 255.

@@ -1,21 +1,23 @@
-"""PASCAL VOC, or any folder laid out like it, as a training and a test set."""
+"""PASCAL VOC, or any folder with its layout, as a training and a test set."""
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from multibox.data.annotations import find_label_names, read_annotations, read_unannotated
+from multibox.data.annotations import (
+    Example,
+    find_label_names,
+    read_annotations,
+    read_unannotated,
+)
+from multibox.data.splits import find_devkit, find_splits, read_ids, split_file
 from multibox.errors import UserError
 
 import chainer
 import cv2
 import numpy as np
-from chainercv.datasets import voc_bbox_label_names
 
-LAYOUT = ('Annotations/*.xml, JPEGImages/*.jpg and ImageSets/Main/*.txt, or be a VOCdevkit with '
-          'VOC2007/ or VOC2012/ (README "Training")')
 SERVER = 'http://host.robots.ox.ac.uk:8080'
-SPLITS = ('07', '07+12', '07++12')
-MAX_SHOWN = 10  # problems in an error that is not about each of them
+MAX_SHOWN = 10  # problems listed in an error about the whole data set
 
 
 class VOCDataset(chainer.dataset.DatasetMixin):
@@ -23,16 +25,16 @@ class VOCDataset(chainer.dataset.DatasetMixin):
 
     Attributes:
         examples: list of :class:`multibox.data.annotations.Example`.
-        dtype: of the images, float32 or uint8.
+        dtype: float32 or uint8, of the images.
     """
 
-    def __init__(self, examples, dtype=np.float32):
+    def __init__(self, examples: list, dtype: Any = np.float32):
         self.examples, self.dtype = examples, dtype
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.examples)
 
-    def get_example(self, i):
+    def get_example(self, i: int) -> tuple:
         """Decode image ``i``.
 
         Returns:
@@ -43,7 +45,7 @@ class VOCDataset(chainer.dataset.DatasetMixin):
             UserError: the file is not an image that can be decoded.
         """
         path, bbox, label, difficult, _ = self.examples[i]
-        # As stored, whatever EXIF says of its orientation: the boxes belong to the stored pixels.
+        # EXIF orientation is ignored, because the boxes belong to the stored pixels.
         img = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if img is None:
             raise UserError(f'{path}: cannot be decoded as an image; replace it, or take its id '
@@ -51,25 +53,25 @@ class VOCDataset(chainer.dataset.DatasetMixin):
         img = cv2.cvtColor(img, cv2.COLOR_BGR2RGB).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
         return img.astype(self.dtype, copy=False), bbox, label, difficult
 
-    def as_decoded(self):
-        """The same images in uint8, as they are decoded: a copy less where training reads them."""
+    def as_decoded(self) -> 'VOCDataset':
+        """The same images in uint8, as they are decoded; this saves a copy in training."""
         return VOCDataset(self.examples, np.uint8)
 
     @property
-    def paths(self):
-        """The image files: list of pathlib.Path."""
+    def paths(self) -> list[Path]:
+        """The image files."""
         return [example.path for example in self.examples]
 
 
 class VOCData(NamedTuple):
-    """What :func:`load_voc` found.
+    """A data set, as :func:`load_voc` returns it.
 
     Attributes:
-        train: VOCDataset to train on; empty where only the test split was asked for.
-        test: VOCDataset to evaluate on; it keeps difficult objects, marked.
+        train: VOCDataset to train on; empty if only the test split was asked for.
+        test: VOCDataset to evaluate on; it keeps objects marked difficult.
         label_names: tuple of str.
-        problems: list of :class:`multibox.data.annotations.Problem`, what was left out.
-        notes: list of str, what the user should be told about splits and classes.
+        problems: list of :class:`multibox.data.annotations.Problem`, the annotations left out.
+        notes: list of str, remarks on splits and classes for the user.
     """
     train: VOCDataset
     test: VOCDataset
@@ -77,109 +79,15 @@ class VOCData(NamedTuple):
     problems: list
     notes: list
 
-    def checksum(self):
-        """int that copies of a data set share only if they have the same images and objects."""
+    def checksum(self) -> int:
+        """A number that is the same for two copies of a data set with the same content."""
         return zlib.crc32(repr([
             (example.path.name, example.bbox.tolist(), example.label.tolist())
             for example in (*self.train.examples, *self.test.examples)]).encode())
 
 
-def _split_file(folder, split):
-    return folder / 'ImageSets' / 'Main' / f'{split}.txt'
-
-
-def _read_lines(path):
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f'{path}: cannot be read ({error}); it should be a list, one name a line '
-                        'in UTF-8') from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _read_ids(folder, split):
-    # Split files of one class carry a second column: 1, 0 or -1.
-    return [line.split()[0] for line in _read_lines(_split_file(folder, split))]
-
-
-def _has_test_annotations(folder):
-    return _split_file(folder, 'test').is_file() and any(
-        (folder / 'Annotations' / f'{i}.xml').is_file() for i in _read_ids(folder, 'test'))
-
-
-def _devkit_splits(devkit, split):
-    """Splits of a VOCdevkit as the paper's, or of "07" and "07+12" the nearest to it on disk.
-
-    Returns:
-        ``(train, test, notes)``: two lists of (folder, split name), and a list of str.
-    """
-    voc2007, voc2012 = devkit / 'VOC2007', devkit / 'VOC2012'
-    if split == '07++12':
-        return ([(voc2007, 'trainval'), (voc2007, 'test'), (voc2012, 'trainval')], [],
-                ["--split 07++12: trains, but has no score: PASCAL's server alone has the "
-                 'annotations of VOC2012 test; evaluate.py --submission writes what it takes'])
-    years = (voc2007, voc2012) if split == '07+12' else (voc2007,)
-    notes = [f'{year}: not here; going on without it' for year in years
-             if not (year / 'Annotations').is_dir()]
-    train, test = [], []
-    if (voc2007 / 'Annotations').is_dir():
-        if _has_test_annotations(voc2007):
-            train, test = [(voc2007, 'trainval')], [(voc2007, 'test')]
-        else:
-            notes.append(f'{voc2007}: no annotated test split; VOC2007 val is kept out of '
-                         'training and evaluated on instead')
-            train, test = [(voc2007, 'train')], [(voc2007, 'val')]
-    if voc2012 in years and (voc2012 / 'Annotations').is_dir():
-        train.append((voc2012, 'trainval' if test else 'train'))
-        test = test or [(voc2012, 'val')]
-    return train, test, notes
-
-
-def _folder_splits(folder, train):
-    """Splits of a folder with one ImageSets/Main: two lists of (folder, split name)."""
-    has = {split: _split_file(folder, split).is_file()
-           for split in ('trainval', 'train', 'val', 'test')}
-    if not train and (has['test'] or has['val']):
-        return [], [(folder, 'test' if has['test'] else 'val')]
-    if has['test'] and (has['trainval'] or has['train']):
-        return [(folder, 'trainval' if has['trainval'] else 'train')], [(folder, 'test')]
-    if has['train'] and has['val']:
-        return [(folder, 'train')], [(folder, 'val')]
-    found = ', '.join(f'{split}.txt' for split in has if has[split]) or 'none of them'
-    needed = ('trainval.txt (or train.txt) and test.txt, or train.txt and val.txt' if train
-              else 'test.txt or val.txt')
-    raise UserError(f'{folder / "ImageSets" / "Main"}: needs {needed}, but holds {found}; write '
-                    'the missing list, one file name without suffix a line')
-
-
-def _find_devkit(folder):
-    for devkit in (folder, folder / 'VOCdevkit'):
-        if any((devkit / year / 'Annotations').is_dir() for year in ('VOC2007', 'VOC2012')):
-            return devkit
-    return None
-
-
-def _find_splits(folder, split, train):
-    """Returns (train, test, label names or None, notes) for any folder load_voc takes."""
-    if not folder.is_dir():
-        raise UserError(f'{folder}: no such folder; it should hold {LAYOUT}')
-    devkit = _find_devkit(folder)
-    if devkit:
-        if not train and split == '07+12' and (devkit / 'VOC2007' / 'Annotations').is_dir():
-            split = '07'  # with the same images to evaluate on, whether VOC2012 is there or not
-        train_splits, test, notes = _devkit_splits(devkit, split)
-        return train_splits if train else [], test, voc_bbox_label_names, notes
-    if not (folder / 'Annotations').is_dir():
-        raise UserError(f'{folder}: no Annotations/ here; the folder should hold {LAYOUT}')
-    if split != SPLITS[1]:
-        raise UserError(f'--split {split}: {folder} is not a VOCdevkit; leave it out')
-    train_splits, test = _folder_splits(folder, train)
-    labels = folder / 'labels.txt'
-    return train_splits, test, tuple(_read_lines(labels)) if labels.is_file() else None, []
-
-
 def _read(sources, label_names):
-    """Examples and problems of a list of (folder, ids), joined."""
+    """Read the examples and problems of a list of (folder, ids)."""
     examples, problems = [], []
     for folder, ids in sources:
         read, found = read_annotations(folder, ids, label_names)
@@ -188,40 +96,42 @@ def _read(sources, label_names):
     return examples, problems
 
 
-def without_difficult(example):
+def without_difficult(example: Example) -> Example:
     """The example without its objects marked difficult."""
     easy = ~example.difficult
     return example._replace(bbox=example.bbox[easy], label=example.label[easy],
                             difficult=example.difficult[easy])
 
 
-def load_voc(folder, difficult=False, strict=False, split='07+12', train=True):
-    """Find the splits of a VOC folder and read all its annotations, checking each.
+def load_voc(folder: str | Path, difficult: bool = False, strict: bool = False,
+             split: str = '07+12', train: bool = True) -> VOCData:
+    """Find the splits of a VOC folder, and read and check all its annotations.
 
     A VOCdevkit (or a folder that holds one) gives one of the paper's splits (Liu et al., ECCV
-    2016, sec. 3.1 and 3.3). "07": VOC2007 trainval to train on, VOC2007 test to evaluate on.
-    "07+12": VOC2012 trainval to train on, too. "07++12": VOC2007 test to train on, too; its test
-    set is empty here, that of the paper is :func:`voc2012_test`. Another folder gives trainval.txt
-    (or train.txt) and test.txt, or else train.txt and val.txt, with the class names of its
-    labels.txt, or else those found in the annotations, sorted.
+    2016, sec. 3.1 and 3.3). "07" trains on VOC2007 trainval and evaluates on VOC2007 test. "07+12"
+    also trains on VOC2012 trainval. "07++12" also trains on VOC2007 test. Its test set is empty,
+    because the annotations of VOC2012 test are not published; see :func:`voc2012_test`.
+
+    Another folder gives trainval.txt (or train.txt) and test.txt, or else train.txt and val.txt.
+    Its class names are those of labels.txt, or else those found in the annotations, sorted.
 
     Args:
-        folder: str or path.
-        difficult: train on objects marked difficult too. The paper's Caffe code does, ChainerCV
-            and ssd.pytorch do not.
+        folder: the folder.
+        difficult: train on objects marked difficult, too. The paper's Caffe code does so;
+            ChainerCV and ssd.pytorch do not.
         strict: refuse a data set with problems instead of leaving the bad parts out.
-        split: of a VOCdevkit, one of :data:`SPLITS`.
-        train: False reads the images to evaluate on alone; the folder need not hold others.
+        split: VOCdevkit: one of :data:`SPLITS`.
+        train: False reads only the images to evaluate on; the folder need not hold others.
 
     Returns:
         :class:`VOCData`.
 
     Raises:
-        UserError: the layout is not VOC's, nothing usable is left to train or evaluate on, or
-            ``strict`` and a problem was found.
+        UserError: the layout is not VOC's, nothing usable is left to train or evaluate on, or a
+            problem was found under ``strict``.
     """
-    train_splits, test_splits, label_names, notes = _find_splits(Path(folder), split, train)
-    train_ids, test_ids = ([(source, _read_ids(source, split)) for source, split in splits]
+    train_splits, test_splits, label_names, notes = find_splits(Path(folder), split, train)
+    train_ids, test_ids = ([(source, read_ids(source, split)) for source, split in splits]
                            for splits in (train_splits, test_splits))
     shared = {(source, i) for source, ids in train_ids for i in ids} & {
         (source, i) for source, ids in test_ids for i in ids}
@@ -252,35 +162,35 @@ def load_voc(folder, difficult=False, strict=False, split='07+12', train=True):
     return VOCData(VOCDataset(examples), VOCDataset(test), label_names, problems, notes)
 
 
-def voc2012_test(folder):
+def voc2012_test(folder: str | Path) -> VOCDataset:
     """The images of VOC2012 test, whose annotations are on PASCAL's evaluation server only.
 
     Args:
-        folder: a VOCdevkit, or a folder that holds one; str or path.
+        folder: a VOCdevkit, or a folder that holds one.
 
     Returns:
         :class:`VOCDataset` without objects.
 
     Raises:
-        UserError: they are not there, or not images.
+        UserError: the images are missing or cannot be read.
     """
-    devkit = _find_devkit(Path(folder))
-    if devkit is None or not _split_file(devkit / 'VOC2012', 'test').is_file():
+    devkit = find_devkit(Path(folder))
+    if devkit is None or not split_file(devkit / 'VOC2012', 'test').is_file():
         raise UserError(f'{folder}: no VOC2012/ImageSets/Main/test.txt here; get VOC2012test.tar '
                         f"from PASCAL's evaluation server, {SERVER}, and unpack it over the rest")
     images = devkit / 'VOC2012' / 'JPEGImages'
     return VOCDataset(read_unannotated(
-        [images / f'{i}.jpg' for i in _read_ids(devkit / 'VOC2012', 'test')]))
+        [images / f'{i}.jpg' for i in read_ids(devkit / 'VOC2012', 'test')]))
 
 
-def relabel(dataset, names, new_names, model):
+def relabel(dataset: VOCDataset, names: tuple, new_names: tuple, model: str | Path) -> VOCDataset:
     """Number the classes of a data set as a network does.
 
     Args:
-        dataset: :class:`VOCDataset`.
+        dataset: the data set.
         names: its class names, in the order of its labels.
-        new_names: those of the network; it may know more.
-        model: the network's file, for the message.
+        new_names: the class names of the network, which may be more.
+        model: the file of the network, for the message.
 
     Returns:
         :class:`VOCDataset`.

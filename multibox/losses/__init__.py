@@ -1,13 +1,15 @@
 """The published formulations of the loss, one per file.
 
-Every file says what is its own of the four steps: ``match``, the rule from IoU to matched objects;
-``multibox_loss``, which mines and normalises, of (mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k,
-comm); and ``weigh``, from its two terms to what a network is trained on. The classes beside them
-are the published interfaces.
+Every file defines the three steps in which formulations differ. ``match`` is the rule from IoU to
+matched objects. ``multibox_loss`` mines and normalises; it takes (mb_locs, mb_confs, gt_mb_locs,
+gt_mb_labels, k, comm). ``weigh`` joins its two terms to the loss that trains the network. The
+classes in these files have the published interfaces.
 """
+from types import ModuleType
+
 from multibox.losses import caffe, chainercv, notebook, ssd_keras, ssd_pytorch, super_gradients
 
-LOSSES = {
+LOSSES: dict[str, ModuleType] = {
     'caffe': caffe,
     'chainercv': chainercv,
     'notebook': notebook,

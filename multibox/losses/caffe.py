@@ -1,11 +1,14 @@
-"""The loss the paper was made with: the layer MultiBoxLoss of weiliu89/caffe, branch ssd."""
-from multibox.kernels import softmax_cross_entropy
+"""The loss of the paper's own code: the layer MultiBoxLoss of weiliu89/caffe, branch ssd."""
+from multibox.boxes.matching import ignore_near_misses
+from multibox.boxes.matching import match_bipartite as match
 from multibox.losses import terms
-from multibox.losses.targets import MatchingLoss
+from multibox.losses.cross_entropy import softmax_cross_entropy
+from multibox.losses.matching_loss import MatchingLoss
+from multibox.losses.mining import hardest
+from multibox.losses.normalizer import mean_count
 from multibox.losses.terms import weigh
-from multibox.matching import ignore_near_misses
-from multibox.matching import match_bipartite as match
-from multibox.mining import hardest
+from multibox.processes import as_processes
+from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
 import chainer.functions as F
@@ -14,25 +17,28 @@ from chainer.backends import cuda
 
 __all__ = ['MultiBoxLoss', 'match', 'multibox_loss', 'weigh']
 
-HIGHEST = -np.log(np.finfo(np.float32).tiny)  # of a cross entropy: probabilities stop at FLT_MIN
+# The largest cross entropy: Caffe floors probabilities at FLT_MIN.
+HIGHEST = -np.log(np.finfo(np.float32).tiny)
 NORMALIZATIONS = 'VALID', 'BATCH_SIZE', 'FULL', 'NONE'
 
 
-def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
-                  normalization='VALID'):
-    """What :class:`MultiBoxLoss` computes once objects are matched.
+def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
+                  gt_mb_locs: ArrayOrVariable, gt_mb_labels: ArrayOrVariable, k: float = 3,
+                  comm: Communicator = None, normalization: str = 'VALID'
+                  ) -> tuple[chainer.Variable, chainer.Variable]:
+    """The loss of :class:`MultiBoxLoss` for matched boxes.
 
-    Negatives are mined by MAX_NEGATIVE: of the boxes with label 0 those of the largest cross
-    entropy, k times the positives rounded down. A cross entropy above 87.3 counts as 87.3, in the
-    ranking and in the value, while its gradient stays that of the softmax.
+    Negatives are mined by MAX_NEGATIVE: the boxes with label 0 and the largest cross entropy, k
+    times as many as positives, rounded down. A cross entropy above 87.3 counts as 87.3, both in
+    the ranking and in the value. Its gradient stays that of the softmax.
 
     Args:
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, comm: as for
             :func:`multibox.multibox_loss`. With ``comm`` the positives of all processes are
-            counted, where Caffe divides by those of each GPU; the other normalisations need
+            counted, whereas Caffe divides by those of each GPU. The other normalisations need
             processes with equal shares of the batch.
-        normalization: both sums are divided by the positives (``'VALID'``), the images
-            (``'BATCH_SIZE'``), the boxes of all images (``'FULL'``) or 1 (``'NONE'``).
+        normalization: both sums are divided by the number of positives (``'VALID'``), of images
+            (``'BATCH_SIZE'``), of boxes in all images (``'FULL'``) or by 1 (``'NONE'``).
 
     Returns:
         ``(loc_loss, conf_loss)``: two scalar Variables.
@@ -43,7 +49,7 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
     if normalization not in NORMALIZATIONS:
         raise ValueError(f'normalization must be one of {", ".join(NORMALIZATIONS)}, '
                          f'got {normalization}')
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.checked(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
@@ -54,17 +60,17 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
         negative = hardest(conf_loss.array, gt_mb_labels == 0, n_negative)
         loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive)
         if normalization == 'VALID':
-            n = terms.mean_count(positive, loc_loss.dtype, comm)
+            n = mean_count(positive, loc_loss.dtype, comm)
         else:
             counts = {'BATCH_SIZE': len(positive), 'FULL': positive.size, 'NONE': 1}
             n = max(1, counts[normalization])
-            if normalization == 'NONE' and comm is not None:
-                n /= comm.size  # the mean over processes is to be their sum
+            if normalization == 'NONE':
+                n /= as_processes(comm).size  # the mean over processes has to be their sum
         return F.sum(loc_loss) / n, terms.total(conf_loss, positive | negative) / n
 
 
 class _Capped(chainer.FunctionNode):
-    """Caffe floors the probability in the value alone: the gradient passes as if it were not."""
+    """A cap on the value only: Caffe's gradient passes as if there were no cap."""
 
     def forward(self, inputs):
         return cuda.get_array_module(*inputs).minimum(inputs[0], inputs[0].dtype.type(HIGHEST)),
@@ -76,22 +82,23 @@ class _Capped(chainer.FunctionNode):
 class MultiBoxLoss(MatchingLoss):
     """``src/caffe/layers/multibox_loss_layer.cpp`` with softmax, smooth L1 and MAX_NEGATIVE mining.
 
-    Of the two terms it returns, the first has ``loc_weight`` in it; their sum is what the layer
-    gives. Caffe ends at an object without an area, which is left out here.
+    The first of the two returned terms contains ``loc_weight``; the sum of both is the output of
+    the layer. An object without an area is left out, whereas Caffe aborts at it.
 
     Args:
         num_classes: C, with the background.
-        overlap_threshold: IoU from which a box is matched; greedy one-to-one matching goes before.
+        overlap_threshold: IoU from which a box is matched after greedy one-to-one matching.
         neg_pos_ratio: hard negatives per positive of the same image.
-        neg_overlap: a box of at least this IoU with an object is no negative. Below
-            ``overlap_threshold`` it leaves a band of boxes that are ignored.
+        neg_overlap: a box is no negative if its IoU with an object is at least this. A value below
+            ``overlap_threshold`` leaves a band of boxes that are ignored.
         loc_weight: weight of the localisation loss.
         normalization: see :func:`multibox_loss`.
         variance: divisors of the offsets of centre and size.
     """
 
-    def __init__(self, num_classes, overlap_threshold=0.5, neg_pos_ratio=3.0, neg_overlap=0.5,
-                 loc_weight=1.0, normalization='VALID', variance=(0.1, 0.2)):
+    def __init__(self, num_classes: int, overlap_threshold: float = 0.5,
+                 neg_pos_ratio: float = 3.0, neg_overlap: float = 0.5, loc_weight: float = 1.0,
+                 normalization: str = 'VALID', variance: tuple = (0.1, 0.2)):
         def match_outside_the_band(iou):
             return ignore_near_misses(match(iou, overlap_threshold), iou, neg_overlap)
 

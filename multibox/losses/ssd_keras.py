@@ -1,9 +1,11 @@
 """The loss of pierluigiferrari/ssd_keras: on probabilities, mined from the whole batch."""
-from multibox.kernels import in_single_precision
+from multibox.boxes.matching import match_bipartite as match
 from multibox.losses import terms
+from multibox.losses.cross_entropy import in_single_precision
+from multibox.losses.mining import hard_negatives_of_batch
+from multibox.losses.normalizer import mean_count
 from multibox.losses.terms import weigh
-from multibox.matching import match_bipartite as match
-from multibox.mining import hard_negatives_of_batch
+from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
 import chainer.functions as F
@@ -12,15 +14,17 @@ from chainer.backends import cuda
 
 __all__ = ['SSDLoss', 'match', 'multibox_loss', 'weigh']
 
-FLOOR = 1e-15  # of a probability; below it a box has no gradient
+FLOOR = 1e-15  # of a probability; a box below it has no gradient
 
 
-def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
-    """What :class:`SSDLoss` computes for logits of any network and matched objects.
+def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
+                  gt_mb_locs: ArrayOrVariable, gt_mb_labels: ArrayOrVariable, k: float = 3,
+                  comm: Communicator = None) -> tuple[chainer.Variable, chainer.Variable]:
+    """The loss of :class:`SSDLoss` for logits of any network and matched objects.
 
     Args:
-        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: as for :func:`multibox.multibox_loss`; the
-            logits pass through a softmax first, for the original reads probabilities.
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: as for :func:`multibox.multibox_loss`. The
+            logits pass through a softmax first, because the original reads probabilities.
         comm: a ChainerMN communicator, or None. Positives are counted and negatives ranked over
             all processes.
 
@@ -30,7 +34,7 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
     Raises:
         ValueError: as :func:`multibox.multibox_loss`.
     """
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.checked(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
@@ -38,7 +42,7 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
         with np.errstate(invalid='ignore', over='ignore'):
             probability = F.softmax(mb_confs.array, axis=2).array
         counted = _counted(probability, gt_mb_labels, k, comm=comm)
-        # Other boxes are kept from the softmax, whose gradient would spread their nan.
+        # The other boxes stay out of the softmax, whose gradient would spread their nan.
         read = xp.broadcast_to(counted[..., None], mb_confs.shape)
         mb_confs = F.where(read, mb_confs, xp.zeros_like(mb_confs.array))
         positive = gt_mb_labels > 0
@@ -59,7 +63,7 @@ def _counted(probability, gt_mb_labels, k, n_neg_min=0, comm=None):
 
 
 def _log_loss(probability, gt_mb_labels, counted):
-    """(B, K) Variable of -log max(p, 1e-15), 0 where a box does not count."""
+    """(B, K) Variable of -log max(p, 1e-15), 0 for a box that does not count."""
     xp = cuda.get_array_module(counted)
     is_label = gt_mb_labels[..., None] == xp.arange(probability.shape[2])
     of_label = F.sum(F.where(is_label, probability, xp.zeros_like(probability.array)), axis=2)
@@ -72,29 +76,29 @@ class SSDLoss:
 
     Args:
         neg_pos_ratio: hard negatives per positive of the batch.
-        n_neg_min: negatives mined from a batch at least, even without positives.
+        n_neg_min: the least number of negatives mined per batch, even without positives.
         alpha: weight of the localisation loss.
     """
 
-    def __init__(self, neg_pos_ratio=3, n_neg_min=0, alpha=1.0):
+    def __init__(self, neg_pos_ratio: float = 3, n_neg_min: int = 0, alpha: float = 1.0):
         self.neg_pos_ratio, self.n_neg_min, self.alpha = neg_pos_ratio, n_neg_min, alpha
 
-    def compute_loss(self, y_true, y_pred):
-        """Mine, weigh, normalise; the matching is done.
+    def compute_loss(self, y_true: ArrayOrVariable, y_pred: ArrayOrVariable) -> chainer.Variable:
+        """Mine, weigh and normalise; the matching is done by the caller.
 
         Args:
-            y_true: (B, K, C + 12) float array: the class one-hot, all 0 to ignore the box; 4
+            y_true: (B, K, C + 12) float array: the one-hot class, all 0 to ignore the box; 4
                 offsets; 8 numbers that are not read.
             y_pred: (B, K, C + 12) float array or Variable: C probabilities up to 1, 4 offsets, 8
-                numbers.
+                numbers that are not read.
 
         Returns:
-            (B,) Variable: an image's loss, divided by the positives of the batch (by 1 if there is
-            none) and multiplied by B, because Keras averages over images.
+            (B,) Variable: the loss of each image, divided by the positives of the batch (by 1 if
+            there is none) and multiplied by B, because Keras averages over images.
 
         Raises:
-            ValueError: the shapes differ, the last axis holds no two classes, or (seen on a CPU
-                only) a class is not one-hot, as with smoothed labels.
+            ValueError: the shapes differ, the last axis holds fewer than two classes, or (checked
+                on a CPU only) a class is not one-hot, as with smoothed labels.
         """
         y_true, y_pred = chainer.as_variable(y_true).array, chainer.as_variable(y_pred)
         if y_true.shape != y_pred.shape or y_pred.ndim != 3 or y_pred.shape[2] < 14:
@@ -105,11 +109,11 @@ class SSDLoss:
         if xp is np and not ((one_hot == 0) | (one_hot == 1)).all():
             raise ValueError('y_true must be one-hot, or all 0, in its first C columns')
         labels = xp.where(one_hot.any(axis=2), one_hot.argmax(axis=2), -1)
-        mb_locs, probability, gt_mb_locs, labels = terms.checked(
+        mb_locs, probability, gt_mb_locs, labels = terms.validate_inputs(
             y_pred[..., -12:-8], y_pred[..., :-12], y_true[..., -12:-8], labels, self.neg_pos_ratio)
         positive, probability = labels > 0, in_single_precision(probability)
         counted = _counted(probability.array, labels, self.neg_pos_ratio, self.n_neg_min)
         loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
         conf_loss = terms.total(_log_loss(probability, labels, counted), counted, axis=1)
-        n_positive = terms.mean_count(positive, loc_loss.dtype)
+        n_positive = mean_count(positive, loc_loss.dtype)
         return weigh(loc_loss, conf_loss, self.alpha) * (len(labels) / n_positive)

@@ -1,41 +1,46 @@
-"""The loss of amdegroot/ssd.pytorch: forced matches, ranking by one maximum for the whole batch."""
+"""The loss of amdegroot/ssd.pytorch: forced matches, ranking with one maximum per batch."""
 from functools import partial
 
-from multibox.communication import max_over_processes
-from multibox.kernels import softmax_cross_entropy
+from multibox.boxes.matching import match_forced as match
 from multibox.losses import terms
-from multibox.losses.targets import MatchingLoss
+from multibox.losses.cross_entropy import softmax_cross_entropy
+from multibox.losses.matching_loss import MatchingLoss
+from multibox.losses.mining import hardest_with_positives
 from multibox.losses.terms import weigh
-from multibox.matching import match_forced as match
-from multibox.mining import hardest_with_positives
+from multibox.processes import as_processes
+from multibox.typing import ArrayOrVariable, Communicator
 
+import chainer
 import numpy as np
 from chainer.backends import cuda
 
 __all__ = ['MultiBoxLoss', 'match', 'multibox_loss', 'weigh']
 
 
-def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None,
-                  global_maximum=True):
-    """What :class:`MultiBoxLoss` computes once objects are matched.
+def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
+                  gt_mb_locs: ArrayOrVariable, gt_mb_labels: ArrayOrVariable, k: float = 3,
+                  comm: Communicator = None, global_maximum: bool = True
+                  ) -> tuple[chainer.Variable, chainer.Variable]:
+    """The loss of :class:`MultiBoxLoss` for matched boxes.
 
-    At most K - 1 boxes of an image are mined, and positives compete with a loss of 0.
+    At most K - 1 boxes per image are mined, and positives compete with a loss of 0.
 
     Args:
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, comm: as for
             :func:`multibox.multibox_loss`.
-        global_maximum: the original's defect. To rank boxes it subtracts one maximum from all
-            logits of the batch, so a box whose logits lie some 104 below it underflows to -inf and
-            is mined last, even after positives. False ranks by cross entropy.
+        global_maximum: True reproduces a defect of the original. It ranks boxes by a log-sum-exp
+            that subtracts one maximum from all logits of the batch. A box whose logits lie about
+            104 below this maximum underflows to -inf and is mined last, even after positives.
+            False ranks by cross entropy.
 
     Returns:
         ``(loc_loss, conf_loss)``: two scalar Variables, each divided by the positives of the batch.
-        0 if there is none, where the original is nan.
+        Without positives both are 0, whereas the original gives nan.
 
     Raises:
         ValueError: as :func:`multibox.multibox_loss`.
     """
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.checked(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
@@ -53,7 +58,7 @@ def _with_one_maximum(mb_confs, comm):
     mb_confs = mb_confs.astype(np.result_type(mb_confs.dtype, np.float32), copy=False)
     finite = xp.where(xp.isfinite(mb_confs), mb_confs, -xp.inf)
     maximum = finite.max() if finite.size else xp.asarray(-xp.inf, finite.dtype)
-    maximum = max_over_processes(maximum, comm)
+    maximum = as_processes(comm).max(maximum)
     with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
         sums = xp.exp(mb_confs - maximum).sum(axis=2)
         return xp.log(sums) + maximum - mb_confs[:, :, 0]
@@ -64,14 +69,14 @@ class MultiBoxLoss(MatchingLoss):
 
     Args:
         num_classes: C, with the background.
-        overlap_thresh: IoU from which a box is matched; each object's best box always is.
+        overlap_thresh: IoU from which a box is matched; the best box of an object always is.
         neg_pos: hard negatives per positive of the same image.
         variance: divisors of the offsets of centre and size.
         global_maximum: see :func:`multibox_loss`.
     """
 
-    def __init__(self, num_classes, overlap_thresh=0.5, neg_pos=3, variance=(0.1, 0.2),
-                 global_maximum=True):
+    def __init__(self, num_classes: int, overlap_thresh: float = 0.5, neg_pos: float = 3,
+                 variance: tuple = (0.1, 0.2), global_maximum: bool = True):
         super().__init__(partial(match, threshold=overlap_thresh),
                          partial(multibox_loss, k=neg_pos, global_maximum=global_maximum),
                          num_classes, variance)

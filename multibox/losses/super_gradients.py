@@ -1,9 +1,13 @@
-"""The loss of Deci-AI/super-gradients: every image divided by its own positives."""
-from multibox import matching
-from multibox.kernels import softmax_cross_entropy
+"""The loss of Deci-AI/super-gradients: every image is divided by its own positives."""
+from typing import Any
+
+from multibox.boxes.geometry import floating, iou_with_default_boxes, to_corners
+from multibox.boxes.matching import match_forced_above as match
+from multibox.boxes.offsets import offsets
 from multibox.losses import terms
-from multibox.matching import match_forced_above as match
-from multibox.mining import hardest_with_positives
+from multibox.losses.cross_entropy import softmax_cross_entropy
+from multibox.losses.mining import hardest_with_positives
+from multibox.typing import Array, ArrayOrVariable, Communicator
 
 import chainer
 import chainer.functions as F
@@ -13,21 +17,24 @@ from chainer.backends import cuda
 __all__ = ['HardMiningCrossEntropyLoss', 'SSDLoss', 'match', 'multibox_loss', 'weigh']
 
 
-def weigh(loc_loss, conf_loss, alpha=1):
-    """(2 - alpha) * loc + alpha * conf: alpha turns from one term to the other."""
+def weigh(loc_loss: chainer.Variable, conf_loss: chainer.Variable,
+          alpha: float = 1) -> chainer.Variable:
+    """(2 - alpha) * loc + alpha * conf: alpha shifts the weight from one term to the other."""
     return (2 - alpha) * loc_loss + alpha * conf_loss
 
 
-def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
-    """What :class:`SSDLoss` computes once objects are matched, before its weights.
+def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
+                  gt_mb_locs: ArrayOrVariable, gt_mb_labels: ArrayOrVariable, k: float = 3,
+                  comm: Communicator = None) -> tuple[chainer.Variable, chainer.Variable]:
+    """The loss of :class:`SSDLoss` for matched boxes, before its weights.
 
     Args:
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: as for :func:`multibox.multibox_loss`.
-        comm: needs no communication: processes with equal shares of a batch average to its loss.
+        comm: not used: the losses of processes with equal shares of a batch average to its loss.
 
     Returns:
-        ``(loc_loss, conf_loss)``: two scalar Variables: each image's sum divided by its positives,
-        0 where there is none, and then the mean over all images.
+        ``(loc_loss, conf_loss)``: two scalar Variables. The sum of each image is divided by its
+        number of positives, and is 0 without positives. The result is the mean over all images.
 
     Raises:
         ValueError: as :func:`multibox.multibox_loss`.
@@ -36,8 +43,8 @@ def multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3, comm=None):
 
 
 def _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice):
-    """Of both terms, a (B,) Variable of sums over images, and the mean of what N divides."""
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.checked(
+    """For both terms: a (B,) Variable of sums per image, and the mean of sums over positives."""
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
@@ -62,14 +69,16 @@ class HardMiningCrossEntropyLoss:
 
     Args:
         neg_pos_ratio: boxes mined per positive of the same image.
-        count_twice: the original's defect. It adds the masks of positives and of mined boxes, so
-            that a positive mined for want of negatives counts twice. False counts it once.
+        count_twice: True reproduces a defect of the original. It adds the masks of positives and
+            of mined boxes, so a positive that is mined for lack of negatives counts twice. False
+            counts it once.
     """
 
-    def __init__(self, neg_pos_ratio, count_twice=True):
+    def __init__(self, neg_pos_ratio: float, count_twice: bool = True):
         self.neg_pos_ratio, self.count_twice = neg_pos_ratio, count_twice
 
-    def __call__(self, pred_labels, target_labels):
+    def __call__(self, pred_labels: ArrayOrVariable,
+                 target_labels: ArrayOrVariable) -> chainer.Variable:
         """(B, C, K) float logits and (B, K) int labels, 0 for background, to a (B,) Variable.
 
         Raises:
@@ -88,23 +97,24 @@ class SSDLoss:
     """``training/losses/ssd_loss.py`` of super-gradients.
 
     Args:
-        dboxes: (K, 4) float array (cx, cy, w, h); or an object that gives it when called with
-            ``order='xywh'``, whose ``scale_xy`` and ``scale_wh`` are then the variances.
+        dboxes: (K, 4) float array (cx, cy, w, h); or an object that returns this array when called
+            with ``order='xywh'``, and whose ``scale_xy`` and ``scale_wh`` are the variances.
         alpha: see :func:`weigh`.
-        iou_thresh: boxes of a larger IoU are matched; each object's best box always is.
+        iou_thresh: boxes of a larger IoU are matched; the best box of an object always is.
         neg_pos_ratio, count_twice: see :class:`HardMiningCrossEntropyLoss`.
     """
 
-    def __init__(self, dboxes, alpha=1.0, iou_thresh=0.5, neg_pos_ratio=3.0, count_twice=True):
+    def __init__(self, dboxes: Any, alpha: float = 1.0, iou_thresh: float = 0.5,
+                 neg_pos_ratio: float = 3.0, count_twice: bool = True):
         self.variance = getattr(dboxes, 'scale_xy', 0.1), getattr(dboxes, 'scale_wh', 0.2)
         boxes = dboxes(order='xywh') if callable(dboxes) else dboxes
-        self.dboxes = matching.floating(chainer.as_variable(boxes).array)
+        self.dboxes = floating(chainer.as_variable(boxes).array)
         if self.dboxes.ndim != 2 or self.dboxes.shape[1] != 4:
             raise ValueError(f'dboxes must be (K, 4): cx, cy, w, h; got {self.dboxes.shape}')
         self.alpha, self.iou_thresh = alpha, iou_thresh
         self.neg_pos_ratio, self.count_twice = neg_pos_ratio, count_twice
 
-    def match_dboxes(self, targets):
+    def match_dboxes(self, targets: ArrayOrVariable) -> tuple[Array, Array]:
         """The object of each default box, for one image.
 
         Args:
@@ -116,17 +126,18 @@ class SSDLoss:
         """
         xp = cuda.get_array_module(self.dboxes)
         targets = chainer.as_variable(targets).array
-        with np.errstate(invalid='ignore'):  # inf - inf: not proper, so it matches nothing
-            bbox = matching.to_corners(targets[:, 2:])
-        index = match(matching.iou_with_default_boxes(self.dboxes, bbox), self.iou_thresh)
+        with np.errstate(invalid='ignore'):  # inf - inf is not proper, so it matches nothing
+            bbox = to_corners(targets[:, 2:])
+        index = match(iou_with_default_boxes(self.dboxes, bbox), self.iou_thresh)
         matched = index >= 0
         boxes, labels = self.dboxes.copy(), xp.zeros(len(self.dboxes), np.int32)
         boxes[matched] = targets[index[matched], 2:]
         labels[matched] = targets[index[matched], 1].astype(np.int32) + 1
         return boxes.T, labels
 
-    def __call__(self, predictions, targets):
-        """Match, mine, weigh, normalise.
+    def __call__(self, predictions: tuple[ArrayOrVariable, ArrayOrVariable],
+                 targets: ArrayOrVariable) -> tuple[chainer.Variable, chainer.Variable]:
+        """Match, mine, weigh and normalise.
 
         Args:
             predictions: ``(locs, confs)``: (B, 4, K) float offsets (dx, dy, dw, dh) and (B, C, K)
@@ -136,11 +147,11 @@ class SSDLoss:
 
         Returns:
             ``(loss, components)``: a scalar Variable; and a (3,) Variable without a graph, for a
-            log: the images' mean sums of smooth L1 and of cross entropy, not divided by positives,
-            and the loss.
+            log. It holds the mean over images of the sums of smooth L1 and of cross entropy, not
+            divided by positives, and the loss.
 
         Raises:
-            ValueError: wrong shapes; or (seen on a CPU only) an image or a class out of range.
+            ValueError: wrong shapes; or (checked on a CPU only) an image or a class out of range.
         """
         for name, prediction in zip(('locs', 'confs'), predictions):
             if len(prediction.shape) != 3:
@@ -158,7 +169,7 @@ class SSDLoss:
         xp = cuda.get_array_module(self.dboxes)
         boxes, labels = zip(*(self.match_dboxes(targets[targets[:, 0] == i])
                               for i in range(len(locs))))
-        gt_locs = [matching.offsets(box.T, self.dboxes, self.variance) for box in boxes]
+        gt_locs = [offsets(box.T, self.dboxes, self.variance) for box in boxes]
         sums, means = _sums_and_means(locs, confs, xp.stack(gt_locs), xp.stack(labels),
                                       self.neg_pos_ratio, self.count_twice)
         loss = weigh(*means, self.alpha)

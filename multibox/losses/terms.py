@@ -1,7 +1,8 @@
-"""What every formulation of the loss shares: its inputs, its two terms, weights and normaliser."""
-from multibox import gpu
-from multibox.communication import mean_over_processes
-from multibox.kernels import in_single_precision, selected_rows
+"""The parts that every formulation of the loss shares: inputs, two terms, weights, normaliser."""
+from multibox.engines import kernels
+from multibox.losses.cross_entropy import in_single_precision, selected_rows
+from multibox.losses.normalizer import mean_count
+from multibox.typing import Array, ArrayOrVariable, Communicator
 
 import chainer
 import chainer.functions as F
@@ -9,8 +10,9 @@ import numpy as np
 from chainer.backends import cuda
 
 
-def weigh(loc_loss, conf_loss, alpha=1):
-    """Eq. 1 of Liu et al., ECCV 2016: conf + alpha * loc, what a network is trained on."""
+def weigh(loc_loss: chainer.Variable, conf_loss: chainer.Variable,
+          alpha: float = 1) -> chainer.Variable:
+    """Eq. 1 of Liu et al., ECCV 2016: conf + alpha * loc, the loss that trains the network."""
     return conf_loss + alpha * loc_loss
 
 
@@ -21,7 +23,7 @@ class _SmoothL1(chainer.FunctionNode):
 
     def forward(self, inputs):
         self.retain_inputs((0,))
-        if gpu.holds(inputs[0]):
+        if kernels.is_on_gpu(inputs[0]):
             return self._loss(self._difference(*inputs), axis=2),
         loss = np.zeros(self.positive.size, inputs[0].dtype)
         for rows, difference in self._differences(*inputs):
@@ -36,7 +38,7 @@ class _SmoothL1(chainer.FunctionNode):
 
     def backward(self, indexes, grad_outputs):
         mb_locs, weight = self.get_retained_inputs()[0].array, grad_outputs[0].array
-        if gpu.holds(mb_locs):
+        if kernels.is_on_gpu(mb_locs):
             with cuda.get_device_from_array(mb_locs):
                 grad = self._difference(mb_locs).clip(-1, 1) * weight[..., None]
             return chainer.Variable(grad),
@@ -46,13 +48,13 @@ class _SmoothL1(chainer.FunctionNode):
         return chainer.Variable(grad.reshape(mb_locs.shape)),
 
     def _difference(self, mb_locs):
-        """(B, K, 4) predictions less targets, 0 for a box that is not positive."""
+        """(B, K, 4) predictions minus targets, 0 for a box that is not positive."""
         xp = cuda.get_array_module(mb_locs)
         difference = (mb_locs - self.target).astype(mb_locs.dtype, copy=False)
         return xp.where(self.positive[..., None], difference, mb_locs.dtype.type(0))
 
     def _differences(self, mb_locs):
-        """Yield some rows and predictions less targets of these, (4, n), 0 for one not positive."""
+        """Yield n row indices of positive boxes, and their predictions minus targets, (4, n)."""
         positive, zero = self.positive.reshape(-1), mb_locs.dtype.type(0)
         predicted, target = mb_locs.reshape(-1, 4), self.target.reshape(-1, 4)
         for rows in selected_rows(positive, width=4):
@@ -62,7 +64,7 @@ class _SmoothL1(chainer.FunctionNode):
             yield rows, np.where(positive.take(rows), difference, zero)
 
 
-def smooth_l1(mb_locs, gt_mb_locs, positive):
+def smooth_l1(mb_locs: ArrayOrVariable, gt_mb_locs: Array, positive: Array) -> chainer.Variable:
     """Smooth L1 loss of each matched box, summed over its four offsets: Eq. 2 before its sum.
 
     Args:
@@ -89,9 +91,9 @@ class _Counted(chainer.FunctionNode):
             return chainer.Variable(self._times(grad_outputs[0].array)),
 
     def _times(self, x):
-        """(B, K) array, as often as a box counts, and 0 where that is not at all."""
+        """Multiply (B, K) numbers by how often their boxes count; 0 times nan gives 0."""
         zero = x.dtype.type(0)
-        if gpu.holds(x):
+        if kernels.is_on_gpu(x):
             xp = cuda.get_array_module(x)
             return xp.where(self.counted > 0, x, zero) * self.counted.astype(x.dtype)
         counted, x_of = self.counted.reshape(-1), x.reshape(-1)
@@ -102,13 +104,13 @@ class _Counted(chainer.FunctionNode):
         return result.reshape(x.shape)
 
 
-def total(loss, counted, axis=None):
-    """Sum ``loss`` over boxes; one that does not count passes back exactly 0, even where nan.
+def total(loss: chainer.Variable, counted: Array, axis: int | None = None) -> chainer.Variable:
+    """Sum ``loss`` over boxes; a box that does not count passes back exactly 0, even where nan.
 
     Args:
         loss: (B, K) float Variable.
         counted: (B, K) bool or int array, how many times a box counts.
-        axis: None sums the batch, 1 each image.
+        axis: None sums over the batch, 1 over the boxes of each image.
 
     Returns:
         Scalar or (B,) Variable. Differentiable once.
@@ -116,28 +118,10 @@ def total(loss, counted, axis=None):
     return F.sum(_Counted(counted).apply((loss,))[0], axis=axis)
 
 
-def mean_count(positive, dtype, comm=None):
-    """N of Eq. 1, the number of positive boxes, as a divisor that is never 0.
-
-    ChainerMN averages gradients over processes, so each divides by the mean count: the average is
-    then the sum over all processes divided by all their positives.
-
-    Args:
-        positive: (B, K) bool array of this process.
-        dtype: dtype of the result.
-        comm: a ChainerMN communicator, or None for a single process.
-
-    Returns:
-        0-dimensional array on the device of ``positive``: the positives, averaged over processes;
-        1 where there is none. Without ``comm`` it never leaves its GPU, which is not waited for.
-    """
-    xp = cuda.get_array_module(positive)
-    n_positive = mean_over_processes(xp.asarray(positive.sum()), comm)
-    return xp.where(n_positive > 0, n_positive, 1).astype(dtype)
-
-
-def mean_over_positives(mb_locs, conf_loss, gt_mb_locs, positive, counted, comm=None):
-    """Eq. 1's two terms, divided by N.
+def mean_over_positives(mb_locs: ArrayOrVariable, conf_loss: chainer.Variable, gt_mb_locs: Array,
+                        positive: Array, counted: Array, comm: Communicator = None
+                        ) -> tuple[chainer.Variable, chainer.Variable]:
+    """The two terms of Eq. 1, divided by N.
 
     Args:
         mb_locs: (B, K, 4) float Variable, predicted offsets.
@@ -156,8 +140,10 @@ def mean_over_positives(mb_locs, conf_loss, gt_mb_locs, positive, counted, comm=
             total(conf_loss, counted) / n_positive.astype(conf_loss.dtype))
 
 
-def checked(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k):
-    """The predictions as Variables and the targets as arrays, their shapes and labels checked.
+def validate_inputs(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
+                    gt_mb_locs: ArrayOrVariable, gt_mb_labels: ArrayOrVariable, k: float
+                    ) -> tuple[chainer.Variable, chainer.Variable, Array, Array]:
+    """Check shapes and labels; return the predictions as Variables and the targets as arrays.
 
     Args:
         mb_locs: (B, K, 4) float, predicted offsets; array or Variable, like the rest.
@@ -170,9 +156,9 @@ def checked(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k):
         ``(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels)``: two Variables and two arrays.
 
     Raises:
-        ValueError: wrong rank or shape, labels that are no integers, below -1 or not below C, or a
-            negative ``k``. Values of labels on a GPU are checked in Chainer's debug mode only,
-            because reading them waits for the GPU.
+        ValueError: wrong rank or shape, labels that are not integers, below -1 or not below C, or
+            a negative ``k``. Labels on a GPU are checked in Chainer's debug mode only, because
+            the host would have to wait for them.
     """
     mb_locs, mb_confs = chainer.as_variable(mb_locs), chainer.as_variable(mb_confs)
     gt_mb_locs = chainer.as_variable(gt_mb_locs).array
@@ -189,7 +175,7 @@ def checked(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k):
     if gt_mb_labels.dtype.kind not in 'iu':
         raise ValueError(f'gt_mb_labels must be integers, got {gt_mb_labels.dtype}')
     if not k >= 0:
-        raise ValueError(f'k, the negatives per positive, must be >= 0, got {k}')
+        raise ValueError(f'k, the number of negatives per positive, must be >= 0, got {k}')
     on_cpu = isinstance(gt_mb_labels, np.ndarray)
     if gt_mb_labels.size and (on_cpu or chainer.is_debug()):
         lowest, highest = int(gt_mb_labels.min()), int(gt_mb_labels.max())

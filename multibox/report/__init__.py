@@ -1,4 +1,4 @@
-"""The report of a run: one page, with the mistakes by their size, and the data by its own."""
+"""The HTML report of a run: scores, curves, the worst mistakes in pictures, data statistics."""
 from multibox.report.page import write_report
 from multibox.report.results import write_results
 

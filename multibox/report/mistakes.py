@@ -1,23 +1,24 @@
-"""What a detector got wrong: objects missed, detections of nothing, boxes badly placed."""
+"""The mistakes of a detector: missed objects, false detections, badly placed detections."""
 from typing import NamedTuple
 
 import numpy as np
 from chainercv.utils import bbox_iou
 
-FOUND = 0.5  # IoU from which VOC counts an object as found
-NEAR = 0.1  # IoU from which Hoiem et al., ECCV 2012, call a detection misplaced, not of background
+FOUND = 0.5  # least IoU of a detection with the object that it finds, in VOC's evaluation
+NEAR = 0.1  # least IoU of a misplaced detection, in Hoiem et al., ECCV 2012
 
 
 class Match(NamedTuple):
-    """A detection and the object it belongs to, or one of the two alone.
+    """A detection and the object that it is compared with, or either of them alone.
 
     Attributes:
-        image: int, number of the image.
-        kind: 'found'; 'missed'; 'background', 'class' (another is there) or 'again' (the object
-            is found already), which are false; 'misplaced'.
-        object: ``(bbox, label)`` with (4,) float32 and int, or None.
-        detection: ``(bbox, label, score)``, or None.
-        iou: float, overlap of the two; 0 where there is one alone.
+        image: int, index of the image.
+        kind: 'found', 'missed', 'misplaced', or a kind of false detection: 'background' (no object
+            is near), 'class' (the object has another class) or 'again' (the object is already
+            found).
+        object: ``(bbox, label)``, (4,) float32 and int, or None; see docs/conventions.md.
+        detection: ``(bbox, label, score)``, (4,) float32, int and float, or None.
+        iou: float, IoU of the object and the detection; 0 if either is None.
     """
     image: int
     kind: str
@@ -27,33 +28,32 @@ class Match(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Four lists of :class:`Match`.
+    """The matches of all images, sorted into four lists of :class:`Match`.
 
     Attributes:
-        found: objects found, in the order of the images.
-        missed: objects not found; those nothing of their class is near come first, and among
-            equals the larger.
-        false: detections of background, of the wrong class, or of an object found before, by
-            falling score.
-        misplaced: detections of the right class that overlap an object by an IoU of 0.1 to 0.5, by
-            falling score.
+        found: objects that are found, in the order of the images.
+        missed: objects that are not found. Objects without a nearby detection of their class come
+            first, and larger objects come before smaller ones.
+        false: detections of background, of the wrong class, or of an object that is already
+            found, by falling score.
+        misplaced: detections of the right class with an IoU of 0.1 to 0.5, by falling score.
     """
-    found: list
-    missed: list
-    false: list
-    misplaced: list
+    found: list[Match]
+    missed: list[Match]
+    false: list[Match]
+    misplaced: list[Match]
 
 
-def compare(images, min_score):
-    """Compare detections with the objects, by the rule that VOC's average precision counts by.
+def compare(images: list[list], min_score: float) -> Outcome:
+    """Match detections with objects by the rule of VOC's average precision.
 
-    Of each class the surest detection comes first; it belongs to the object of that class it
-    overlaps most. A difficult object is neither found nor missed, and its detection no mistake.
-    An object with a misplaced detection is missed.
+    Detections are taken by falling score. Each belongs to the object of its class with the highest
+    IoU. A difficult object is neither found nor missed, and its detections are no mistakes. An
+    object with only a misplaced detection is missed.
 
     Args:
-        images: from :func:`multibox.training.evaluation.detect`.
-        min_score: detections below are left out.
+        images: from :func:`multibox.evaluation.detect`.
+        min_score: detections with a lower score are left out.
 
     Returns:
         :class:`Outcome`.
@@ -74,7 +74,7 @@ def _matches(i, bbox, label, score, true_bbox, true_label, difficult, min_score)
     order = order[score[order] >= min_score]
     detections = [(bbox[d], int(label[d]), float(score[d])) for d in order]
     objects = [(box, int(n)) for box, n in zip(true_bbox, true_label)]
-    edge = (0, 1), (0, 1)  # one more of zeros, so that there is always a largest
+    edge = (0, 1), (0, 1)  # a row and a column of zeros, because an empty array has no maximum
     iou = np.pad(_voc_iou(bbox[order], true_bbox), edge)  # (D + 1, R + 1)
     same = iou * np.pad(label[order][:, None] == true_label, edge)
     taken = np.zeros(len(objects), bool)
@@ -100,7 +100,7 @@ def _matches(i, bbox, label, score, true_bbox, true_label, difficult, min_score)
 
 
 def _voc_iou(a, b):
-    """(D, R) IoU of boxes whose last row and column belong to them, as in VOC's evaluation."""
+    """(D, R) IoU of boxes that include their last row and column, as in VOC's evaluation."""
     last = np.array([0, 0, 1, 1], np.float32)
     return bbox_iou(a + last, b + last)
 

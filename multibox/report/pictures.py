@@ -1,28 +1,44 @@
-"""Cut-outs of images with a true box and a detected one drawn over them."""
+"""Pictures of mistakes: cut-outs of images, with the object and the detection as boxes."""
 import io
+from typing import NamedTuple
 
-from multibox.report.markup import fill, image, join
+from multibox.report.mistakes import Match
 
 import numpy as np
 from PIL import Image
 
-SIDE = 280  # pixels of a cut-out in the page
-CONTEXT = 2.0  # sides of a cut-out, in those of what it shows
+SIDE = 280  # pixels: longer side of a cut-out in the page
+CONTEXT = 2.0  # side of a cut-out, as a multiple of the longer side of its boxes
+MIN_SIDE = 48  # pixels of the image; a smaller cut-out would be blurred
 
 
-def figure(img, match, label_names, name):
-    """One mistake: cut-out, boxes, and what is wrong in words.
+class Figure(NamedTuple):
+    """A mistake as a picture with a caption.
+
+    Attributes:
+        jpeg: bytes of the cut-out, a JPEG file.
+        size: (width, height) of the cut-out in pixels.
+        boxes: {'true' for the object or 'found' for the detection: (x, y, width, height)}, in
+            pixels of the cut-out.
+        caption: the mistake in words.
+        name: file name of the image.
+    """
+    jpeg: bytes
+    size: tuple[int, int]
+    boxes: dict[str, tuple]
+    caption: str
+    name: str
+
+
+def figure(img: np.ndarray, match: Match, label_names: tuple, name: str) -> Figure:
+    """Cut a mistake out of its image.
 
     Args:
-        img: (3, H, W) float32 array; see README "Data conventions".
-        match: :class:`multibox.report.mistakes.Match`.
+        img: (3, H, W) float32 array; see docs/conventions.md.
+        match: the mistake.
         label_names: the foreground classes, in the order of their numbers.
         name: file name of the image.
-
-    Returns:
-        Markup.
     """
-    what = describe(match, label_names)
     boxes = {kind: each[0] for kind, each in (('true', match.object), ('found', match.detection))
              if each is not None}
     y, x, height, width = window(np.array(list(boxes.values())), img.shape[1:])
@@ -30,45 +46,37 @@ def figure(img, match, label_names, name):
     size = round(width * scale), round(height * scale)
     tile = Image.fromarray(img[:, y:y + height, x:x + width].transpose(1, 2, 0)
                            .clip(0, 255).astype(np.uint8))
-    data = io.BytesIO()
-    tile.resize(size, Image.Resampling.BICUBIC).save(data, 'JPEG', quality=80)
-    lines = join(fill(
-        '<rect class="halo" {at}/><rect class="{kind}" {at}/>', kind=kind,
-        at=fill('x="{x}" y="{y}" width="{w}" height="{h}"', **_rectangle((bbox - (y, x, y, x))
-                                                                         * scale)))
-        for kind, bbox in boxes.items())
-    return fill(
-        '<figure><div class="cut">{image}<svg viewBox="0 0 {width} {height}" aria-hidden="true">'
-        '{lines}</svg></div><figcaption>{what}<br><small>{name}</small></figcaption></figure>',
-        image=image(data.getvalue(), 'jpeg', f'{name}: {what}'), width=size[0], height=size[1],
-        lines=lines, what=what, name=name)
+    jpeg = io.BytesIO()
+    tile.resize(size, Image.Resampling.BICUBIC).save(jpeg, 'JPEG', quality=80)
+    rectangles = {kind: _rectangle((bbox - (y, x, y, x)) * scale) for kind, bbox in boxes.items()}
+    return Figure(jpeg.getvalue(), size, rectangles, describe(match, label_names), name)
 
 
-def describe(match, label_names):
-    """What is wrong, in a few words."""
+def describe(match: Match, label_names: tuple) -> str:
+    """Put a mistake into a few words; arguments as for :func:`figure`."""
     true, found = (each and label_names[each[1]] for each in (match.object, match.detection))
     scored = found and f'{found} {match.detection[2]:.2f}'
     overlap = f'IoU {match.iou:.2f}'
     if match.kind == 'missed':
-        return f'{true}, ' + (f'nearest: {scored}, {overlap}' if found else 'nothing near')
+        return f'{true}, ' + (f'nearest: {scored}, {overlap}' if found else 'no detection nearby')
     return scored + {
         'background': ', nothing there', 'class': f' over {true}, {overlap}',
         'again': f', a second time, {overlap}', 'misplaced': f', {overlap}'}[match.kind]
 
 
-def window(bbox, limit):
-    """A square around boxes with some of what surrounds them, as far as the image reaches.
+def window(bbox: np.ndarray, limit: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Find a square that shows boxes and their surroundings, within the image.
 
     Args:
         bbox: (N, 4) float array, N >= 1.
         limit: (H, W) of the image.
 
     Returns:
-        y, x, height and width, ints.
+        y, x, height and width, in pixels.
     """
     low, high = bbox[:, :2].min(axis=0), bbox[:, 2:].max(axis=0)
     extent = (high - low).max()
-    side = max(min(max(CONTEXT * extent, 48), *limit), extent)  # smaller ones would be a blur
+    side = max(min(max(CONTEXT * extent, MIN_SIDE), *limit), extent)
     size = np.minimum(np.ceil(side), limit).astype(int)
     corner = np.clip(np.round((low + high - size) / 2), 0, np.subtract(limit, size)).astype(int)
     return *map(int, corner), *map(int, size)
@@ -76,4 +84,4 @@ def window(bbox, limit):
 
 def _rectangle(bbox):
     y_min, x_min, y_max, x_max = (round(float(value), 1) for value in bbox)
-    return {'x': x_min, 'y': y_min, 'w': round(x_max - x_min, 1), 'h': round(y_max - y_min, 1)}
+    return x_min, y_min, round(x_max - x_min, 1), round(y_max - y_min, 1)

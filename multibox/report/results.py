@@ -1,33 +1,37 @@
-"""What a run or an evaluation leaves behind: scores, pictures and the report."""
+"""The files of a run or an evaluation: scores, pictures and the report."""
+from pathlib import Path
+from typing import Any
+
+from multibox.evaluation import precision_recall
+from multibox.report.curves import plot_precision_recall
+from multibox.report.drawing import draw_detections
+from multibox.report.metrics import write_metrics
 from multibox.report.page import MIN_SCORE, write_report
-from multibox.training import (
-    draw_detections,
-    plot_precision_recall,
-    precision_recall,
-    write_metrics,
-)
 
 N_EXAMPLE = 8  # test images in detections.png
 
 
-def write_results(out, title, result, images, data, iteration, settings, seconds, device, hardware):
+def write_results(out: Path, data: Any, images: list, result: dict, *, title: str,
+                  iteration: int | None, settings: dict, seconds: float, device: str,
+                  hardware: str) -> None:
     """Write report.html, metrics.json, precision_recall.png and detections.png, and print scores.
 
-    Without a test image there are no scores and neither of the pictures.
+    Without a test image there are no scores, and neither of the pictures is written.
 
     Args:
         out: the folder.
-        title: what was run, for the report.
-        result: dict from :func:`multibox.training.evaluation.score`, or more; see
-            :func:`multibox.training.metrics.write_metrics`, which takes the last five as well.
-        images: from :func:`multibox.training.evaluation.detect`, on ``data.test``.
         data: :class:`multibox.data.voc.VOCData`.
+        images: from :func:`multibox.evaluation.detect`, on ``data.test``.
+        result: dict from :func:`multibox.evaluation.score`, possibly with more entries.
+        title: the title of the report.
+        iteration, settings, seconds, device, hardware: as for
+            :func:`multibox.report.metrics.write_metrics`.
 
     Raises:
         UserError: a file cannot be written.
     """
-    metrics = write_metrics(out / 'metrics.json', result, iteration, settings, seconds, device,
-                            hardware)
+    metrics = write_metrics(out / 'metrics.json', result, iteration=iteration, settings=settings,
+                            seconds=seconds, device=device, hardware=hardware)
     if data.test:
         curves = precision_recall(images, data.label_names)
         plot_precision_recall(out / 'precision_recall.png', curves, result['ap'])
@@ -37,7 +41,7 @@ def write_results(out, title, result, images, data, iteration, settings, seconds
                         parts[3:5], data.label_names, min_score=MIN_SCORE)
     write_report(out, title, metrics, images, data)
     if data.test:
-        _print_scores(metrics)  # last: whoever was to read it may be gone
+        _print_scores(metrics)  # last, because a closed pipe raises an error
 
 
 def _print_scores(metrics):

@@ -1,6 +1,9 @@
-"""The link that joins a network and its loss, and reports what the loss is made of."""
-from multibox.communication import mean_over_processes
+"""The link that joins a network and its loss, and reports the terms of the loss."""
+from types import ModuleType
+
 from multibox.losses import chainercv
+from multibox.processes import as_processes
+from multibox.typing import Array, Communicator
 
 import chainer
 import numpy as np
@@ -13,11 +16,11 @@ class NonFiniteLoss(ArithmeticError):
     Args:
         term: name of the term, ``'loc'``, ``'conf'`` or ``'total'``.
         value: its value.
-        n_later: batches that came after the one it is of. On a CPU there is none, and the error
-            precedes the update, so the weights are good; on a GPU they are not.
+        n_later: number of batches after the one that this loss belongs to. It is 0 on a CPU: the
+            error comes before the update, so the weights are good. On a GPU they are not.
     """
 
-    def __init__(self, term, value, n_later):
+    def __init__(self, term: str, value: float, n_later: int):
         super().__init__(f'the {term} loss is {value}')
         self.term, self.value, self.n_later = term, value, n_later
 
@@ -26,40 +29,42 @@ class TrainChain(chainer.Chain):
     """A network under one of the published losses; Eq. 1 of Liu et al., ECCV 2016.
 
     Args:
-        model: a network of :func:`multibox.detectors.make_detector`.
+        model: a network of :func:`multibox.networks.make_detector`.
         k: hard negatives per positive.
-        alpha: weight of the localisation loss; what it means is for the formulation to say.
-        comm: a ChainerMN communicator, or None.
+        alpha: weight of the localisation loss, as the formulation defines it.
+        comm: a ChainerMN communicator, an object of :mod:`multibox.processes`, or None.
         formulation: a module of :mod:`multibox.losses`.
     """
 
-    def __init__(self, model, k=3, alpha=1, comm=None, formulation=chainercv):
+    def __init__(self, model: chainer.Link, k: float = 3, alpha: float = 1,
+                 comm: Communicator = None, formulation: ModuleType = chainercv):
         super().__init__()
-        self.k, self.alpha, self.comm, self.formulation = k, alpha, comm, formulation
-        self._unread = []
+        self.k, self.alpha, self.formulation = k, alpha, formulation
+        self.processes = as_processes(comm)
+        self._unread: list[Array] = []
         with self.init_scope():
             self.model = model
 
-    def forward(self, imgs, gt_mb_locs, gt_mb_labels):
+    def forward(self, imgs: Array, gt_mb_locs: Array, gt_mb_labels: Array) -> chainer.Variable:
         """Loss of a batch; reports ``loss``, ``loss/loc`` and ``loss/conf`` of all processes.
 
         Args:
-            imgs: (B, 3, insize, insize) float32 array, RGB minus the network's mean.
+            imgs: (B, 3, insize, insize) float32 array, RGB minus the mean of the network.
             gt_mb_locs: (B, K, 4) float32 array.
             gt_mb_labels: (B, K) int32 array.
 
         Returns:
-            Scalar Variable; over processes, its mean is the loss of the whole batch.
+            Scalar Variable; its mean over processes is the loss of the whole batch.
 
         Raises:
             NonFiniteLoss: on a CPU, as :meth:`check` does.
         """
         mb_locs, mb_confs = self.model(imgs)
         loc_loss, conf_loss = self.formulation.multibox_loss(
-            mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, self.k, self.comm)
+            mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, self.k, self.processes.comm)
         loss = self.formulation.weigh(loc_loss, conf_loss, self.alpha)
         values = self.xp.stack([x.array for x in (loc_loss, conf_loss, loss)])
-        values = mean_over_processes(values, self.comm)
+        values = self.processes.mean(values)
         loc, conf, total = values
         chainer.report({'loss': total, 'loss/loc': loc, 'loss/conf': conf}, self)
         self._unread.append(values)
@@ -67,8 +72,8 @@ class TrainChain(chainer.Chain):
             self.check()
         return loss
 
-    def check(self):
-        """Look at the losses since the last call, for which the host waits for the GPU.
+    def check(self) -> None:
+        """Read the losses since the last call; the host waits for the GPU.
 
         Raises:
             NonFiniteLoss: a term of a whole batch is nan or infinite; on every process.

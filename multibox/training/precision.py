@@ -1,72 +1,61 @@
-"""The numbers a network computes with on a GPU, and what those of 16 bits need to train."""
-import os
-
-from multibox.errors import UserError
+"""Training in float16: weights of 16 bits, float32 weights behind them, and a scaled loss."""
+from multibox.engines import kernels
+from multibox.engines.momentum_sgd import gpu as momentum_sgd
 
 import chainer
-import chainer.functions as F
 import numpy as np
 
 
-def use_precision(name, device):
-    """Have matrix products on a GPU use TF32 or not, in this process; call it before the first.
-
-    Args:
-        name: one of :data:`multibox.convolution.PRECISIONS`.
-        device: a ``chainer.backend.Device``.
-
-    Raises:
-        UserError: a CPU, which has float32 alone.
-    """
-    if device.xp is np:
-        if name != 'float32':
-            raise UserError(f'--precision {name} is for GPUs; give --device 0, or leave it out '
-                            '(bfloat16 on a CPU: --conv onednn-bf16)')
-        return
-    os.environ['CUPY_TF32'] = str(int(name == 'tf32'))
-
-
-def halve(model):
-    """Have a network compute in float16; its inputs and outputs stay float32.
+def halve(model: chainer.Link) -> None:
+    """Convert the weights of a network to float16, in which it then computes.
 
     Normalisations keep their parameters and statistics in float32, as under Chainer's ``mixed16``.
 
     Args:
-        model: a chain, changed in place.
+        model: a network of :func:`multibox.networks.make_detector`, changed in place.
     """
     for parameter in model.params():
         if parameter.name not in ('gamma', 'beta'):
             parameter.array = parameter.array.astype(np.float16)
-    forward = model.forward
-    model.forward = lambda x: tuple(
-        F.cast(y, np.float32) for y in forward(F.cast(x, np.float16)))
 
 
 class LossScaling:
     """Mixin to a Chainer optimizer: float32 weights behind those in float16, and a scaled loss.
 
-    Chainer doubles the scale at every update until gradients overflow. From then on such an update
-    is left out and the scale halved, and every 1000 updates without double it. Weights behind and
-    scale, which Chainer forgets, are saved here.
+    It takes effect on a target with float16 parameters. Chainer doubles the scale at every update
+    until gradients overflow. From then on it leaves out an update whose gradients overflow and
+    halves the scale, and doubles it after every 1000 updates without overflow. Chainer does not
+    save the scale and the float32 weights; this class does.
     """
 
     def setup(self, link):
         """Set the link to train; see ``chainer.Optimizer.setup``."""
-        self.use_fp32_update()
-        self.loss_scaling()
+        self._halved = any(parameter.dtype == np.float16 for parameter in link.params())
+        if self._halved:
+            self.use_fp32_update()
+            self.loss_scaling()
         return super().setup(link)
 
     def check_nan_in_grads(self):
-        """Find out whether any gradient overflowed."""
-        super().check_nan_in_grads()
+        """Find out whether any gradient overflowed; on a GPU, in one launch per dtype."""
+        gradients = [parameter.grad for parameter in self.target.params()]
+        if self._loss_scaling_is_dynamic and kernels.takes(*gradients):
+            self._loss_scaling_isnan = not momentum_sgd.all_finite(gradients)
+            self._loss_scaling_isnan_ever |= self._loss_scaling_isnan
+        else:
+            super().check_nan_in_grads()
+        if not self._halved:
+            return
         for each in self.target.params():
             if each.dtype != np.float16:  # Chainer would scale its weight decay, too
                 each.grad /= self._loss_scale
                 each._loss_scale = None
 
     def serialize(self, serializer):
-        """Save or restore what ``chainer.Optimizer.serialize`` does and what is here."""
+        """Save or restore the optimizer, the scale and the float32 weights."""
         super().serialize(serializer)
+        if not self._halved:
+            return
         self._loss_scale = serializer('loss_scale', self._loss_scale)
         self._loss_scaling_isnan_ever = serializer('overflowed', self._loss_scaling_isnan_ever)
         for name, parameter in self.target.namedparams():

@@ -1,7 +1,8 @@
-"""What a run says while it runs: a bar on a terminal, and one line per log entry anywhere."""
+"""The output of a run: a progress bar on a terminal, and one line per log entry anywhere."""
 import math
 import sys
 from time import perf_counter
+from typing import Any
 
 import chainer
 from chainer.backends import cuda
@@ -11,18 +12,18 @@ from tqdm import tqdm
 class Progress(chainer.training.Extension):
     """Trainer extension: a bar of iterations and one line for each new entry of ``LogReport``.
 
-    The bar is drawn on a terminal only; the lines are also there in a file or a pipe. Speed and
-    time left count from the start of this process, so a resumed run tells its own.
+    The bar is drawn on a terminal only; the lines also appear in a file or a pipe. Speed and
+    remaining time count from the start of this process, so a resumed run reports its own speed.
 
     Args:
         n_iteration: iterations of the whole run.
-        batchsize: images in one iteration, over all processes.
+        batchsize: images per iteration, over all processes.
     """
 
     trigger = 1, 'iteration'
     priority = chainer.training.PRIORITY_READER - 1  # after LogReport has added its entry
 
-    def __init__(self, n_iteration, batchsize):
+    def __init__(self, n_iteration: int, batchsize: int):
         self._n_iteration = n_iteration
         self._batchsize = batchsize
 
@@ -36,7 +37,7 @@ class Progress(chainer.training.Extension):
     def __call__(self, trainer):
         log = trainer.get_extension('LogReport').log
         loss = chainer.as_array(trainer.observation['main/loss'])
-        if isinstance(loss, cuda.ndarray):  # to read it, the host would have to wait for the GPU
+        if isinstance(loss, cuda.ndarray):  # reading it would make the host wait for the GPU
             loss = log[-1]['main/loss'] if log else None
         if self._bar.update() and loss is not None:
             self._bar.set_postfix_str(f'loss {float(loss):.3f}')
@@ -57,13 +58,14 @@ class Progress(chainer.training.Extension):
         self._bar.close()
 
 
-def format_entry(entry, epoch, n_iteration, images_per_second, seconds_left):
+def format_entry(entry: dict[str, Any], epoch: float, n_iteration: int, images_per_second: float,
+                 seconds_left: float) -> str:
     """Put one entry of Chainer's log on a line.
 
     Args:
         entry: dict with ``iteration``, ``main/loss``, ``main/loss/loc``, ``main/loss/conf``, ``lr``
-            and, if an evaluation was made, ``validation/main/map``.
-        epoch: passes over the training set so far, a float.
+            and, after an evaluation, ``validation/main/map``.
+        epoch: passes over the training set so far.
         n_iteration: iterations of the whole run.
         images_per_second: speed of training.
         seconds_left: time to the end of the run at that speed.

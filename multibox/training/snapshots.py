@@ -1,52 +1,55 @@
 """Snapshots of a run, resuming from the newest good one, and the settings that must not change."""
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from multibox.errors import UserError
 from multibox.files import save_npz, write_json
+from multibox.processes import ONE, OneProcess
 
+import chainer
 import numpy as np
 from chainer.serializers import DictionarySerializer, NpzDeserializer
 from chainer.training import extensions
 
 
-def is_finite(link):
+def is_finite(link: chainer.Link) -> bool:
     """Whether no parameter of a link is nan or infinite."""
     return all(bool(link.xp.isfinite(parameter.array).all())
                for parameter in link.params() if parameter.array is not None)
 
 
-def snapshot(link, n_retains=2):
+def snapshot(link: chainer.Link, n_retains: int = 2) -> Any:
     """Make the extension that writes ``OUT/snapshot_iter_N`` and keeps the last ``n_retains``.
 
     Args:
-        link: what is trained; once a parameter is not finite, no more is written.
-        n_retains: how many snapshots are kept.
+        link: the link that is trained; nothing is written once a parameter is not finite.
+        n_retains: number of snapshots to keep.
     """
     return extensions.snapshot(
         savefun=save_npz, n_retains=n_retains, condition=lambda: is_finite(link))
 
 
-def resume(trainer, out, comm=None):
+def resume(trainer: Any, out: Path, processes: OneProcess = ONE) -> int:
     """Load the newest good snapshot into a trainer that has not run yet.
 
-    A snapshot that cannot be read to its end is named on stdout and the one before it is taken.
+    A snapshot that cannot be read to its end is named on stdout, and the one before it is taken.
     All arrays are read and their checksums compared before any is loaded; nothing is unpickled.
 
     Args:
-        trainer: the trainer, built as it was for the run that is resumed.
+        trainer: the trainer, built as for the run that is resumed.
         out: folder with ``snapshot_iter_N`` files.
-        comm: a ChainerMN communicator, or None; the first process reads for all.
+        processes: the processes of the run; the first process reads for all.
 
     Returns:
-        int, the iteration to go on from.
+        The iteration from which the run goes on.
 
     Raises:
-        UserError: no good snapshot there, or it belongs to another network or data set.
+        UserError: there is no good snapshot, or it belongs to another network or data set.
     """
-    found = _newest_good(out) if comm is None or comm.rank == 0 else None
-    path, saved = found if comm is None else comm.bcast_obj(found)
+    path, saved = processes.broadcast(_newest_good(out) if processes.is_first else None)
     _check_same_updater(path, saved, trainer.updater)
     try:
         NpzDeserializer(saved).load(trainer)
@@ -61,30 +64,30 @@ def _newest_good(out):
         try:
             with open(path, 'rb') as file, np.load(file, allow_pickle=False) as archive:
                 return path, dict(archive)
-        except Exception as error:  # a spoilt archive raises anything from EOFError to zlib.error
+        except Exception as error:  # a damaged archive raises anything from EOFError to zlib.error
             print(f'{path}: damaged, trying the snapshot before it ({error})', flush=True)
     raise UserError(f'{out}: no good snapshot_iter_* in this folder; point --out at the run to '
                     'resume, or start anew without --resume')
 
 
-def find_snapshots(out):
-    """List the snapshots in a folder, the furthest iteration first."""
+def find_snapshots(out: str | Path) -> list[Path]:
+    """List the snapshots in a folder, the last iteration first."""
     snapshots = [(int(match[1]), path) for path in Path(out).glob('snapshot_iter_*')
                  if (match := re.fullmatch(r'snapshot_iter_(\d+)', path.name))]
     return [path for _, path in sorted(snapshots, reverse=True)]
 
 
 def _check_same_updater(path, saved, updater):
-    """Raise UserError unless weights, optimizer and iterator fit what was saved."""
+    """Raise UserError unless weights, optimizer and iterator fit the snapshot."""
     here = {}
     updater.serialize(DictionarySerializer(here)['updater'])
-    # A fresh optimizer has no momentum yet: of what is in the file only, just weights are amiss.
+    # A fresh optimizer has no momentum yet, so of the names in the file alone only weights count.
     names = [*here, *(name for name in saved if name.startswith('updater/model:'))]
     differences = []
     for name in dict.fromkeys(names):
         then, now = (arrays[name].shape if name in arrays else 'absent' for arrays in (saved, here))
         if name in saved and name in here and here[name].dtype == object:
-            continue  # a None: this weight gets its shape at the first forward
+            continue  # None: this weight gets its shape in the first forward pass
         if then != now:
             differences.append(f'{name.removeprefix("updater/")} is {then} there and {now} here')
     if differences:
@@ -92,26 +95,26 @@ def _check_same_updater(path, saved, updater):
                         f'({len(differences)} in all); give the --model and --data of that run')
 
 
-def save_settings(out, settings):
-    """Write the run's settings to ``out/settings.json``; see :func:`check_settings`."""
+def save_settings(out: str | Path, settings: dict) -> None:
+    """Write the settings of a run to ``out/settings.json``; see :func:`check_settings`."""
     write_json(Path(out) / 'settings.json', settings)
 
 
-def read_settings(out):
-    """Read what :func:`save_settings` wrote; an empty dict where there is nothing to read."""
+def read_settings(out: str | Path) -> dict:
+    """Read the file of :func:`save_settings`; an empty dict if it cannot be read."""
     try:
         return json.loads((Path(out) / 'settings.json').read_text(encoding='utf-8'))
     except (OSError, ValueError):
         return {}
 
 
-def check_settings(out, settings, fixed):
-    """Refuse to resume a run with a setting that must not change on the way.
+def check_settings(out: str | Path, settings: dict, fixed: Iterable[str]) -> None:
+    """Refuse to resume a run with a changed setting that has to stay the same.
 
     Args:
-        out: folder of the run; without a readable ``settings.json``, nothing is checked.
-        settings: dict of the resuming run's settings, as given to :func:`save_settings`.
-        fixed: names of the settings that must be the same.
+        out: folder of the run; without a readable ``settings.json`` nothing is checked.
+        settings: the settings of the resuming run, as for :func:`save_settings`.
+        fixed: names of the settings that have to be the same.
 
     Raises:
         UserError: one of them differs.
@@ -119,7 +122,7 @@ def check_settings(out, settings, fixed):
     before = read_settings(out)
     if not before:
         return
-    now = json.loads(json.dumps(settings, default=str))  # tuples are lists there
+    now = json.loads(json.dumps(settings, default=str))  # JSON turns tuples into lists
     for name in fixed:
         if name in before and before[name] != now.get(name):
             raise UserError(f'{out}: the run to resume had {name} {before.get(name)}, not '

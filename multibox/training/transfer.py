@@ -1,34 +1,38 @@
 """From the loader to the GPU, while the GPU computes on the batch before."""
+from typing import Any
+
+from multibox.typing import Array
+
 import numpy as np
 from chainer.backends import cuda
 
 
 class Transfer:
-    """A converter for Chainer's updater: the batch on the GPU, the next one on its way there.
+    """A converter for Chainer's updater that sends the next batch to the GPU ahead of its use.
 
-    Batches are laid out in page-locked memory, from where a stream of its own copies them. The
-    loader is only looked ahead in, so what a snapshot holds of it stays true.
+    Batches are laid out in page-locked memory, and a separate stream copies them. The next batch is
+    only peeked at, so the position that a snapshot holds of the loader stays right.
 
     Args:
-        loader: the :class:`multibox.data.Loader` that the batches come from.
+        loader: the :class:`multibox.data.Loader` of the batches.
     """
 
-    def __init__(self, loader):
+    def __init__(self, loader: Any):
         self._loader = loader
         self._stream = cuda.Stream(non_blocking=True)
         self._batch = self._arrays = self._copied = self._pinned = None
 
-    def __call__(self, batch, device=None):
-        """The arrays of a batch, those of its examples stacked, on the current GPU.
+    def __call__(self, batch: list, device: Any = None) -> tuple[Array, ...]:
+        """The arrays of a batch, with those of its examples stacked, on the current GPU.
 
         Args:
-            batch: list of tuples of arrays, the loader's latest; all have the shapes of the first.
-            device: not used, the updater gives it.
+            batch: the loader's latest list of tuples of arrays; all have the shapes of the first.
+            device: not used; the updater passes it.
 
         Returns:
-            tuple of CuPy arrays; what the current stream does from now on waits for their copy.
+            tuple of CuPy arrays; later work on the current stream waits for their copy.
         """
-        if batch is not self._batch:  # the first one
+        if batch is not self._batch:  # the first batch
             self._send(batch)
         arrays = self._arrays
         cuda.cupy.cuda.get_current_stream().wait_event(self._copied)
@@ -44,11 +48,11 @@ class Transfer:
             self._pinned = [cupyx.empty_pinned((len(column), *column[0].shape), column[0].dtype)
                             for column in columns]
         else:
-            self._copied.synchronize()  # or it would be overwritten on its way
+            self._copied.synchronize()  # the last batch has left the memory that is written now
         for pinned, column in zip(self._pinned, columns):
             np.stack(column, out=pinned)
         self._arrays = tuple(cuda.cupy.empty(each.shape, each.dtype) for each in self._pinned)
-        # Their memory may have been that of arrays the GPU still computes on.
+        # The GPU may still compute on arrays whose memory these arrays got.
         self._stream.wait_event(cuda.cupy.cuda.get_current_stream().record())
         for array, pinned in zip(self._arrays, self._pinned):
             array.set(pinned, self._stream)

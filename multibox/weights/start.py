@@ -1,28 +1,32 @@
-"""Start a network from given weights, with its own classes or with some of theirs."""
+"""The start of a network from given weights, with classes of its own or with some of theirs."""
+import pathlib
+
 from multibox.errors import UserError
+from multibox.networks.ssd import SSD
 from multibox.weights.conventions import FIRST
 from multibox.weights.fitting import fill, links, slots
 from multibox.weights.model_file import load_model
 from multibox.weights.sources import read
 
 
-def start(model, name, label_names, pretrained='none', reuse=None):
-    """Fill a network that has just been made, as ``train.py`` is told to.
+def start(model: SSD, name: str, label_names: tuple, pretrained: str = 'none',
+          reuse: str | pathlib.Path | None = None) -> str:
+    """Fill a new network with the weights that the flags of ``train.py`` name.
 
     Args:
         model: a network of :func:`make_detector`.
         name: its architecture, a key of ``MODELS``.
         label_names: its class names in the order of the labels.
-        pretrained: a source of :func:`read`, of which every array is taken that fits by name and
-            shape; or ``'none'``.
-        reuse: the path of a model.npz of the same architecture. All of it is taken but the rows of
-            classes that only one of the two knows; default boxes as well.
+        pretrained: a source for :func:`read`; every array that fits by name and shape is taken. Or
+            ``'none'``.
+        reuse: the path of a model.npz of the same architecture. All of it is taken, default boxes
+            included, except the rows of classes that only one of the two networks knows.
 
     Returns:
-        A sentence that says what was taken and what keeps its random start.
+        A sentence that lists the parameters taken and those that keep their random start.
 
     Raises:
-        UserError: both are given, the weights are missing, or they do not fit.
+        UserError: both sources are given, the weights are missing, or they do not fit.
     """
     if reuse is not None and pretrained != 'none':
         raise UserError('--pretrained and --reuse both give the weights to start from; leave one '
@@ -61,7 +65,7 @@ def _reuse(model, name, label_names, path):
     theirs = [0] + [1 + other_names.index(label) for label in shared]
     for to, source in zip(model.multibox.conf, other.multibox.conf):
         for parameter, given in ((to.W, source.W), (to.b, source.b)):
-            # rows are (boxes of a cell, classes): those of a class lie apart
+            # The rows are (boxes per cell, classes), so the rows of a class are not adjacent.
             rows = parameter.array.reshape(-1, 1 + len(label_names), *parameter.shape[1:])
             rows[:, ours] = given.array.reshape(
                 -1, 1 + len(other_names), *given.shape[1:])[:, theirs]

@@ -1,0 +1,82 @@
+"""From objects to targets and from predictions to detections, for one set of default boxes."""
+from collections.abc import Callable
+
+from multibox.boxes import offsets
+from multibox.boxes.geometry import iou_with_default_boxes
+from multibox.boxes.matching import match_bipartite
+from multibox.boxes.suppression import suppress
+from multibox.typing import Array
+
+import numpy as np
+from chainer.backends import cuda
+
+
+class Coder:
+    """Replaces ChainerCV's ``MultiboxCoder`` in a network and gives the same results.
+
+    The offsets of background boxes are 0; ChainerCV computes them from the last object.
+
+    Args:
+        default_bbox: (K, 4) float array (center_y, center_x, height, width) in pixels.
+        variance: divisors of the offsets of centre and size.
+    """
+
+    def __init__(self, default_bbox: Array, variance: tuple = (0.1, 0.2)):
+        self.default_bbox = default_bbox
+        self.variance = variance
+
+    def to_cpu(self) -> None:
+        """Move the default boxes to the host."""
+        self.default_bbox = cuda.to_cpu(self.default_bbox)
+
+    def to_gpu(self, device: int | None = None) -> None:
+        """Move the default boxes to a GPU."""
+        self.default_bbox = cuda.to_gpu(self.default_bbox, device=device)
+
+    def encode(self, bbox: Array, label: Array, iou_thresh: float = 0.5,
+               match: Callable[..., Array] = match_bipartite) -> tuple[Array, Array]:
+        """Match the objects of one image with the default boxes and encode them.
+
+        Args:
+            bbox: (R, 4) float array (y_min, x_min, y_max, x_max) in pixels; R may be 0.
+            label: (R,) int array, classes from 0.
+            iou_thresh: IoU from which a box is matched; the best box of an object always is.
+            match: a rule of :mod:`multibox.matching`.
+
+        Returns:
+            ``(mb_loc, mb_label)``, (K, 4) float32 and (K,) int32; see
+            :func:`multibox.matching.encode`.
+        """
+        iou = iou_with_default_boxes(self.default_bbox, bbox)
+        return offsets.encode(
+            bbox, label, match(iou, iou_thresh), self.default_bbox, self.variance)
+
+    def decode(self, mb_loc: Array, mb_conf: Array, nms_thresh: float | None = 0.45,
+               score_thresh: float = 0.6) -> tuple[Array, Array, Array]:
+        """Detections of one image: a threshold on scores, then suppression within each class.
+
+        Args:
+            mb_loc: (K, 4) float32 array, predicted offsets.
+            mb_conf: (K, C) float32 array, logits; column 0 is the background.
+            nms_thresh: if two boxes of a class have at least this IoU, the box with the lower
+                score is dropped; None keeps all boxes.
+            score_thresh: detections with a lower probability are dropped.
+
+        Returns:
+            ``(bbox, label, score)``: (R, 4) float32 pixels, (R,) int32 classes from 0, (R,)
+            float32. Classes follow each other. Within a class scores fall, or boxes keep their
+            order if ``nms_thresh`` is None.
+        """
+        xp = cuda.get_array_module(mb_loc)
+        highest = mb_conf.T.copy().max(axis=0)[:, None]  # 10 times faster than without the copy
+        # Shift only where exp would leave float32; elsewhere the bits are those of ChainerCV.
+        probability = xp.exp(mb_conf - xp.where(abs(highest) < 80, 0, highest))
+        probability /= probability.sum(axis=1, keepdims=True)
+        score = probability.T[1:].copy()  # (C - 1, K)
+        candidate = xp.nonzero((score >= score_thresh).any(axis=0))[0]
+        score = score[:, candidate]
+        bbox = offsets.decode(mb_loc[candidate], self.default_bbox[candidate], self.variance)
+        kept = suppress(bbox, score, nms_thresh, score_thresh)
+        label = xp.concatenate([xp.full(len(kept[c]), c, np.int32) for c in range(len(kept))])
+        index = xp.concatenate(kept)
+        return bbox[index].astype(np.float32), label, score[label, index]

@@ -1,0 +1,106 @@
+"""The matching rules: which default box answers for which object (Liu et al., ECCV 2016, 2.2).
+
+A rule takes the (K, R) IoU of K default boxes with R objects and a threshold. It returns a (K,)
+int32 array with the index of the object per default box, and -1 for background.
+"""
+from collections.abc import Callable
+
+from multibox.typing import Array
+
+import numpy as np
+from chainer.backends import cuda
+
+
+def match_bipartite(iou: Array, threshold: float = 0.5) -> Array:
+    """The rule of Caffe and ChainerCV: greedy one-to-one matching, then the threshold.
+
+    The largest IoU of the table pairs a default box with an object, and both leave the table.
+    This step repeats until no object is left. Every object therefore keeps a box of its own, even
+    where several objects have the same best box.
+
+    Args:
+        iou: (K, R) float array.
+        threshold: a box without an object is then matched to the object with which it has the
+            largest IoU, if that IoU is at least this.
+
+    Returns:
+        (K,) int32 array, the index of the matched object, -1 for background.
+    """
+    index = _match_largest(iou, lambda largest: largest >= threshold)
+    table = iou.T.copy()
+    box, overlap = cuda.to_cpu(table.argmax(axis=1)), cuda.to_cpu(table.max(axis=1))
+    for _ in range(min(iou.shape)):
+        j = int(overlap.argmax())
+        if overlap[j] <= 1e-6:  # ChainerCV's zero: an object without overlap stays unmatched
+            break
+        taken = box[j]
+        index[taken] = j
+        table[:, taken] = 0
+        overlap[j] = 0
+        for other in np.flatnonzero((box == taken) & (overlap > 0)):
+            box[other] = int(table[other].argmax())
+            overlap[other] = float(table[other, box[other]])
+    return index
+
+
+def match_forced(iou: Array, threshold: float = 0.5) -> Array:
+    """The rule of ssd.pytorch: the best box of each object is forced, then the threshold.
+
+    If two objects have the same best box, the later object gets it, and the earlier one may end
+    without any box. An object that overlaps no default box gets the first default box.
+
+    Args:
+        iou: (K, R) float array.
+        threshold: any other box is matched to the object with which it has the largest IoU, if
+            that IoU is at least this.
+
+    Returns:
+        (K,) int32 array, the index of the matched object, -1 for background.
+    """
+    return _force_best(iou, _match_largest(iou, lambda largest: largest >= threshold))
+
+
+def match_forced_above(iou: Array, threshold: float = 0.5) -> Array:
+    """The rule of super-gradients: :func:`match_forced` with IoUs strictly above the threshold."""
+    return _force_best(iou, _match_largest(iou, lambda largest: largest > threshold))
+
+
+RULES: dict[str, Callable[..., Array]] = {
+    'bipartite': match_bipartite, 'forced': match_forced, 'forced_above': match_forced_above}
+
+
+def ignore_near_misses(index: Array, iou: Array, neg_overlap: float) -> Array:
+    """Caffe's ``neg_overlap``: background boxes that overlap an object are no negatives.
+
+    Args:
+        index: (K,) int array, the result of a matching rule.
+        iou: (K, R) float array.
+        neg_overlap: a background box is ignored if its IoU with any object is at least this.
+
+    Returns:
+        (K,) int32 array, a copy of ``index`` with -2 for ignored boxes.
+    """
+    if iou.shape[1] == 0:
+        return index
+    xp = cuda.get_array_module(iou)
+    near = (index == -1) & (iou.max(axis=1) >= neg_overlap)
+    return xp.where(near, -2, index).astype(np.int32)
+
+
+def _match_largest(iou, is_match):
+    """Match each box to the object of its largest IoU, where that IoU passes ``is_match``."""
+    xp = cuda.get_array_module(iou)
+    if iou.shape[1] == 0:
+        return xp.full(len(iou), -1, np.int32)
+    index = xp.full(len(iou), -1, np.int32)
+    matched = is_match(iou.max(axis=1))
+    index[matched] = iou[matched].argmax(axis=1)
+    return index
+
+
+def _force_best(iou, index):
+    if iou.shape[1]:
+        best_box, overlap = cuda.to_cpu(iou.argmax(axis=0)), cuda.to_cpu(iou.max(axis=0))
+        for j in np.flatnonzero(overlap >= 0):  # CuPy leaves the order of colliding writes open
+            index[best_box[j]] = j
+    return index

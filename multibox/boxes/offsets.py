@@ -1,0 +1,72 @@
+"""Offsets between objects and default boxes: Eq. 2 of Liu et al., ECCV 2016, and its inverse."""
+from multibox.boxes.geometry import floating, is_proper, to_center
+from multibox.typing import Array
+
+import numpy as np
+from chainer.backends import cuda
+
+
+def offsets(bbox: Array, default_bbox: Array, variance: tuple = (0.1, 0.2)) -> Array:
+    """Eq. 2's g: the position and size of a box relative to a default box.
+
+    Args:
+        bbox: (K, 4) float array (center_y, center_x, height, width), sizes above 0.
+        default_bbox: (K, 4) float array of the same order.
+        variance: divisors of the offsets of centre and size; SSD uses (0.1, 0.2).
+
+    Returns:
+        (K, 4) array (dy, dx, dh, dw), x first if the boxes have x first.
+    """
+    xp = cuda.get_array_module(default_bbox)
+    size = default_bbox[:, 2:]
+    return xp.concatenate(((bbox[:, :2] - default_bbox[:, :2]) / (size * variance[0]),
+                           xp.log(bbox[:, 2:] / size) / variance[1]), axis=1)
+
+
+def encode(bbox: Array, label: Array, index: Array, default_bbox: Array,
+           variance: tuple = (0.1, 0.2)) -> tuple[Array, Array]:
+    """Targets of the loss for one image.
+
+    Args:
+        bbox: (R, 4) float array (y_min, x_min, y_max, x_max) in pixels.
+        label: (R,) int array, classes from 0.
+        index: (K,) int array, the matched object of each default box, -1 for background, -2 for
+            a box to ignore.
+        default_bbox: (K, 4) float array (center_y, center_x, height, width) in pixels.
+        variance: divisors of the offsets of centre and size; SSD uses (0.1, 0.2).
+
+    Returns:
+        ``(mb_loc, mb_label)``: (K, 4) float32 offsets (dy, dx, dh, dw), 0 without an object, and
+        (K,) int32 labels: 0 for background, -1 for ignored, else the class plus 1. Offsets are
+        always finite: a box that is matched to an object without an area becomes background.
+    """
+    xp = cuda.get_array_module(default_bbox)
+    default_bbox = floating(default_bbox)
+    mb_loc = xp.zeros(default_bbox.shape, np.float32)
+    mb_label = xp.where(index == -2, -1, 0).astype(np.int32)
+    if len(bbox):
+        bbox = bbox.astype(default_bbox.dtype)
+        positive = (index >= 0) & is_proper(bbox)[xp.maximum(index, 0)]
+        matched = index[positive]
+        mb_loc[positive] = offsets(to_center(bbox[matched]), default_bbox[positive], variance)
+        mb_label[positive] = label[matched] + 1
+    return mb_loc, mb_label
+
+
+def decode(mb_loc: Array, default_bbox: Array, variance: tuple = (0.1, 0.2)) -> Array:
+    """Undo the offsets of :func:`encode`.
+
+    Args:
+        mb_loc: (K, 4) float array (dy, dx, dh, dw).
+        default_bbox: (K, 4) float array (center_y, center_x, height, width) in pixels.
+        variance: as for :func:`encode`.
+
+    Returns:
+        (K, 4) array (y_min, x_min, y_max, x_max) in pixels.
+    """
+    xp = cuda.get_array_module(mb_loc)
+    default_size = default_bbox[:, 2:]
+    center = default_bbox[:, :2] + mb_loc[:, :2] * variance[0] * default_size
+    size = default_size * xp.exp(mb_loc[:, 2:] * variance[1])
+    lowest = center - size / 2
+    return xp.concatenate((lowest, lowest + size), axis=1)  # the order in which ChainerCV rounds

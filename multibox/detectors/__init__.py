@@ -1,4 +1,0 @@
-"""The networks and their default boxes."""
-from multibox.detectors.models import MODELS, make_detector
-
-__all__ = ['MODELS', 'make_detector']

@@ -1,0 +1,96 @@
+"""The choice of the engine that convolves and of the precision in which cuDNN multiplies."""
+import warnings
+from typing import Any, NamedTuple
+
+from multibox.engines.convolution import dnnl
+from multibox.engines.convolution.blas import BLAS
+from multibox.engines.convolution.cudnn import PRECISIONS, CuDNN
+from multibox.engines.convolution.onednn import OneDNN
+from multibox.errors import UserError
+
+from chainer.backends import cuda
+
+_BLAS = BLAS()
+# Engines by name, tried in order; Chainer computes the convolutions that none of them covers.
+ENGINES: dict[str, tuple] = {
+    'onednn': (OneDNN(), _BLAS), 'onednn-bf16': (OneDNN(dnnl.BFLOAT16), _BLAS), 'blas': (_BLAS,),
+    'cudnn': (CuDNN(), _BLAS), 'chainer': ()}
+
+
+class Choice(NamedTuple):
+    """An engine under its name, as :func:`choose` returns it.
+
+    Attributes:
+        name: a key of :data:`ENGINES`.
+        engines: the engines to try, in order.
+        precision: one of :data:`PRECISIONS`.
+    """
+    name: str
+    engines: tuple
+    precision: str = 'float32'
+
+    def engine_for(self, arrays: Any) -> Any:
+        """The first engine that covers the arrays, or None."""
+        return next((engine for engine in self.engines if engine.covers(arrays)), None)
+
+
+def choose(name: str | None = None, precision: str = 'float32') -> Choice:
+    """Check a choice of engine and precision.
+
+    Args:
+        name: a key of :data:`ENGINES`. None means the fastest engine that this machine has, for
+            arrays on the CPU and on the GPU.
+        precision: one of :data:`PRECISIONS`, in which ``cudnn`` multiplies float32 arrays; see
+            :class:`multibox.engines.convolution.cudnn.CuDNN`. The other engines know neither
+            'tf32' nor 'bfloat16'.
+
+    Raises:
+        UserError: no such engine or precision, or this machine lacks what the engine needs.
+    """
+    for option, value, known in (('conv', name, ENGINES), ('precision', precision, PRECISIONS)):
+        if value not in known and value is not None:
+            raise UserError(f'--{option} {value}: unknown; choose from {", ".join(known)}')
+    if name is None:
+        cudnn = () if CuDNN().missing() else (CuDNN(precision),)
+        return Choice(fastest(), cudnn + ENGINES[fastest()], precision)
+    engines = tuple(CuDNN(precision) if isinstance(engine, CuDNN) else engine
+                    for engine in ENGINES[name])
+    for engine in engines:
+        if engine.missing():
+            raise UserError(f'--conv {name}: {engine.missing()}; use --conv '
+                            f'{"chainer" if isinstance(engine, CuDNN) else "blas"}')
+    if precision in ('tf32', 'bfloat16') and name != 'cudnn':
+        raise UserError(f'--precision {precision}: --conv {name} does not compute in it; use '
+                        '--conv cudnn')
+    return Choice(name, engines, precision)
+
+
+def fastest(gpu: bool = False) -> str:
+    """Name the fastest engine of this machine that computes in float32.
+
+    Args:
+        gpu: whether for CuPy arrays. If cuDNN is missing, a warning says so and names the package.
+    """
+    engine, slower = ('cudnn', 'chainer') if gpu else ('onednn', 'blas')
+    missing = ENGINES[engine][0].missing()
+    if missing and gpu and cuda.available:  # without a GPU, select_device reports it
+        warnings.warn(f"convolutions are Chainer's own, which are slower: {missing}", stacklevel=2)
+    return slower if missing else engine
+
+
+_current: Choice | None = None  # None until the first use, or until a program chooses
+
+
+def current() -> Choice:
+    """The choice in force; without a choice so far, the fastest engines of this machine."""
+    global _current
+    if _current is None:
+        _current = choose()
+    return _current
+
+
+def make_current(choice: Choice | None) -> Choice | None:
+    """Put a choice in force for this process; returns the one before, None if there was none."""
+    global _current
+    before, _current = _current, choice
+    return before

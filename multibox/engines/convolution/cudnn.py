@@ -1,0 +1,99 @@
+"""Convolution on NVIDIA GPUs by cuDNN: float32, TF32, float16 or bfloat16 products, float32 sums.
+
+Activations and their gradients stay channels last in memory, the order that tensor cores read.
+Arrays in another order, such as images and weights, are copied.
+"""
+import functools
+
+from multibox.engines import layout
+from multibox.engines.convolution import graphs
+
+import numpy as np
+from chainer.backends import cuda
+
+PRECISIONS = 'float32', 'tf32', 'float16', 'bfloat16'
+ALIGNMENT = 16  # bytes, which a graph takes for granted
+
+
+class CuDNN:
+    """The engine. float16 arrays give float16 results; for float32 arrays ``precision`` decides.
+
+    Args:
+        precision: 'float32'. Or 'tf32': tensor cores may round factors to 10 bits of mantissa. Or
+            'bfloat16': factors, bias and result are rounded to 7 bits of mantissa. 'float16' is
+            the type of the arrays; float32 arrays are then multiplied as with 'float32'.
+    """
+
+    def __init__(self, precision='float32'):
+        self.precision = precision
+
+    def missing(self):
+        """The reason why this machine cannot use the engine, in words; None if it can."""
+        return graphs.missing()
+
+    def covers(self, arrays):
+        """Whether all arrays are CuPy's, float32 or float16, and not empty."""
+        return all(isinstance(a, cuda.ndarray) and a.size
+                   and a.dtype in (np.float32, np.float16) for a in arrays)
+
+    def convolve(self, x, W, b, geometry, out_size, relu=False):
+        """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C, kh, kw) and b (O,) or None.
+
+        With ``relu`` negative results become 0.
+        """
+        shapes = (('x', x.shape), ('W', W.shape), ('y', (len(x), len(W), *out_size)))
+        bias = () if b is None else (b.reshape(1, -1, 1, 1),)
+        return self._compute('conv_fprop', shapes, geometry, (x, W, *bias), relu)
+
+    def input_gradient(self, gy, W, geometry, in_size):
+        """Return gx (B, C, H, W) of gy (B, O, out_h, out_w) and W (O, C, kh, kw)."""
+        shapes = (('x', (len(gy), W.shape[1], *in_size)), ('W', W.shape), ('y', gy.shape))
+        return self._compute('conv_dgrad', shapes, geometry, (gy, W))
+
+    def weight_gradient(self, x, gy, geometry, kernel):
+        """Return gW (O, C, kh, kw) of x (B, C, H, W) and gy (B, O, out_h, out_w)."""
+        shapes = (('x', x.shape), ('W', (gy.shape[1], x.shape[1], *kernel)), ('y', gy.shape))
+        gW = self._compute('conv_wgrad', shapes, geometry, (x, gy))
+        return cuda.cupy.ascontiguousarray(gW)  # the order of the weights: an update reads both
+
+    def _compute(self, operation, shapes, geometry, arrays, relu=False):
+        dtype = arrays[0].dtype  # of the result too; weights and bias may have another
+        factors = dtype.name
+        if dtype == np.float32 and self.precision == 'bfloat16':
+            factors = 'bfloat16'
+        exact = factors == 'float32' and self.precision != 'tf32'
+        plan = _plan(operation, shapes, geometry, factors, exact, len(arrays) == 3, relu,
+                     cuda.cupy.cuda.Device().id)
+        arrays = [_operand(array.astype(dtype, copy=False), factors) for array in arrays]
+        result = layout.empty_channels_last(plan.shape, arrays[0].dtype, cuda.cupy)
+        plan(*arrays, layout.pixels(result))
+        return layout.maps(_widen(layout.pixels(result))) if factors == 'bfloat16' else result
+
+
+@functools.cache
+def _plan(operation, shapes, geometry, factors, exact, bias, relu, device):
+    return graphs.Plan(operation, dict(shapes), geometry, factors, exact, bias, relu)
+
+
+def _operand(array, factors):
+    """(B, C, H, W) as a contiguous (B, H, W, C), rounded to bfloat16 if the factors are that."""
+    array = layout.pixels(array)
+    if factors == 'bfloat16':
+        return _round(array)  # a new array, in the order of its axes
+    array = cuda.cupy.ascontiguousarray(array)
+    return array if graphs.pointer(array) % ALIGNMENT == 0 else array.copy()
+
+
+def _round(array):
+    """float32 to the nearest bfloat16, ties to even, as uint16: CuPy 13 has no such type."""
+    return cuda.elementwise(
+        'float32 x', 'uint16 y',
+        '''unsigned int bits = __float_as_uint(x);
+           y = x != x ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;''',
+        'round_to_bfloat16')(array)
+
+
+def _widen(array):
+    """bfloat16 as uint16 to float32."""
+    return cuda.elementwise('uint16 x', 'float32 y',
+                            'y = __uint_as_float((unsigned int)x << 16);', 'widen_bfloat16')(array)

@@ -1,0 +1,131 @@
+"""2-D convolution with bias and ReLU: by NumPy, oneDNN or cuDNN, whichever covers the arrays.
+
+The functions derive from Chainer's, whose type checks and second derivatives they keep. Their
+forward methods also serve :func:`multibox.engines.using`, which lends them to Chainer's functions.
+"""
+from multibox.engines import choice
+from multibox.engines.order import ReLUGradient, bias_gradient
+from multibox.typing import ArrayOrVariable
+
+import chainer
+import chainer.functions as F
+from chainer.functions.activation.relu import ReLU
+from chainer.functions.connection.convolution_2d import Convolution2DFunction, Convolution2DGradW
+from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunction
+
+
+def convolution_2d(x: ArrayOrVariable, W: ArrayOrVariable, b: ArrayOrVariable | None = None,
+                   stride: int = 1, pad: int = 0, dilate: int = 1,
+                   relu: bool = False) -> chainer.Variable:
+    """2-D convolution, by the engine in force that covers the arrays, else by Chainer.
+
+    Args:
+        x: (B, C, H, W) float array or Variable.
+        W: (O, C, kh, kw) float array or Variable.
+        b: (O,) float array or Variable, or None.
+        stride, pad, dilate: int, or a pair (y, x).
+        relu: whether negative results become 0.
+
+    Returns:
+        (B, O, out_h, out_w) Variable.
+    """
+    inputs = (x, W) if b is None else (x, W, b)
+    if not choice.current().engines:
+        y = F.convolution_2d(*inputs, stride=stride, pad=pad, dilate=dilate)
+        return F.relu(y) if relu else y
+    function = ConvolutionReLU if relu else Convolution
+    return function(stride, pad, dilate=dilate).apply(inputs)[0]
+
+
+def _by_engine(chainers, compute, **options):
+    """A forward method that computes by an engine, or as Chainer's method ``chainers`` does."""
+    def forward(node, inputs):
+        engine = None
+        if (node.groups == 1 and not getattr(node, 'cudnn_fast', False)
+                and all(layout is None for layout in node.input_layouts)):
+            engine = choice.current().engine_for(inputs)
+        if engine is None:
+            return chainers(node, inputs)
+        node.retain_inputs((0, 1))
+        return compute(engine, node, inputs, **options),
+    return forward
+
+
+def _then_relu(chainers, relu):
+    """A forward method of Chainer's convolution followed by that of its ReLU."""
+    return lambda node, inputs: getattr(ReLU(), relu)(chainers(node, inputs))
+
+
+def _geometry(node):
+    return (node.sy, node.sx), (node.ph, node.pw), (node.dy, node.dx)
+
+
+def _convolve(engine, node, inputs, relu=False):
+    x, W, b = *inputs, *[None] * (3 - len(inputs))
+    out_size = node._get_out_size(x.shape, W.shape)
+    return engine.convolve(x, W, b, _geometry(node), out_size, relu)
+
+
+def _weight_gradient(engine, node, inputs):
+    gW = engine.weight_gradient(*inputs, _geometry(node), node.W_shape[2:])
+    return gW.astype(node.W_dtype, copy=False)
+
+
+def _input_gradient(engine, node, inputs):
+    gy, W, *b = inputs
+    node._calc_out_size(gy.shape, W.shape)
+    gx = engine.input_gradient(gy, W, _geometry(node), (node.outh, node.outw))
+    if b:
+        gx += b[0][:, None, None]
+    return gx
+
+
+class InputGradient(Deconvolution2DFunction):
+    """The gradient by the input, which is a transposed convolution."""
+
+    forward_cpu = _by_engine(Deconvolution2DFunction.forward_cpu, _input_gradient)
+    forward_gpu = _by_engine(Deconvolution2DFunction.forward_gpu, _input_gradient)
+
+
+class WeightGradient(Convolution2DGradW):
+    """The gradient by the weights."""
+
+    forward_cpu = _by_engine(Convolution2DGradW.forward_cpu, _weight_gradient)
+    forward_gpu = _by_engine(Convolution2DGradW.forward_gpu, _weight_gradient)
+
+
+class Convolution(Convolution2DFunction):
+    """y of x (B, C, H, W), W (O, C, kh, kw) and, if given, b (O,)."""
+
+    forward_cpu = _by_engine(Convolution2DFunction.forward_cpu, _convolve)
+    forward_gpu = _by_engine(Convolution2DFunction.forward_gpu, _convolve)
+
+    def backward(self, indexes, grad_outputs):
+        x, W = self.get_retained_inputs()
+        gy, = grad_outputs
+        stride, pad, dilate = _geometry(self)
+        gradients = []
+        if 0 in indexes:
+            gradients += InputGradient(stride, pad, x.shape[2:], dilate=dilate).apply((gy, W))
+        if 1 in indexes:
+            gradients += WeightGradient(self, W.shape, W.dtype, W.layout).apply((x, gy))
+        if 2 in indexes:
+            gradients.append(bias_gradient(gy))
+        return gradients
+
+
+class ConvolutionReLU(Convolution):
+    """max(0, y); the map before the ReLU is not kept."""
+
+    forward_cpu = _by_engine(
+        _then_relu(Convolution2DFunction.forward_cpu, 'forward_cpu'), _convolve, relu=True)
+    forward_gpu = _by_engine(
+        _then_relu(Convolution2DFunction.forward_gpu, 'forward_gpu'), _convolve, relu=True)
+
+    def forward(self, inputs):
+        self.retain_outputs((0,))
+        return super().forward(inputs)
+
+    def backward(self, indexes, grad_outputs):
+        y, = self.get_retained_outputs()
+        return super().backward(indexes, ReLUGradient(y.array).apply(grad_outputs))

@@ -1,0 +1,124 @@
+"""Convolutions as graphs of cuDNN 9, through NVIDIA's package nvidia-cudnn-frontend.
+
+See "Convolutions" and "Core Concepts" in the documentation of cuDNN's frontend.
+"""
+import functools
+import threading
+
+from multibox.engines import layout
+
+import numpy as np
+from chainer.backends import cuda
+
+PACKAGE = 'nvidia-cudnn-frontend'
+OPERATIONS = {  # name in pygraph: the names of its factors, and the shape of its result
+    'conv_fprop': ({'image': 'x', 'weight': 'W'}, 'y'),
+    'conv_dgrad': ({'loss': 'y', 'filter': 'W'}, 'x'),
+    'conv_wgrad': ({'image': 'x', 'loss': 'y'}, 'W')}
+DATA_TYPES = {'float32': 'FLOAT', 'float16': 'HALF', 'bfloat16': 'BFLOAT16'}
+# Kernels are left out that round float32 to float16, sum in less than float32, or do not repeat.
+# Timing them to find the fastest is left out too: the choice could change, and runs must repeat.
+UNWANTED = 'DOWN_CONVERT_INPUTS', 'REDUCED_PRECISION_REDUCTION', 'NONDETERMINISTIC'
+_lock = threading.Lock()  # a handle has one stream
+
+
+def missing():
+    """The reason why this machine cannot use cuDNN, in words; None if it can."""
+    if not cuda.available:
+        return 'CuPy finds no GPU here'
+    try:
+        import cudnn
+        version = cudnn.backend_version()
+    except (ImportError, OSError, RuntimeError) as error:  # not there, or finds no cuDNN to load
+        return (f'the package {PACKAGE} is missing or finds no cuDNN ({error}); install '
+                'requirements-cuda13.txt, or for CUDA 12 requirements-cuda12.txt')
+    return None if version >= 90000 else f'cuDNN is {version} and must be 90000 or newer'
+
+
+@functools.cache
+def _handle(device):
+    import cudnn
+    return cudnn.create_handle()  # for the current device
+
+
+def pointer(array):
+    """The address of a CuPy array on its GPU."""
+    return array.data.ptr
+
+
+class Plan:
+    """A convolution or one of its gradients, planned for shapes, types and the current device.
+
+    Args:
+        operation: a key of :data:`OPERATIONS`.
+        shapes: {'x': (B, C, H, W), 'W': (O, C, kh, kw), 'y': (B, O, out_h, out_w)}.
+        geometry: (stride, pad, dilate), pairs (y, x).
+        dtype: a key of :data:`DATA_TYPES`, of all arrays; products are summed in float32.
+        exact: whether float32 factors stay off the tensor cores, which would round them to TF32.
+        bias: whether a bias (O,) is added.
+        relu: whether negative results become 0, after the bias.
+
+    Attributes:
+        shape: (B, C, H, W) of the result.
+
+    Raises:
+        cudnn.cudnnGraphNotSupportedError: cuDNN cannot compute this on this GPU.
+    """
+
+    def __init__(self, operation, shapes, geometry, dtype, exact, bias, relu):
+        import cudnn
+        factors, result = OPERATIONS[operation]
+        self.shape = shapes[result]
+        self._handle = _handle(cuda.cupy.cuda.Device().id)
+        dtype, real = getattr(cudnn.data_type, DATA_TYPES[dtype]), cudnn.data_type.FLOAT
+        graph = cudnn.pygraph(handle=self._handle, io_data_type=dtype, intermediate_data_type=real,
+                              compute_data_type=real)
+
+        def operand(name, shape):
+            return graph.tensor(name=name, dim=list(shape), data_type=dtype,
+                                stride=layout.strides(shape, channels_last=True))
+
+        stride, pad, dilate = map(list, geometry)
+        self._tensors = [operand(name, shapes[name]) for name in factors.values()]
+        y = getattr(graph, operation)(
+            **dict(zip(factors, self._tensors)), pre_padding=pad,
+            post_padding=padding_after(shapes, geometry), stride=stride, dilation=dilate)
+        # With a stride, several x shapes give the same y shape, so gradients are told their shape.
+        y.set_dim(list(self.shape)).set_stride(layout.strides(self.shape, channels_last=True))
+        if bias:
+            self._tensors.append(operand('b', (1, self.shape[1], 1, 1)))
+            y = graph.bias(name='bias', input=y, bias=self._tensors[-1])
+        if relu:
+            y = graph.relu(name='relu', input=y)
+        self._tensors.append(y.set_output(True).set_data_type(dtype))
+        graph.validate()
+        graph.build_operation_graph()
+        graph.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
+        graph.deselect_numeric_notes([getattr(cudnn.numerical_note, note) for note in (
+            (*UNWANTED, 'TENSOR_CORE') if exact else UNWANTED)])
+        graph.check_support()
+        graph.build_plans()
+        self._graph, self._workspace_size = graph, graph.get_workspace_size()
+
+    def __call__(self, *arrays):
+        """Compute on the current stream, without waiting for it.
+
+        Args:
+            arrays: contiguous CuPy arrays (B, H, W, C): the factors in the order of
+                :data:`OPERATIONS`, the bias if there is one, and the result, which is written.
+        """
+        import cudnn
+        cupy = cuda.cupy
+        # The workspace returns to CuPy's pool now; its next user comes later on the same stream.
+        workspace = cupy.empty(self._workspace_size, np.uint8)
+        with _lock:
+            cudnn.set_stream(handle=self._handle, stream=cupy.cuda.get_current_stream().ptr)
+            self._graph.execute(dict(zip(self._tensors, map(pointer, arrays))),
+                                pointer(workspace), handle=self._handle)
+
+
+def padding_after(shapes, geometry):
+    """Padding below and to the right: as above and to the left, or more where outputs need it."""
+    return [max(p, (out - 1) * s + (k - 1) * d + 1 - p - size)
+            for size, k, out, s, p, d in zip(shapes['x'][2:], shapes['W'][2:], shapes['y'][2:],
+                                             *geometry)]

@@ -1,0 +1,49 @@
+"""Launching CUDA kernels: CuPy compiles a kernel of a .cu file when it is first launched."""
+import functools
+from pathlib import Path
+from typing import Any
+
+from multibox.typing import Array
+
+from chainer.backends import cuda
+
+# The CUDA type of each dtype that some kernel takes; bfloat16 is the dtype of ml_dtypes.
+TYPES = {'float32': 'float', 'float16': '__half', 'bfloat16': '__nv_bfloat16'}
+
+
+def is_on_gpu(array: Any) -> bool:
+    """Whether an array is on a GPU."""
+    return isinstance(array, cuda.ndarray)
+
+
+def address(array: Array) -> int:
+    """The address of an array on its GPU."""
+    return array.data.ptr
+
+
+def takes(*arrays: Any) -> bool:
+    """Whether all arrays are on a GPU and have a dtype of most kernels, float32 or float16."""
+    return all(is_on_gpu(array) and array.dtype.name in ('float32', 'float16') for array in arrays)
+
+
+def launch(source: Path, kernel: str, grid: int, block: int, *args: Any) -> None:
+    """Run a kernel on the current device and stream, without waiting for it.
+
+    Args:
+        source: path of the .cu file.
+        kernel: name of a ``__global__`` function with its template arguments, such as
+            ``'gradient<float>'``.
+        grid, block: number of blocks and threads per block, at least 1.
+        args: contiguous arrays of the current device; NumPy scalars and structures (0-dimensional
+            NumPy arrays) are passed by value. CUDA does not check their types.
+    """
+    _function(source, kernel)((grid,), (block,), args)
+
+
+@functools.cache
+def _function(source, kernel):
+    import cupy
+
+    code = source.read_text(encoding='utf-8')
+    module = cupy.RawModule(code=code, options=('-std=c++17',), name_expressions=(kernel,))
+    return module.get_function(kernel)

@@ -1,0 +1,1 @@
+"""Momentum SGD: kernels that update many parameters per launch on a GPU."""

@@ -1,0 +1,1 @@
+"""L2 normalisation: the function, and its kernels for a GPU."""

@@ -1,0 +1,61 @@
+"""L2 normalisation on a GPU: one kernel forward and one backward."""
+from pathlib import Path
+
+from multibox.engines import kernels, layout
+
+import numpy as np
+from chainer import Function
+from chainer.backends import cuda
+
+SOURCE = Path(__file__).with_name('normalize.cu')
+_BLOCK, _PIXELS = 256, 32  # threads and pixels per block
+_MAPS = np.dtype([('channels', np.int32), ('pixels', np.int32), ('channel_stride', np.int32),
+                  ('pixel_stride', np.int32), ('total', np.uint32), ('eps', np.float32)])
+
+
+class L2Normalize(Function):
+    """x / (length of x over the channels + eps) * scale, with sums in float32.
+
+    It takes x (B, C, H, W) and scale (C,), both float32 or both float16, and gives y with the
+    shape and type of x. Where the length is 0, its gradient is 0, as in Chainer. Second
+    derivatives are not defined.
+
+    Args:
+        eps: float.
+    """
+
+    def __init__(self, eps):
+        self.eps = eps
+
+    def forward(self, inputs):
+        """Return (y,)."""
+        x, scale = inputs
+        xp = cuda.get_array_module(x)
+        there, back = layout.memory_order(x)
+        x_there = xp.ascontiguousarray(there(x))
+        y = xp.empty_like(x_there)
+        self._launch('normalize', x, x_there, scale, y)
+        return back(y),
+
+    def backward(self, inputs, grad_outputs):
+        """Return (gx, gscale)."""
+        x, scale = inputs
+        xp = cuda.get_array_module(x)
+        there, back = layout.memory_order(x)
+        x_there, gy = (xp.ascontiguousarray(there(array)) for array in (x, *grad_outputs))
+        gx = xp.empty_like(gy)
+        gscale = xp.empty((_blocks(x), len(scale)), np.float32)
+        self._launch('normalize_gradient', x, x_there, scale, gy, gx, gscale)
+        return back(gx), gscale.sum(axis=0).astype(scale.dtype, copy=False)
+
+    def _launch(self, kernel, x, *arrays):
+        _, c, height, width = x.shape
+        pixels = height * width
+        strides = (1, c) if layout.is_channels_last(x) else (pixels, 1)
+        maps = np.array((c, pixels, *strides, x.size // c, self.eps), _MAPS)
+        kernels.launch(SOURCE, f'{kernel}<{kernels.TYPES[x.dtype.name]}>', _blocks(x), _BLOCK,
+                       *arrays, maps)
+
+
+def _blocks(x):
+    return -(-x.size // x.shape[1] // _PIXELS)

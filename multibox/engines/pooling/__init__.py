@@ -1,0 +1,1 @@
+"""2-D max pooling: the function, and its code for a CPU and for a GPU."""

@@ -1,0 +1,9 @@
+"""Detections of a network on a data set, and their scores by the rules of VOC and COCO."""
+from multibox.evaluation.coco import coco_score, import_pycocotools
+from multibox.evaluation.detection import detect
+from multibox.evaluation.extension import Evaluation
+from multibox.evaluation.submission import write_submission
+from multibox.evaluation.voc import evaluate, precision_recall, score
+
+__all__ = ['Evaluation', 'coco_score', 'detect', 'evaluate', 'import_pycocotools',
+           'precision_recall', 'score', 'write_submission']

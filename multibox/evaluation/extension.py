@@ -1,0 +1,38 @@
+"""The evaluation as an extension of Chainer's trainer."""
+from typing import Any
+
+from multibox.evaluation.voc import evaluate
+from multibox.processes import ONE, OneProcess
+
+import chainer
+
+
+class Evaluation(chainer.training.Extension):
+    """Evaluate the network, report ``validation/main/map`` and keep the whole result.
+
+    Args:
+        model: the network.
+        dataset: a :class:`multibox.data.VOCDataset`.
+        label_names: class names in the order of the labels.
+        batchsize: number of images per call of the network.
+        processes: the processes that share the images.
+
+    Attributes:
+        result: ``(iteration, score, images)``, the last two as :func:`evaluate` returns them, or
+            None.
+    """
+
+    priority = chainer.training.PRIORITY_WRITER
+
+    def __init__(self, model: Any, dataset: Any, label_names: tuple, batchsize: int,
+                 processes: OneProcess = ONE):
+        self.arguments = model, dataset, label_names, batchsize
+        self.processes = processes
+        self.result: tuple | None = None
+
+    def __call__(self, trainer):
+        self.result = None  # frees the last detections before new ones take memory
+        iteration = trainer.updater.iteration
+        self.result = iteration, *evaluate(*self.arguments, processes=self.processes)
+        if self.result[1]['map'] is not None:
+            chainer.report({'validation/main/map': self.result[1]['map']})

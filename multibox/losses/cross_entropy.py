@@ -1,0 +1,165 @@
+"""Softmax cross entropy per box: Eq. 3 of Liu et al., ECCV 2016, before its sum.
+
+On a CPU the work is done in blocks that fit the cache, and only on selected boxes. On a GPU the
+host would have to wait for a selection, so all boxes are computed and masked: by the kernels of
+loss.cu, or by CuPy in float64.
+"""
+from collections.abc import Iterator
+
+from multibox.engines import kernels
+from multibox.losses import gpu
+from multibox.typing import ArrayOrVariable
+
+import chainer
+import numpy as np
+from chainer.backends import cuda
+
+BLOCK = 2 ** 16  # elements per block: 256 KB in single precision
+SPAN = 2 ** 14  # boxes whose indices are in memory together
+
+
+def softmax_cross_entropy(logits: ArrayOrVariable, labels: ArrayOrVariable) -> chainer.Variable:
+    """Softmax cross entropy of every box.
+
+    A box whose incoming gradient is 0 passes back exactly 0, whatever its logits. On a CPU its
+    logits are not read in the backward pass, and the gradient is the only array of the size of the
+    logits that is allocated.
+
+    Args:
+        logits: (..., C) float16, float32 or float64, array or Variable; copied if not contiguous.
+            On a GPU bfloat16 is accepted as well.
+        labels: (...) int array, the class of each box; -1 gives a loss and a gradient of 0.
+
+    Returns:
+        (...) Variable in nats, float32 (float64 for float64 logits). Differentiable once.
+    """
+    logits = chainer.as_variable(logits)
+    if not gpu.takes(logits.array):
+        logits = in_single_precision(logits)
+    return _SoftmaxCrossEntropy(labels).apply((logits,))[0]
+
+
+def in_single_precision(x: ArrayOrVariable) -> chainer.Variable:
+    """Cast float16 to float32, so that sums do not overflow; float32 and float64 stay.
+
+    Args:
+        x: array or Variable of any shape.
+
+    Returns:
+        Variable; its gradient comes back in the dtype of ``x``.
+    """
+    dtype = np.result_type(x.dtype, np.float32)
+    return chainer.as_variable(x) if x.dtype == dtype else chainer.functions.cast(x, dtype)
+
+
+def selected_rows(mask: np.ndarray, width: int) -> Iterator[np.ndarray]:
+    """Find the selected rows of an array, one block after another.
+
+    Args:
+        mask: (N,) NumPy array, not 0 where a row is selected.
+        width: number of elements per row.
+
+    Yields:
+        (n,) int array of rising row indices.
+    """
+    height = max(1, BLOCK // 2 // width)  # half a block, because gathered rows are copied again
+    n_selected = np.count_nonzero(mask.astype(bool, copy=False))
+    span = SPAN if n_selected > SPAN else max(1, len(mask))  # few rows are faster found at once
+    for start in range(0, len(mask), span):
+        rows = np.flatnonzero(mask[start:start + span].astype(bool, copy=False)) + start
+        for first in range(0, len(rows), height):
+            yield rows[first:first + height]
+
+
+class _SoftmaxCrossEntropy(chainer.FunctionNode):
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def forward(self, inputs):
+        self.retain_inputs((0,))
+        if gpu.takes(*inputs):
+            return gpu.cross_entropy(*inputs, self.labels),
+        return (self._forward_gpu if kernels.is_on_gpu(inputs[0]) else self._forward_cpu)(inputs)
+
+    def _forward_cpu(self, inputs):
+        logits, labels = inputs[0].reshape(-1, inputs[0].shape[-1]), self.labels.reshape(-1)
+        loss = np.empty(labels.shape, logits.dtype)
+        n_class = logits.shape[1]
+        height, ones = max(1, BLOCK // n_class), np.ones(n_class, logits.dtype)
+        with np.errstate(invalid='ignore', over='ignore'):
+            for start in range(0, len(logits), height):
+                block = logits[start:start + height]
+                label = np.maximum(labels[start:start + height], 0).astype(np.intp)
+                of_label = block.reshape(-1).take(np.arange(len(block)) * n_class + label)
+                # This needs no maxima: the sums are at least 1, so they can only overflow.
+                block = block - of_label.repeat(n_class).reshape(block.shape)
+                np.exp(block, out=block)
+                loss[start:start + height] = np.log(block @ ones)  # faster than sum(axis=1)
+        for rows in selected_rows(~np.isfinite(loss), logits.shape[1]):
+            columns = _shifted_columns(logits.take(rows, axis=0))
+            of_label = columns.take(_index(labels.take(rows)))
+            loss[rows] = np.log(np.exp(columns).sum(axis=0)) - of_label
+        loss[labels < 0] = 0
+        return loss.reshape(self.labels.shape),
+
+    def _forward_gpu(self, inputs):
+        logits, = inputs
+        xp = cuda.get_array_module(logits)
+        log_probability = _log_softmax(xp, logits)
+        column = xp.maximum(self.labels, 0)[..., None]
+        loss = -xp.take_along_axis(log_probability, column, axis=-1)[..., 0]
+        return xp.where(self.labels < 0, loss.dtype.type(0), loss),
+
+    def backward(self, indexes, grad_outputs):
+        logits, weight = self.get_retained_inputs()[0].array, grad_outputs[0].array
+        with cuda.get_device_from_array(logits):
+            if gpu.takes(logits):
+                grad = gpu.cross_entropy_gradient(logits, self.labels, weight)
+            else:
+                compute = self._grad_gpu if kernels.is_on_gpu(logits) else self._grad_cpu
+                grad = compute(logits, weight)
+        return chainer.Variable(grad),
+
+    def _grad_cpu(self, logits, weight):
+        shape, logits = logits.shape, logits.reshape(-1, logits.shape[-1])
+        weight, labels = weight.reshape(-1), self.labels.reshape(-1)
+        grad = np.zeros(logits.shape, logits.dtype)
+        for rows in selected_rows(weight, logits.shape[1]):
+            rows = rows[labels.take(rows) >= 0]
+            columns = _shifted_columns(logits.take(rows, axis=0))  # take: half the time of an index
+            np.exp(columns, out=columns)
+            row_weight = weight.take(rows)
+            columns *= row_weight / columns.sum(axis=0)
+            columns.reshape(-1)[_index(labels.take(rows))] -= row_weight
+            grad[rows] = columns.T
+        return grad.reshape(shape)
+
+    def _grad_gpu(self, logits, weight):
+        xp = cuda.get_array_module(logits)
+        weight = xp.where(self.labels < 0, 0, weight)[..., None]
+        grad = xp.exp(_log_softmax(xp, logits))
+        grad -= self.labels[..., None] == xp.arange(grad.shape[-1])
+        # where, not a product: a box without weight gives 0 even if its logits are nan.
+        return xp.where(weight != 0, grad * weight, grad.dtype.type(0))
+
+
+def _shifted_columns(logits):
+    """Subtract the maximum of each box from (n, C) logits; the result is a new (C, n) array.
+
+    Classes come first, because NumPy's reductions over a short last axis are slow.
+    """
+    columns = logits.T.copy()
+    with np.errstate(invalid='ignore', over='ignore'):
+        columns -= columns.max(axis=0)
+    return columns
+
+
+def _index(labels):
+    """The flat index of each of n labels in (C, n) columns; -1 stands for the last class."""
+    return labels.astype(np.intp) * len(labels) + np.arange(len(labels))
+
+
+def _log_softmax(xp, logits):
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))

@@ -1,0 +1,88 @@
+"""The detector around an extractor of feature maps: heads, default boxes, coder."""
+from typing import NamedTuple
+
+from multibox.boxes import Coder
+from multibox.engines import fork
+from multibox.networks.layers import Convolution2D
+from multibox.typing import ArrayOrVariable
+
+import chainer
+import chainer.functions as F
+import chainercv.links.model.ssd
+import numpy as np
+from chainer.initializers import LeCunUniform, Zero
+
+IMAGENET_MEAN = np.array((123, 117, 104), np.float32)[:, None, None]  # RGB
+
+
+class DefaultBoxes(NamedTuple):
+    """The default boxes of a network (Liu et al., ECCV 2016, sec. 2.2).
+
+    Attributes:
+        aspect_ratios: per grid, besides 1 and besides their inverses.
+        steps: pixels between neighbouring boxes, per grid.
+        sizes: pixels, per grid and one more.
+    """
+    aspect_ratios: tuple
+    steps: tuple
+    sizes: tuple
+
+
+class Multibox(chainer.Chain):
+    """The heads: two 3 x 3 convolutions per feature map, one for offsets and one for logits.
+
+    Args:
+        channels: number of channels per feature map.
+        n_class: C, with the background.
+        aspect_ratios: per feature map, see :class:`DefaultBoxes`.
+    """
+
+    def __init__(self, channels: tuple, n_class: int, aspect_ratios: tuple):
+        super().__init__()
+        self.n_class, self.aspect_ratios = n_class, aspect_ratios
+        with self.init_scope():
+            self.loc, self.conf = chainer.ChainList(), chainer.ChainList()
+        for n_channel, ratios in zip(channels, aspect_ratios):
+            n_box = 2 * (len(ratios) + 1)  # per cell
+            for heads, n in ((self.loc, 4), (self.conf, n_class)):
+                heads.add_link(Convolution2D(
+                    n_channel, n_box * n, 3, pad=1, initialW=LeCunUniform(), initial_bias=Zero()))
+
+    def forward(self, maps: list) -> tuple[chainer.Variable, chainer.Variable]:
+        """Feature maps (B, channels, grid, grid) to ``(mb_locs, mb_confs)``.
+
+        Returns:
+            (B, K, 4) offsets and (B, K, C) logits, cell by cell of each map in turn.
+        """
+        rows = []
+        for x, *heads in zip(maps, self.loc, self.conf):
+            for head, h, n in zip(heads, fork(x, 2), (4, self.n_class)):
+                y = F.transpose(head(h), (0, 2, 3, 1))
+                rows.append(F.reshape(y, (len(y), -1, n)))
+        return F.concat(rows[::2], axis=1), F.concat(rows[1::2], axis=1)
+
+
+class SSD(chainercv.links.model.ssd.SSD):
+    """ChainerCV's detector with the heads and the coder of this package.
+
+    It computes in the dtype of its weights; its outputs are at least float32.
+
+    Args:
+        extractor: a link from images to feature maps, with the attributes ``insize``, the side of
+            its input in pixels, ``grids``, the side of each map in cells, and ``channels``.
+        n_fg_class: number of classes without the background.
+        boxes: the default boxes.
+    """
+
+    def __init__(self, extractor: chainer.Link, n_fg_class: int, boxes: DefaultBoxes):
+        super().__init__(
+            extractor, Multibox(extractor.channels, n_fg_class + 1, boxes.aspect_ratios),
+            boxes.steps, boxes.sizes, mean=IMAGENET_MEAN)
+        # ChainerCV keeps the boxes private; it has no further releases, so the names are safe.
+        self.coder = Coder(self.coder._default_bbox, self.coder._variance)
+
+    def forward(self, x: ArrayOrVariable) -> tuple[chainer.Variable, chainer.Variable]:
+        """(B, 3, insize, insize) RGB images minus ``self.mean`` to (B, K, 4) and (B, K, C)."""
+        dtype = self.multibox.loc[0].W.dtype
+        outputs = self.multibox(self.extractor(F.cast(x, dtype)))
+        return tuple(F.cast(y, np.promote_types(dtype, np.float32)) for y in outputs)

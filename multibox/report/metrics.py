@@ -1,0 +1,93 @@
+"""metrics.json: a score, and everything that is needed to reproduce it."""
+import math
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+from multibox.files import write_json
+from multibox.version import __version__
+
+import chainer
+import chainercv
+import cv2
+import numpy as np
+
+
+def write_metrics(path: Path, result: dict, *, iteration: int | None, settings: dict,
+                  seconds: float, device: str, hardware: str) -> dict:
+    """Write a score and its origin as JSON, completely or not at all.
+
+    Args:
+        path: the file, ``OUT/metrics.json``.
+        result: dict with ``map`` and ``ap`` by class name, from :func:`multibox.evaluation.score`,
+            possibly with more entries; nan is written as null.
+        iteration: number of training iterations; None for weights from elsewhere.
+        settings: all flags and their values.
+        seconds: duration of the run.
+        device: name of its device.
+        hardware: from :func:`multibox.devices.hardware`.
+
+    Returns:
+        The content of the file.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    metrics = {
+        **_plain(result),
+        'iteration': iteration,
+        'seconds': round(seconds, 1),
+        'device': device,
+        'hardware': hardware,
+        'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
+        'command': _command(sys.argv),
+        'settings': settings,
+        'versions': versions(),
+    }
+    write_json(path, metrics)
+    return metrics
+
+
+def versions() -> dict:
+    """Versions of the software that the numbers depend on.
+
+    Returns:
+        dict of strings; None for CuPy if it is missing. In a git checkout the version of multibox
+        is the commit, followed by ``-dirty`` if files were changed.
+    """
+    cuda = chainer.backends.cuda
+    return {
+        'python': platform.python_version(),
+        'numpy': np.__version__,
+        'chainer': chainer.__version__,
+        'chainercv': chainercv.__version__,
+        'cupy': cuda.cupy.__version__ if cuda.available else None,
+        'opencv': cv2.__version__,
+        'multibox': _commit(Path(__file__).parents[2]) or __version__,
+    }
+
+
+def _command(argv):
+    program = Path(argv[0]).name
+    return shlex.join([*(['python'] if program.endswith('.py') else []), program, *argv[1:]])
+
+
+def _commit(folder):
+    if not (folder / '.git').exists():  # git would answer for a repository in a parent folder
+        return None
+    command = ['git', '-C', folder, 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # no git, or no commit yet
+        return None
+    return answer.stdout.strip()
+
+
+def _plain(value):
+    """Convert the numbers of NumPy to those of JSON; nan becomes null."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return value if value is None else None if math.isnan(value) else float(value)

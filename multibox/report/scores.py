@@ -1,0 +1,81 @@
+"""The scores in the report: key figures, and a table by class."""
+from collections import Counter
+
+from multibox.data.voc import VOCData
+from multibox.report.mistakes import Outcome
+
+COCO_NAMES = {'map': 'AP', 'map_50': 'AP at IoU 0.50', 'map_75': 'AP at IoU 0.75',
+              'map_small': 'AP, small', 'map_medium': 'AP, medium', 'map_large': 'AP, large',
+              'ar_1': 'AR, 1 per image', 'ar_10': 'AR, 10', 'ar_100': 'AR, 100',
+              'ar_small': 'AR, small', 'ar_medium': 'AR, medium', 'ar_large': 'AR, large'}
+
+
+def key_figures(metrics: dict, outcome: Outcome, data: VOCData) -> dict:
+    """The figures at the top of the page.
+
+    Args:
+        metrics: from :func:`multibox.report.metrics.write_metrics`.
+        outcome: from :func:`multibox.report.mistakes.compare`, on ``data.test``.
+        data: the data set.
+
+    Returns:
+        {name: float, int, str, or None for an unknown score}.
+    """
+    figures = {}
+    if 'coco' in metrics:
+        figures['COCO AP'] = metrics['coco']['map']
+    if 'map_area' in metrics:
+        figures['mAP, area rule'] = metrics['map_area']
+    if data.test:
+        n_found = len(outcome.found)
+        figures.update({'objects found': f'{n_found:,} of {n_found + len(outcome.missed):,}',
+                        'false detections': len(outcome.false),
+                        'badly placed': len(outcome.misplaced)})
+    figures.update({'test images': len(data.test), 'duration': _duration(metrics['seconds'])})
+    if metrics['iteration'] is not None:
+        figures['iterations'] = metrics['iteration']
+    return figures
+
+
+def class_table(metrics: dict, outcome: Outcome, label_names: tuple) -> dict:
+    """Scores and counts of each class, the best class first.
+
+    Args:
+        metrics, outcome: as for :func:`key_figures`.
+        label_names: the foreground classes, in the order of their numbers.
+
+    Returns:
+        dict with ``header``, ``rows`` and ``footer``, lists of cells, and ``coco``:
+        {name: float or None}, empty without COCO's scores.
+    """
+    ap = metrics['ap']
+    rules = {}
+    if 'ap_area' in metrics:
+        rules['area rule'] = metrics['map_area'], metrics['ap_area']
+    if 'coco' in metrics:
+        rules['COCO AP'] = metrics['coco']['map'], metrics['coco']['ap']
+    counts = {
+        'objects': Counter(match.object[1] for match in outcome.found + outcome.missed),
+        'found': Counter(match.object[1] for match in outcome.found),
+        'missed': Counter(match.object[1] for match in outcome.missed),
+        'false': Counter(match.detection[1] for match in outcome.false),
+        'badly placed': Counter(match.detection[1] for match in outcome.misplaced)}
+    ranked = sorted(enumerate(label_names), reverse=True,
+                    key=lambda label: -1 if ap[label[1]] is None else ap[label[1]])
+    return {
+        'header': ['class', 'AP', *rules, *counts],
+        'rows': [[name, _bar(ap[name]), *(scores[name] for _, scores in rules.values()),
+                  *(count[n] for count in counts.values())] for n, name in ranked],
+        'footer': ['mean, sum', _bar(metrics['map']), *(mean for mean, _ in rules.values()),
+                   *(count.total() for count in counts.values())],
+        'coco': {name: metrics['coco'][key] for key, name in COCO_NAMES.items()}
+        if 'coco' in metrics else {}}
+
+
+def _bar(ap):
+    return None if ap is None else {'share': ap, 'text': f'{ap:.4f}'}
+
+
+def _duration(seconds):
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f'{hours} h {minutes} min' if hours else f'{minutes} min' if minutes else f'{seconds} s'

@@ -1,0 +1,45 @@
+"""The run itself: to its end, to a signal, or to a loss that is not finite."""
+from pathlib import Path
+from typing import Any
+
+from multibox.errors import UserError
+from multibox.training.chain import NonFiniteLoss
+from multibox.training.snapshots import find_snapshots, is_finite
+
+
+def run(trainer: Any, paths: list[Path]) -> None:
+    """Train to the end; at a signal, write a snapshot and end the process.
+
+    Args:
+        trainer: the trainer; its stop trigger is a :class:`multibox.training.Stop`.
+        paths: the image files of the training set, to name the images of a bad batch.
+
+    Raises:
+        UserError: a loss or a weight is not finite. The message names the iteration, the term, the
+            images of the batch, and the snapshot to go on from.
+    """
+    loader, optimizer = trainer.updater.get_iterator('main'), trainer.updater.get_optimizer('main')
+    try:
+        with trainer.stop_trigger:
+            trainer.run(show_loop_exception_msg=False)
+        optimizer.target.check()
+    except NonFiniteLoss as error:
+        batch = loader.position // loader.batchsize - error.n_later
+        images = [paths[loader.sequence.source(t)[1]]
+                  for t in range((batch - 1) * loader.batchsize, batch * loader.batchsize)]
+        raise UserError('\n  '.join([
+            f'iteration {batch}: {error}. {recovery_hint(trainer.out)} The images of this batch:',
+            *map(str, images)])) from None
+    if not is_finite(optimizer.target):
+        raise UserError(f'iteration {trainer.updater.iteration}: the last update made weights that '
+                        f'are not finite. {recovery_hint(trainer.out)}')
+    if trainer.stop_trigger.signal:
+        trainer.stop_trigger.save_and_exit(trainer)
+
+
+def recovery_hint(out: str | Path) -> str:
+    """Advice on how to go on after a loss that is not finite."""
+    saved = find_snapshots(out)
+    if not saved:
+        return 'There is no snapshot yet; try a lower --lr or a longer --warmup.'
+    return f'{saved[0]} is from before; go on from it with --resume and a lower --lr.'

@@ -1,0 +1,93 @@
+"""The rules of the update: the optimizers, weight decay, gradients of biases, many processes."""
+from typing import Any, NamedTuple
+
+from multibox.engines import kernels
+from multibox.engines.momentum_sgd import gpu as momentum_sgd
+from multibox.processes import OneProcess
+from multibox.training.precision import LossScaling
+
+import chainer
+from chainer.backends import cuda
+from chainer.optimizer_hooks import WeightDecay
+from chainercv.links.model.ssd import GradientScaling
+
+
+class MomentumSGD(LossScaling, chainer.optimizers.MomentumSGD):
+    """Chainer's optimizer; on a GPU, one launch updates all parameters of a kind."""
+
+    def update(self, lossfun=None, *args, **kwds):
+        """Compute gradients if a loss is given, then update; see ``chainer.GradientMethod``."""
+        if not all(kernels.is_on_gpu(parameter.array) for parameter in self.target.params()):
+            super().update(lossfun, *args, **kwds)
+            return
+        if lossfun is not None:
+            loss = lossfun(*args, **kwds)
+            self.target.cleargrads()
+            loss.backward(loss_scale=self._loss_scale)
+            del loss  # frees the graph before the update takes memory
+        momentum_sgd.update(self)
+
+
+class Adam(LossScaling, chainer.optimizers.Adam):
+    """Chainer's optimizer."""
+
+
+class Optimizer(NamedTuple):
+    """An optimizer that is made from step size and momentum, and the name of its step size."""
+    make: type
+    step_size: str
+
+
+OPTIMIZERS = {
+    'momentum_sgd': Optimizer(MomentumSGD, 'lr'),
+    'adam': Optimizer(Adam, 'alpha'),
+}
+
+
+def make_optimizer(name: str, chain: chainer.Link, lr: float, weight_decay: float,
+                   momentum: float = 0.9, bias_scale: float = 2.) -> Any:
+    """Set up an optimizer with SSD's rules, as in ChainerCV's trainer and the Caffe original.
+
+    Gradients of biases are scaled, and biases do not decay. float16 weights are trained with
+    :class:`LossScaling`.
+
+    Args:
+        name: one of :data:`OPTIMIZERS`.
+        chain: the link to train.
+        lr: initial step size.
+        weight_decay: coefficient of the decay of weights.
+        momentum: share of the last step in the next one; the first decay rate of Adam.
+        bias_scale: factor on the gradients of biases.
+
+    Returns:
+        A Chainer optimizer.
+    """
+    optimizer = OPTIMIZERS[name].make(lr, momentum)
+    optimizer.setup(chain)
+    for parameter in chain.params():
+        if parameter.name in ('b', 'beta'):  # biases of convolutions and normalisations
+            parameter.update_rule.add_hook(GradientScaling(bias_scale))
+        else:
+            parameter.update_rule.add_hook(WeightDecay(weight_decay))
+    return optimizer
+
+
+def make_multi_node(optimizer: Any, processes: OneProcess) -> Any:
+    """Wrap an optimizer that is set up with ChainerMN's, which averages gradients over processes.
+
+    All processes begin with the weights of the first one. ChainerMN would send them in the first
+    update. They are sent here, so that a run has as many updates as on one process.
+
+    Args:
+        optimizer: a Chainer optimizer whose target has all its parameters.
+        processes: the processes of the run; the optimizer of a single process is not wrapped.
+    """
+    if processes.comm is None:
+        return optimizer
+    import chainermn
+    for parameter in optimizer.target.params():  # pure_nccl fails on float16 under CuPy 14
+        first = processes.broadcast(cuda.to_cpu(parameter.array) if processes.is_first else None)
+        parameter.array[...] = parameter.xp.asarray(first)
+    optimizer = chainermn.create_multi_node_optimizer(optimizer, processes.comm)
+    optimizer.is_changed(optimizer.target)  # notes the parameters that were just sent
+    return optimizer

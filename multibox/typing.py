@@ -1,0 +1,15 @@
+"""The types of arrays that annotations name. Arrays are NumPy's, or CuPy's on a GPU."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import chainer
+    import cupy
+
+Array: TypeAlias = Union['np.ndarray', 'cupy.ndarray']
+ArrayOrVariable: TypeAlias = Union['np.ndarray', 'cupy.ndarray', 'chainer.Variable']
+# A communicator of ChainerMN, or an object of multibox.processes.
+Communicator: TypeAlias = Any

@@ -1,0 +1,248 @@
+"""The update of many parameters in one kernel against Chainer's, parameter by parameter."""
+from multibox.engines import kernels
+from multibox.engines.momentum_sgd import gpu as momentum_sgd
+from multibox.training import make_optimizer
+
+import chainer
+import numpy as np
+import pytest
+from chainer.backends import cuda
+from chainer.optimizer_hooks import Lasso, WeightDecay
+from chainer.optimizers import Adam
+from chainer.optimizers.momentum_sgd import MomentumSGDRule
+from chainercv.links.model.ssd import GradientScaling
+
+SIZES = 1, 5, 4095, 4096, 4097, 9000  # a block has 4096 elements
+
+
+class Net(chainer.Chain):
+    """A weight and a bias of each size, in float32."""
+
+    def __init__(self, sizes=SIZES):
+        super().__init__()
+        rng = np.random.default_rng(0)
+        for i, size in enumerate(sizes):
+            part = chainer.Link()
+            with part.init_scope():
+                part.W = chainer.Parameter(rng.standard_normal(size).astype('f'))
+                part.b = chainer.Parameter(rng.standard_normal(size).astype('f'))
+            with self.init_scope():
+                setattr(self, f'part{i}', part)
+
+
+def to(xp, chain, dtype='f'):
+    for parameter in chain.params():
+        parameter.array = parameter.array.astype(dtype)
+    chain.to_device('@numpy' if xp is np else '@cupy:0')
+    return chain
+
+
+def set_gradients(optimizer, seed, loss_scale=None):
+    """Draw them; ``backward`` says to parameters which scale the loss had."""
+    rng = np.random.default_rng(seed)
+    for _, parameter in sorted(optimizer.target.namedparams()):
+        gradient = rng.standard_normal(parameter.shape).astype(parameter.dtype)
+        parameter.grad = parameter.device.send(gradient)
+        parameter._loss_scale = loss_scale
+
+
+def chainers_update(optimizer):
+    """Chainer's own update, parameter by parameter."""
+    chainer.optimizers.MomentumSGD.update(optimizer)
+
+
+def pair(xp, dtype='f', **options):
+    """An optimizer for the kernels, and the same for Chainer on the CPU."""
+    both = [make_optimizer('momentum_sgd', to(module, Net(**options), dtype), .1, .05)
+            for module in (xp, np)]
+    for optimizer in both:
+        optimizer.use_fp32_update()
+    return both
+
+
+def assert_same(actual, expected, tolerance=1e-6):
+    parameters = dict(expected.target.namedparams())
+    for name, parameter in actual.target.namedparams():
+        other = parameters[name]
+        assert parameter.dtype == other.dtype
+        for one, two in ((parameter.array, other.array),
+                         (parameter.update_rule.state['v'], other.update_rule.state['v'])):
+            np.testing.assert_allclose(cuda.to_cpu(one), two, rtol=tolerance, atol=tolerance)
+        assert parameter.update_rule.t == other.update_rule.t
+
+
+def assert_updates_are_the_same(actual, expected, tolerance=1e-6):
+    momentum_sgd.update(actual)
+    chainers_update(expected)
+    assert_same(actual, expected, tolerance)
+
+
+@pytest.mark.parametrize('dtype, scale, tolerance', [
+    ('f', None, 1e-6), ('e', None, 1e-3), ('e', 1024., 1e-3)])
+def test_updates_are_chainers(kernel_xp, dtype, scale, tolerance):
+    actual, expected = pair(kernel_xp, dtype)
+    for seed in range(3):
+        for optimizer in actual, expected:
+            set_gradients(optimizer, seed, scale)
+        momentum_sgd.update(actual)
+        chainers_update(expected)
+        for optimizer in actual, expected:
+            optimizer.lr /= 2
+            optimizer.momentum -= .1
+    assert_same(actual, expected, tolerance)
+    assert actual.t == expected.t == 3
+
+
+def test_masters_of_float16_keep_what_rounding_drops(kernel_xp):
+    actual, expected = pair(kernel_xp, 'e')
+    for seed in range(2):
+        for optimizer in actual, expected:
+            set_gradients(optimizer, seed)
+        momentum_sgd.update(actual)
+        chainers_update(expected)
+    masters = [{name: cuda.to_cpu(parameter.update_rule._fp32_param.array)
+                for name, parameter in optimizer.target.namedparams()}
+               for optimizer in (actual, expected)]
+    for name, master in masters[0].items():
+        np.testing.assert_allclose(master, masters[1][name], rtol=1e-6, atol=1e-6)
+
+
+def test_decay_of_float32_does_not_grow_with_the_scale_of_the_loss(kernel_xp):
+    scaled, plain = pair(kernel_xp)
+    set_gradients(scaled, 0, 1024.)
+    set_gradients(plain, 0)
+    for parameter in scaled.target.params():
+        parameter.grad *= 1024
+    momentum_sgd.update(scaled)
+    chainers_update(plain)
+    assert_same(scaled, plain)
+
+
+@pytest.mark.parametrize('dtype', ['f', 'e'])
+def test_one_launch_for_each_kind_of_parameter(kernel_xp, monkeypatch, dtype):
+    launches, launch = [], kernels.launch
+    optimizer, _ = pair(kernel_xp, dtype)
+    set_gradients(optimizer, 0)
+    optimizer._loss_scaling_is_dynamic = False  # the search for overflow is a launch of its own
+    monkeypatch.setattr(kernels, 'launch', lambda *args: launches.append(launch(*args)))
+    momentum_sgd.update(optimizer)
+    assert len(launches) == 2
+
+
+def test_more_parameters_than_a_launch_takes(kernel_xp):
+    actual, expected = pair(kernel_xp, sizes=[3] * 65)
+    for optimizer in actual, expected:
+        set_gradients(optimizer, 0)
+    assert_updates_are_the_same(actual, expected)
+
+
+def test_gradients_and_parameters_may_lie_in_any_order(kernel_xp):
+    actual, expected = pair(kernel_xp, sizes=[12])
+    for optimizer in actual, expected:
+        for parameter in optimizer.target.params():
+            parameter.array = parameter.array.reshape(3, 4, order='AF'[parameter.name == 'b'])
+        set_gradients(optimizer, 0)
+    for parameter in actual.target.params():
+        parameter.grad = kernel_xp.asfortranarray(parameter.grad)
+    assert_updates_are_the_same(actual, expected)
+
+
+def test_several_hooks_act_in_their_order(kernel_xp):
+    actual, expected = pair(kernel_xp, sizes=[7])
+    for optimizer in actual, expected:
+        for parameter in optimizer.target.params():
+            parameter.update_rule.add_hook(GradientScaling(.5), 'halve')
+            parameter.update_rule.add_hook(WeightDecay(.3), 'decay')
+        set_gradients(optimizer, 0)
+    assert_updates_are_the_same(actual, expected)
+
+
+def double(rule, parameter):
+    parameter.array *= 2
+
+
+class Doubling(MomentumSGDRule):
+    def update_core(self, parameter):
+        super().update_core(parameter)
+        double(self, parameter)
+
+
+class OfSigns(WeightDecay, GradientScaling):
+    def __call__(self, rule, parameter):
+        parameter.grad *= parameter.array > 0
+
+
+def test_other_hooks_and_rules_are_left_to_chainer(kernel_xp):
+    actual, expected = pair(kernel_xp, sizes=[7] * 5)
+    for optimizer in actual, expected:
+        net = optimizer.target
+        net.part0.W.update_rule.add_hook(Lasso(.1))
+        net.part1.W.update_rule.add_hook(double, timing='post')
+        net.part2.W.update_rule.enabled = False
+        net.part2.W.update_rule._state = {'v': 0}
+        net.part3.W.update_rule = Adam().create_update_rule()
+        net.part4.W.update_rule.add_hook(OfSigns(1.), 'signs')
+        net.part4.b.update_rule = Doubling(optimizer.hyperparam)
+        set_gradients(optimizer, 0)
+    assert_updates_are_the_same(actual, expected)
+
+
+@pytest.mark.parametrize('dtype', ['e', 'd'])
+def test_types_without_float32_behind_are_left_to_chainer(kernel_xp, dtype):
+    actual, expected = pair(kernel_xp, dtype, sizes=[7])
+    for optimizer in actual, expected:
+        for parameter in optimizer.target.params():
+            parameter.update_rule.use_fp32_update(False)
+        set_gradients(optimizer, 0)
+    assert_updates_are_the_same(actual, expected, 1e-3)
+    assert actual.target.part0.W.update_rule.state['v'].dtype == dtype
+
+
+def test_an_update_takes_chainers_steps(kernel_xp, monkeypatch):
+    def steps(optimizer, update):
+        taken = []
+
+        def note(name, step):
+            monkeypatch.setattr(
+                optimizer, name, lambda *args: taken.append((name, *args)) or step(*args))
+        for name in 'check_nan_in_grads', 'call_hooks', 'is_safe_to_update', 'update_loss_scale':
+            note(name, getattr(optimizer, name))
+        set_gradients(optimizer, 0)
+        optimizer.target.part0.W.cleargrad()  # then it only decays
+        update()
+        return taken
+    actual, expected = pair(kernel_xp, sizes=[7])
+    assert (steps(actual, lambda: momentum_sgd.update(actual))
+            == steps(expected, lambda: chainers_update(expected)))
+    assert_same(actual, expected)
+
+
+@pytest.mark.parametrize('chainer_first', [True, False])
+def test_snapshots_go_from_one_to_the_other(kernel_xp, tmp_path, chainer_first):
+    ours, chainers = pair(kernel_xp)
+    _, expected = pair(kernel_xp)
+    for seed in range(2):
+        set_gradients(expected, seed)
+        chainers_update(expected)
+    for seed in range(2):
+        optimizer = chainers if chainer_first == (seed == 0) else ours
+        if seed:
+            chainer.serializers.load_npz(tmp_path / 'net.npz', optimizer.target)
+            chainer.serializers.load_npz(tmp_path / 'state.npz', optimizer)
+        set_gradients(optimizer, seed)
+        chainers_update(chainers) if optimizer is chainers else momentum_sgd.update(ours)
+        chainer.serializers.save_npz(tmp_path / 'net.npz', optimizer.target)
+        chainer.serializers.save_npz(tmp_path / 'state.npz', optimizer)
+    assert_same(optimizer, expected)
+
+
+@pytest.mark.parametrize('dtype', ['f', 'e'])
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
+def test_one_number_that_is_not_finite_is_found(kernel_xp, dtype, bad):
+    gradients = [kernel_xp.ones(size, dtype) for size in SIZES]
+    assert momentum_sgd.all_finite(gradients)
+    gradients[3] = kernel_xp.ones(2 * SIZES[3], dtype)[::2]
+    gradients[3][300] = bad  # between others of its thread
+    assert not momentum_sgd.all_finite(gradients)
+    gradients[3][300], gradients[3][-1] = 1, bad
+    assert not momentum_sgd.all_finite(gradients)

@@ -1,0 +1,110 @@
+"""The order in memory between convolutions on a GPU."""
+from multibox.engines import kernels, order
+from multibox.engines.convolution import cudnn
+from tests.support import cuda_on_cpu, fake_cudnn
+
+import chainer
+import chainer.functions as F
+import numpy as np
+import pytest
+from chainer.backends import cuda
+
+X, GY = (np.random.default_rng(seed).standard_normal((2, 5, 4, 3)).astype('f').transpose(0, 3, 1, 2)
+         for seed in range(2))  # (2, 3, 5, 4), channels innermost
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    fake_cudnn.pretend(monkeypatch)
+
+
+def is_innermost(x):
+    return x.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_other_orders_shapes_and_numpy_arrays_are_left_alone(pretended, monkeypatch):
+    assert order.keeps_order(X)
+    assert not order.keeps_order(np.ascontiguousarray(X))
+    assert not order.keeps_order(X[:, 0])
+    assert not order.keeps_order(X[:, :, ::2])
+    monkeypatch.setattr(kernels, 'is_on_gpu', lambda x: isinstance(x, cuda.ndarray))
+    assert not order.keeps_order(X)
+
+
+def test_a_function_computes_on_contiguous_pixels_and_returns_maps(pretended):
+    forward = order._element_wise(lambda node, inputs: (np.add(*inputs, order='C'),))
+    y, = forward(None, (X, GY))
+    np.testing.assert_array_equal(y, X + GY)
+    assert is_innermost(y)
+    y, = forward(None, (X, np.ascontiguousarray(GY)))
+    np.testing.assert_array_equal(y, X + GY)
+    assert not is_innermost(y)
+
+
+@pytest.mark.parametrize('gy', [GY, np.ascontiguousarray(GY)], ids=['same order', 'other order'])
+def test_the_gradient_of_relu_is_in_the_order_of_its_output(pretended, gy):
+    gx = order.relu_gradient(X, gy)
+    np.testing.assert_array_equal(gx, GY * (X > 0))
+    assert is_innermost(gx)
+
+
+@pytest.mark.parametrize('function, dtypes', [
+    (order.relu_gradient, 'ff'), (order.relu_gradient, 'ee'), (cudnn._round, 'f'),
+    (cudnn._widen, 'H')])
+def test_the_stand_in_computes_what_cuda_would(pretended, monkeypatch, function, dtypes):
+    if cuda_on_cpu.COMPILER is None:
+        pytest.skip('no g++')
+    rng = np.random.default_rng(0)
+    numbers = np.concatenate([rng.standard_normal(2000), [np.nan, 0., -0., np.inf, -np.inf]])
+    arrays = [rng.permutation(numbers.astype('f').view('H') if dtype == 'H' else
+                              numbers.astype(dtype)).reshape(1, -1, 1, 1) for dtype in dtypes]
+    expected = function(*arrays)
+    monkeypatch.setattr(fake_cudnn.cuda, 'elementwise', cuda_on_cpu.elementwise)
+    actual = function(*arrays)
+    assert actual.dtype == expected.dtype
+    if function is cudnn._round:
+        actual, expected = map(fake_cudnn.widen_bfloat16, (actual, expected))
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_maps_of_float16_are_summed_in_float32(pretended):
+    x = np.full((2, 3, 2, 64), 2000, np.float16)  # the sum of a row is beyond float16
+    x[:, :, 1] = -1999
+    total = order.sum_of_maps(x)
+    assert total.dtype == np.float16 and total.tolist() == [2 * 64] * 3
+
+
+def test_maps_of_float64_are_summed_in_float64(pretended):
+    x = X.astype(float)
+    np.testing.assert_allclose(order.sum_of_maps(x), x.sum(axis=(0, 2, 3)), rtol=1e-15)
+
+
+@pytest.mark.parametrize('options', [{'axis': (0, 2, 3)}, {'axis': (0, 2, 3), 'keepdims': True},
+                                     {'axis': 1}, {}], ids=str)
+def test_sums_are_chainers(use, pretended, options):
+    expected = F.sum(X, **options).array
+    use('cudnn')
+    total = F.sum(X, **options).array
+    assert total.shape == expected.shape
+    np.testing.assert_allclose(total, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('dtype', [np.float16, np.float32])
+def test_on_a_gpu_relu_addition_and_gradients_keep_the_order_and_are_chainers(use, dtype):
+    if not cuda.available:
+        pytest.skip('CuPy finds no GPU')
+
+    def results(x, gy):
+        x = chainer.Variable(x)
+        h = F.relu(x)
+        y = h + h + x
+        gx, = chainer.grad([y], [x], [chainer.Variable(gy)])
+        return h.array, y.array, gx.array, F.sum(x, axis=(0, 2, 3)).array
+    arrays = [np.ascontiguousarray(a.transpose(0, 2, 3, 1)).astype(dtype) for a in (X, GY)]
+    expected = results(*(a.transpose(0, 3, 1, 2) for a in arrays))
+    use('blas')
+    actual = results(*(cuda.to_gpu(a).transpose(0, 3, 1, 2) for a in arrays))
+    for ours, chainers in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(cuda.to_cpu(ours), chainers, rtol=2e-3, atol=2e-3)
+    assert all(map(is_innermost, actual[:3]))

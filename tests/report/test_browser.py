@@ -1,0 +1,91 @@
+"""report.html in a real browser without a window, at the widths of a screen and of a telephone."""
+import pathlib
+import shutil
+import subprocess
+
+from tests.support import reports
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+CHROMIUM = 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'
+FIREFOX = 'firefox', 'firefox-esr'
+
+
+def usable(name):
+    """Whether a browser is there, and not from a snap, which sees no files of others."""
+    path = shutil.which(name)
+    return path is not None and pathlib.Path(path).resolve().name != 'snap' \
+        and b'/snap/bin' not in pathlib.Path(path).read_bytes()[:4096]
+
+
+BROWSERS = [name for names in (CHROMIUM, FIREFOX) for name in list(filter(usable, names))[:1]]
+HEIGHT = 600
+# Each must be true in the page; the colour tells the first that is not.
+CHECKS = {
+    'every section has its heading': '''[...document.querySelectorAll("section")].every(
+        section => section.querySelector("h2").textContent) && document.querySelector("#s7")''',
+    'every section takes room': '''[...document.querySelectorAll("section, figure, tr")].every(
+        part => part.getBoundingClientRect().height > 10)''',
+    'the contents lead to sections': '''[...document.querySelectorAll("nav a")].every(
+        link => document.querySelector(link.getAttribute("href")).tagName == "SECTION")''',
+    'every image is decoded': '''document.images.length > 8 && [...document.images].every(
+        image => image.complete && image.naturalWidth > 0)''',
+    'boxes lie in their images': '''[...document.querySelectorAll(".cut")].every(cut => {
+        const image = cut.querySelector("img").getBoundingClientRect();
+        return [...cut.querySelectorAll("rect")].every(rect => {
+            const box = rect.getBoundingClientRect();
+            return box.width > 5 && box.left >= image.left - 4 && box.right <= image.right + 4
+                && box.top >= image.top - 4 && box.bottom <= image.bottom + 4; }); })''',
+    'nothing is loaded': '''performance.getEntriesByType("resource").every(
+        entry => entry.name.startsWith("data:"))''',
+    'the page is not wider than its window':
+        'document.documentElement.scrollWidth <= document.documentElement.clientWidth',
+    'no text is cut off': '''[...document.querySelectorAll("figcaption, dd, dt, h1, h2")].every(
+        part => part.scrollWidth <= part.clientWidth)''',
+}
+SCRIPT = '''<script>addEventListener("load", () => {
+    const wrong = [CHECKS].findIndex(check => { try { return !check(); } catch { return true; } });
+    document.body.innerHTML = "";
+    document.documentElement.style.background = wrong < 0 ? "rgb(0, 255, 0)"
+                                                          : `rgb(${10 * wrong}, 0, 0)`;
+});</script>'''.replace('CHECKS', ', '.join(f'() => {check}' for check in CHECKS.values()))
+
+
+def screenshot(browser, page, path, width):
+    """What the browser shows of a page in a frame of some width; (H, W, 3) uint8."""
+    frame = page.with_name('frame.html')  # a window itself is 450 pixels wide at least
+    frame.write_text(f'<body style="margin: 0"><iframe src="{page.name}" style="border: 0; '
+                     f'width: {width}px; height: {HEIGHT}px"></iframe>')
+    home = path.parent / 'home'
+    home.mkdir(exist_ok=True)
+    flags = (['--headless', '--profile', home] if browser in FIREFOX else
+             ['--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars',
+              f'--user-data-dir={home}'])
+    subprocess.run([browser, *flags, f'--screenshot={path}', frame.as_uri(),
+                    f'--window-size={max(width, 500)},{HEIGHT}'],
+                   check=True, capture_output=True, timeout=120)
+    return np.array(Image.open(path).convert('RGB'))
+
+
+@pytest.fixture(scope='module')
+def page(tmp_path_factory):
+    """A report with pictures of all kinds, and the checks added to it."""
+    folder = tmp_path_factory.mktemp('browser')
+    for name in ('loss.png', 'map.png', 'precision_recall.png'):
+        cv2.imwrite(str(folder / name), np.zeros((500, 900, 3), np.uint8))
+    report = reports.write(folder, reports.make_data(folder))
+    page = folder / 'checked.html'
+    page.write_text(report.replace('</body>', SCRIPT + '</body>'), encoding='utf-8')
+    return page
+
+
+@pytest.mark.skipif(not BROWSERS, reason=f'none of {", ".join(CHROMIUM + FIREFOX)} is on PATH')
+@pytest.mark.parametrize('width', [1200, 400])
+@pytest.mark.parametrize('browser', BROWSERS)
+def test_a_browser_shows_all_of_it(browser, width, page, tmp_path):
+    shown = screenshot(browser, page, tmp_path / 'shown.png', width)
+    red, green, _ = map(int, shown[HEIGHT // 2, width // 2])
+    assert (red, green) == (0, 255), [*CHECKS, 'the script has run'][red // 10 if not green else -1]

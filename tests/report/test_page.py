@@ -1,0 +1,188 @@
+"""report.html: what is on it, and that it stays small and whole."""
+import base64
+import html
+import io
+import re
+import weakref
+
+from multibox.data import VOCDataset
+from multibox.data.annotations import Problem
+from multibox.errors import UserError
+from multibox.evaluation import detect
+from multibox.report import write_report
+from multibox.report.mistakes import Match
+from multibox.report.page import TEMPLATES
+from multibox.report.pictures import describe, figure, window
+from multibox.report.scores import COCO_NAMES
+from tests.support.reports import NAMES, SCRIPT, Detector, make_data, write
+
+import cv2
+import numpy as np
+import pytest
+from markupsafe import escape
+from PIL import Image
+
+
+def text_of(markup):
+    """What a reader sees: without tags, one space between words."""
+    markup = re.sub(r'<style>.*?</style>|data:image/\w+;base64,[^"]*', '', markup, flags=re.DOTALL)
+    return ' '.join(html.unescape(re.sub('<[^>]*>', ' ', markup)).split())
+
+
+@pytest.fixture(scope='module')
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('report')
+    return write(folder, make_data(folder))
+
+
+def section(report, heading):
+    return re.search(rf'<section id="s\d"><h2>{heading}</h2>(.*?)</section>', report,
+                     re.DOTALL)[1]
+
+
+def test_the_contents_lead_to_every_section(report):
+    assert re.findall(r'href="#(s\d)">([^<]+)<', report) == re.findall(
+        r'<section id="(s\d)"><h2>([^<]+)<', report)
+    assert len(re.findall('<section', report)) == 7  # no curves here
+
+
+def test_the_table_counts_what_was_found(report):
+    part = section(report, 'Average precision by class')
+    assert re.findall(r'width:([\d.]+)%', part) == ['100.0', '0.0', '50.0']  # the best class first
+    text = text_of(part)
+    assert 'cat 1.0000 3 3 0 0 0' in text
+    assert f'{NAMES[1]} 0.0000 2 0 2 3 3' in text  # the difficult one is not missed
+    assert 'mean, sum 0.5000 5 3 2 3 3' in text
+
+
+def test_every_mistake_is_shown_with_its_boxes_and_in_words(report):
+    for heading, n, what in (
+            ('Missed objects', 2, f'{NAMES[1]}, nearest: {NAMES[1]} 0.80, IoU 0.32'),
+            ('False detections', 3, f'{NAMES[1]} 0.70, nothing there'),
+            ('Badly placed detections', 3, f'{NAMES[1]} 0.80, IoU 0.32')):
+        part = section(report, heading)
+        assert text_of(part).count(what) == n and f'{n} of {n}.' in text_of(part)
+        assert len(re.findall('<img src="data:image/jpeg;base64,', part)) == n
+        assert escape(what) in re.search('alt="([^"]*)"', part)[1]
+    assert len(re.findall('rect class="true"', section(report, 'False detections'))) == 1  # the key
+
+
+def test_all_text_is_escaped(report):
+    for tag in ('<script', '<b>dog'):
+        assert tag not in report
+    assert text_of(report).count(SCRIPT) == 6  # title twice, note, command, setting, hardware
+
+
+def test_the_data_set_is_summed_up(report):
+    text = text_of(section(report, 'Data set'))
+    assert text.startswith(SCRIPT)  # the note
+    for row in ('training test images 3 3', 'objects 6 6', 'objects marked difficult 1 1',
+                'image sizes 120 × 100 120 × 100', 'cat 3 3'):  # noqa: RUF001
+        assert row in text
+    assert '25 to 50 % 100.0 % 100.0 %' in text  # 40 x 40 and 60 x 30 of 100 x 120 pixels
+
+
+def test_an_evaluation_has_no_training(tmp_path):
+    cv2.imwrite(str(tmp_path / 'loss.png'), np.zeros((5, 5, 3), np.uint8))  # of a run before
+    report = write(tmp_path, make_data(tmp_path, train=False), iteration=None)
+    assert 'Loss and mAP' not in report and '>training<' not in report
+
+
+def test_curves_are_within_the_page(tmp_path):
+    for name in ('loss.png', 'precision_recall.png'):
+        cv2.imwrite(str(tmp_path / name), np.zeros((5, 5, 3), np.uint8))
+    report = write(tmp_path, make_data(tmp_path))
+    assert report.count('src="data:image/png;base64,') == 2
+
+
+def test_nothing_is_loaded_from_elsewhere(report):
+    for address in re.findall(r'(?:src|href)="([^"]*)', report):
+        assert address.startswith(('data:', '#'))
+    for word in 'http', 'url(', '@import':
+        assert word not in re.sub('base64,[^"]*', '', report)
+
+
+@pytest.mark.parametrize('coco', [None, .25], ids=['no objects', 'some'])
+def test_cocos_score_is_shown(tmp_path, coco):
+    scores = {**dict.fromkeys(COCO_NAMES, coco), 'ap': dict.fromkeys(NAMES, coco)}
+    text = text_of(write(tmp_path, make_data(tmp_path), coco=scores))
+    assert ('AR, 100 unknown' if coco is None else 'AR, 100 0.2500') in text
+
+
+def test_a_data_set_without_a_score_has_a_report(tmp_path):
+    report = write(tmp_path, make_data(tmp_path), map=None, ap=dict.fromkeys(NAMES))
+    assert '<h1>mAP unknown</h1>' in report
+
+
+def test_problems_are_listed_up_to_a_limit(tmp_path):
+    problems = [Problem(tmp_path / 'a.xml', n, None, SCRIPT) for n in range(1000)]
+    report = write(tmp_path, make_data(tmp_path, problems=problems))
+    assert report.count('<li>') == 200 + 7  # and the contents
+    assert '1,000 were found' in report and SCRIPT not in report
+
+
+def test_the_page_of_many_images_is_small_and_holds_one_at_a_time(tmp_path, monkeypatch):
+    data = make_data(tmp_path, n_image=60)
+    alive, most = weakref.WeakSet(), []
+
+    class Img(np.ndarray):  # hashable, as a WeakSet wants
+        __hash__ = object.__hash__
+
+    def load(self, i):
+        img = np.random.RandomState(i).uniform(0, 255, (3, 100, 120)).astype('f').view(Img)
+        alive.add(img)
+        most.append(len(alive))
+        return img, *self.examples[i][1:4]
+
+    images = detect(Detector(), data.test)
+    monkeypatch.setattr(VOCDataset, 'get_example', load)
+    metrics = {'map': .5, 'ap': dict.fromkeys(NAMES, .5), 'iteration': 1, 'seconds': 1.,
+               'date': '', 'command': '', 'hardware': '', 'settings': {}, 'versions': {}}
+    write_report(tmp_path, '', metrics, images, data)
+    assert len(most) == 36 and max(most) <= 2
+    assert (tmp_path / 'report.html').stat().st_size < 4e6  # of noise, which compresses worst
+
+
+def test_a_run_without_test_images_has_no_mistakes(tmp_path):
+    data = make_data(tmp_path)
+    report = write(tmp_path, data._replace(test=VOCDataset([])))
+    assert '>mAP unknown<' in report and '>Data set<' in report
+    assert 'objects found' not in report and 'Missed' not in report and 'IoU' not in report
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / 'report.html').mkdir()
+    with pytest.raises(UserError, match=r'report\.html: cannot be written'):
+        write(tmp_path, make_data(tmp_path))
+
+
+@pytest.mark.parametrize('box, expected', [
+    ((40, 40, 60, 60), (26, 26, 48, 48)),  # as much as is readable
+    ((20, 20, 50, 60), (0, 0, 80, 80)),  # twice the longer side
+    ((80, 80, 100, 110), (40, 60, 60, 60)),  # moved into the image
+    ((0, 0, 100, 110), (0, 0, 100, 110)),  # more than a square holds
+    ((-9, -9, 99, 125), (0, 0, 100, 120)),  # a box may reach outside
+], ids=['small', 'twice', 'corner', 'long', 'outside'])
+def test_a_cut_out_shows_the_box_and_some_of_what_surrounds_it(box, expected):
+    assert window(np.array([box], 'f'), (100, 120)) == expected
+
+
+def test_a_cut_out_has_its_boxes_where_they_are():
+    y, x = np.mgrid[:100, :200].astype('f')
+    match = Match(0, 'misplaced', (np.array([10, 20, 60, 190], 'f'), 0),
+                  (np.array([30, 40, 60, 90], 'f'), 0, .5), .3)
+    cut = figure(np.stack([y, x, 0 * x]), match, ['cat'], 'a.jpg')  # of columns 20 to 190
+    markup = TEMPLATES.get_template('macros.html').module.mistake(cut)
+    data = base64.b64decode(re.search('base64,([^"]*)', markup)[1])
+    picture = np.array(Image.open(io.BytesIO(data)), int)
+    assert picture.shape == (165, 280, 3) and 'viewBox="0 0 280 165"' in markup
+    np.testing.assert_allclose(picture[[0, -1], [0, -1], :2], [[0, 20], [99, 189]], atol=4)
+    assert 'class="true" x="0.0" y="16.5" width="280.0" height="82.3"' in markup
+    assert 'class="found" x="32.9" y="49.4" width="82.4" height="49.4"' in markup
+
+
+@pytest.mark.parametrize('kind, text', [
+    ('missed', 'cat, nearest: dog 0.50, IoU 0.30'), ('class', 'dog 0.50 over cat, IoU 0.30'),
+    ('again', 'dog 0.50, a second time, IoU 0.30'), ('misplaced', 'dog 0.50, IoU 0.30')])
+def test_a_mistake_is_told_in_words(kind, text):
+    assert describe(Match(0, kind, (None, 0), (None, 1, .5), .3), ['cat', 'dog']) == text

@@ -1,0 +1,94 @@
+"""Run the CUDA kernels of multibox on NumPy arrays: with a C++ compiler, without a GPU."""
+import ctypes
+import functools
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+COMPILER = shutil.which('g++')
+
+
+def launch(source, kernel, grid, block, *args, seed=0):
+    """The work of ``multibox.engines.kernels.launch`` on NumPy arrays.
+
+    ``seed`` orders blocks and threads. Arguments of other types than the kernel takes raise a
+    TypeError; CUDA would read them as if they had its types.
+    """
+    library = _library(source, kernel)
+    wanted, given = library.types().decode(), ''.join(f'{_type(arg)} ' for arg in args)
+    if given != wanted:
+        raise TypeError(f'{kernel} takes {wanted}and was given {given}')
+    if not (0 < grid < 2 ** 31 and 0 < block <= 1024):
+        raise ValueError(f'{kernel}: {grid} blocks of {block} threads')
+    for arg in args:
+        if not arg.flags.c_contiguous:
+            raise ValueError(f'{kernel}: an array of shape {arg.shape} is not contiguous')
+    # A scalar or a structure is passed itself, of another array its address.
+    values = [np.array(arg.ctypes.data) if _type(arg)[0] == '*' else np.asarray(arg)
+              for arg in args]
+    pointers = (ctypes.c_void_p * len(values))(*[value.ctypes.data for value in values])
+    if library.run(grid, block, pointers, seed):
+        raise RuntimeError(f'{source.name}, {kernel}: some threads wait at a barrier for ever')
+
+
+def _type(arg):
+    """As ``types`` of cuda.hpp names it."""
+    if arg.dtype.names:
+        return str(arg.dtype.itemsize)
+    return '*' * isinstance(arg, np.ndarray) + arg.dtype.char
+
+
+@functools.cache
+def _library(source, kernel):
+    code = (f'#include "cuda.hpp"\n#include "{source}"\n'
+            f'extern "C" const char* types() {{ return on_cpu::types({kernel}); }}\n'
+            'extern "C" int run(unsigned grid, unsigned block, void** args, unsigned seed)\n'
+            f'{{ return on_cpu::run<{kernel}>({kernel}, grid, block, args, seed); }}\n')
+    library = _compiled(code)
+    library.types.restype = ctypes.c_char_p
+    return library
+
+
+def elementwise(inputs, outputs, body, name):
+    """What ``cupy.ElementwiseKernel`` does for NumPy arrays of one shape, with one output."""
+    kinds, names = zip(*(each.split() for each in f'{inputs},{outputs}'.split(',')))
+
+    def compute(*arrays):
+        types = {}
+        for kind, array in zip(kinds, arrays):
+            dtype = types.setdefault(kind, array.dtype if len(kind) == 1 else np.dtype(kind))
+            if array.dtype != dtype:
+                raise TypeError(f'{name}: an array of {array.dtype}, where {kind} is {dtype}')
+        result = np.empty(arrays[0].shape, types.get(kinds[-1], kinds[-1]))
+        arrays = [*map(np.ascontiguousarray, arrays), result]
+        code = '\n'.join((
+            '#include "cuda.hpp"\n#include "cuda_fp16.h"',
+            'typedef __half float16; typedef float float32; typedef unsigned short uint16;',
+            *(f'typedef {dtype.name} {kind};' for kind, dtype in types.items() if len(kind) == 1),
+            'extern "C" void run(void** arrays, size_t size) {',
+            'const on_cpu::FlushToZero as_cupy;\nfor (size_t i = 0; i < size; ++i) {',
+            *(f'{kind}& {name} = static_cast<{kind}*>(arrays[{n}])[i];'
+              for n, (kind, name) in enumerate(zip(kinds, names))), f'{body};', '}}'))
+        pointers = (ctypes.c_void_p * len(arrays))(*[array.ctypes.data for array in arrays])
+        _compiled(code).run(pointers, ctypes.c_size_t(result.size))
+        return result
+    return compute
+
+
+@functools.cache
+def _compiled(code):
+    library = _folder() / f'{hashlib.sha256(code.encode()).hexdigest()[:16]}.so'
+    subprocess.run([COMPILER, '-std=c++17', '-O1', '-U_FORTIFY_SOURCE', '-ffp-contract=off', '-w',
+                    '-shared', '-fPIC', f'-I{HERE}', '-x', 'c++', '-', '-o', library],
+                   input=code, text=True, check=True)
+    return ctypes.CDLL(str(library))
+
+
+@functools.cache
+def _folder():
+    return Path(tempfile.mkdtemp(prefix='cuda-on-cpu-'))

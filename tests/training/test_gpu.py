@@ -1,0 +1,89 @@
+"""A network in float16 trained through all the kernels together, against Chainer's own code."""
+from multibox import engines
+from multibox.engines import kernels, max_pooling_2d, relu
+from multibox.engines.pooling.function import MaxPooling, MaxPoolingGradient
+from multibox.networks.layers import Convolution2D, L2Normalization
+from multibox.training import TrainChain, halve, make_optimizer
+from tests.support import fake_cudnn
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+import pytest
+from chainer.backends import cuda
+
+
+class Network(chainer.Chain):
+    """16 boxes, 3 classes; weights, biases and a scale in float16, gamma and beta in float32."""
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.conv = Convolution2D(3, 8, 3, pad=1, nobias=True)
+            self.bn = L.BatchNormalization(8)
+            self.norm = L2Normalization(8, initial=chainer.initializers.Constant(4))
+            self.locs, self.confs = Convolution2D(8, 4, 1), Convolution2D(8, 3, 1)
+
+    def forward(self, x):
+        h = self.bn(self.conv(F.cast(x, self.conv.W.dtype)))
+        h = self.norm(max_pooling_2d(relu(h), 2))
+        return tuple(F.cast(F.reshape(F.transpose(head(h), (0, 2, 3, 1)), (len(x), 16, -1)), 'f')
+                     for head in (self.locs, self.confs))
+
+
+def train(device):
+    """Four updates, of which the second overflows; what is left of each parameter, and the rest."""
+    np.random.seed(0)
+    network, rng = Network(), np.random.default_rng(0)
+    halve(network)
+    chain = TrainChain(network)
+    chain.to_device(device)
+    optimizer = make_optimizer('momentum_sgd', chain, .05, .1)
+    batch = [chain.device.send(array) for array in (
+        rng.standard_normal((2, 3, 8, 8)).astype('f'), rng.standard_normal((2, 16, 4)).astype('f'),
+        rng.integers(0, 3, (2, 16)).astype('i'))]
+    scales = []
+    for scale in 64., 1e9, 64., 128.:
+        optimizer._loss_scale = scale
+        optimizer.update(chain, *batch)
+        scales.append(optimizer._loss_scale)
+    arrays = {}
+    for name, parameter in chain.namedparams():
+        rule = parameter.update_rule
+        assert (rule._fp32_param is not None) == (parameter.dtype == np.float16)
+        master = parameter if rule._fp32_param is None else rule._fp32_param
+        np.testing.assert_array_equal(
+            cuda.to_cpu(master.array).astype(parameter.dtype), cuda.to_cpu(parameter.array))
+        arrays[name], arrays[f'{name}/v'] = (
+            cuda.to_cpu(array) for array in (master.array, rule.state['v']))
+    return arrays, scales, optimizer.t, {each.update_rule.t for each in chain.params()}
+
+
+@pytest.fixture
+def launched(kernel_xp, monkeypatch):
+    """The list of the kernels that are launched; where kernels run on this CPU, NumPy arrays
+    count as those of a GPU."""
+    launched, launch = [], kernels.launch
+    monkeypatch.setattr(kernels, 'launch', lambda *args: launched.append(args[1]) or launch(*args))
+    if kernel_xp is np:
+        fake_cudnn.pretend(monkeypatch)
+        for node in MaxPooling, MaxPoolingGradient:
+            monkeypatch.setattr(node, 'forward_cpu', node.forward_gpu)
+    return launched
+
+
+@pytest.mark.filterwarnings('ignore:overflow', 'ignore:invalid', 'ignore:Non finite')
+def test_updates_in_float16_are_chainers(kernel_xp, launched):
+    with pytest.MonkeyPatch.context() as on_cpu, engines.using('chainer'):
+        on_cpu.setattr(kernels, 'is_on_gpu', lambda array: False)
+        expected, *counts = train('@numpy')
+    del launched[:]
+    with engines.using('cudnn' if kernel_xp is np else engines.fastest(gpu=True)):
+        actual, *others = train('@numpy' if kernel_xp is np else '@cupy:0')
+    assert others == counts == [[128., 65504, 64. * 2 ** .001, 128. * 2 ** .001], 4, {3}]
+    assert {name.partition('<')[0] for name in launched} >= {
+        'max_pool', 'max_pool_gradient', 'normalize', 'normalize_gradient', 'update', 'gradients'}
+    for name, array in expected.items():
+        np.testing.assert_allclose(actual[name], array, rtol=.02, atol=.02 * abs(array).max(),
+                                   err_msg=name)

@@ -1,0 +1,204 @@
+"""Training in 16 bits: float32 weights behind, a scaled loss, nothing of them lost on resuming."""
+import json
+import os
+import types
+from unittest import mock
+
+import train
+from multibox.engines import PRECISIONS, program, set_up
+from multibox.engines.convolution import graphs
+from multibox.errors import UserError
+from multibox.networks import make_detector
+from multibox.processes import as_processes
+from multibox.training import halve, make_multi_node, make_optimizer
+from multibox.weights import load_model
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+import pytest
+from chainer.serializers import DictionarySerializer, NpzDeserializer
+
+GPU = types.SimpleNamespace(xp=None)
+FAST = ['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--log-interval', '1',
+        '--snapshot-interval', '1', '--cuts']
+
+
+@pytest.fixture
+def on_cpu(monkeypatch):
+    """float16 where train.py refuses it, with products fast enough and summed in float32."""
+    tensordot = np.tensordot
+    monkeypatch.setattr(np, 'tensordot', lambda a, b, axes: tensordot(
+        a.astype('f', copy=False), b.astype('f', copy=False), axes))
+    set_up = train.engines.set_up
+    monkeypatch.setattr(train.engines, 'set_up',
+                        lambda device, conv, precision, **more: set_up(device, conv, **more))
+
+
+@pytest.mark.parametrize('name', PRECISIONS[1:])
+def test_a_cpu_is_refused(name, tmp_path):
+    with pytest.raises(UserError, match=f'--precision {name} is for GPUs.*--conv onednn-bf16'):
+        train.main(['--precision', name, '--out', str(tmp_path)])
+
+
+@pytest.mark.parametrize('name', PRECISIONS)
+def test_products_in_tf32_are_a_choice(name, monkeypatch):
+    monkeypatch.setenv('CUPY_TF32', 'as before')
+    for other in 'keep_freed_memory', 'use_cores', 'choice':
+        monkeypatch.setattr(program, other, mock.MagicMock())
+    set_up(GPU, precision=name)
+    assert os.environ['CUPY_TF32'] == ('1' if name == 'tf32' else '0')
+
+
+def test_half_a_network_predicts_what_the_whole_does(on_cpu):
+    np.random.seed(0)
+    model = make_detector('slim300', 3)
+    imgs = np.random.uniform(-100, 100, (2, 3, 300, 300)).astype('f')
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        before = model(imgs)
+        halve(model)
+        after = model(imgs)
+    for one, other in zip(before, after):
+        assert other.dtype == np.float32
+        np.testing.assert_allclose(other.array, one.array, atol=.01 * abs(one.array).max())
+    assert {parameter.dtype.name for parameter in model.params()
+            if parameter.name not in ('gamma', 'beta')} == {'float16'}
+    assert model.extractor.stem.bn.gamma.dtype == np.float32
+
+
+class Weights(chainer.Chain):
+    """Two weights and two biases of size 1, one of each in float16; gradients of my choice."""
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.half, self.single = (L.Linear(1, 1, initialW=1., initial_bias=1.)
+                                      for _ in range(2))
+        for parameter in self.half.params():
+            parameter.array = parameter.array.astype(np.float16)
+
+    def forward(self, gradient):
+        return sum(F.sum(F.cast(parameter, 'f') * gradient) for parameter in self.params())
+
+    def values(self):
+        return np.array([parameter.array.item() for parameter in self.params()])
+
+
+def test_gradients_that_overflow_leave_all_as_it_was():
+    chain = Weights()
+    optimizer = make_optimizer('momentum_sgd', chain, .1, .1)
+    optimizer.update(chain, 1.)
+    before, momentum = chain.values(), chain.half.W.update_rule.state['v'].copy()
+    optimizer._loss_scale = 1024.
+    optimizer.update(chain, 100.)  # 102400 is above float16, not above float32
+    np.testing.assert_array_equal(chain.values(), before)
+    np.testing.assert_array_equal(chain.half.W.update_rule.state['v'], momentum)
+    assert optimizer._loss_scale == 512
+    optimizer.update(chain, 100.)
+    assert (chain.values() < before).all() and 512 < optimizer._loss_scale < 513
+
+
+def test_a_scale_that_was_too_large_is_known_when_resumed():
+    optimizers = [make_optimizer('momentum_sgd', Weights(), .1, .1) for _ in range(2)]
+    optimizers[0]._loss_scale = 1024.
+    optimizers[0].update(optimizers[0].target, 100.)
+    state = DictionarySerializer()
+    optimizers[0].serialize(state)
+    optimizers[1].serialize(NpzDeserializer(state.target, strict=False))  # there is no momentum yet
+    optimizers[1].update(optimizers[1].target, 1.)
+    assert 512 < optimizers[1]._loss_scale < 513
+
+
+def test_the_scale_doubles_until_it_is_too_large():
+    chain = Weights()
+    optimizer = make_optimizer('momentum_sgd', chain, 0., 0.)
+    for _ in range(4):
+        optimizer.update(chain, 1.)
+    assert optimizer._loss_scale == 16
+
+
+@pytest.mark.parametrize('scale', [1., 4096.])
+def test_decay_and_bias_scale_do_not_depend_on_the_scale_of_the_loss(scale):
+    chain = Weights()
+    optimizer = make_optimizer('momentum_sgd', chain, .125, .5, bias_scale=2.)
+    optimizer._loss_scale = scale
+    optimizer.update(chain, 1.)
+    weight, bias = 1 - .125 * (1 + .5), 1 - .125 * 2
+    for link in (chain.half, chain.single):
+        assert (link.W.array.item(), link.b.array.item()) == (weight, bias)
+
+
+def test_gradients_too_small_for_float16_arrive():
+    chain = Weights()
+    optimizer = make_optimizer('momentum_sgd', chain, 1e6, 0.)
+    optimizer._loss_scale = 4096.
+    optimizer.update(chain, 1e-8)
+    np.testing.assert_allclose(1 - chain.half.W.array, .01, rtol=.03)  # float16 ends at 6e-8
+
+
+def test_steps_too_small_for_float16_add_up():
+    chain = Weights()
+    optimizer = make_optimizer('momentum_sgd', chain, 1e-4, 0., momentum=0.)
+    for _ in range(100):
+        optimizer.update(chain, 1.)
+        optimizer.serialize(DictionarySerializer())  # to save changes nothing
+    assert chain.half.W.array.item() == pytest.approx(.99, abs=5e-4)
+
+
+def test_an_overflow_on_another_process_leaves_the_update_out_here():
+    class Comm:
+        rank = 0
+
+        def bcast_obj(self, array):
+            return array
+
+        def multi_node_mean_grad(self, target, zero_fill):
+            target.half.b.grad[:] = np.inf
+
+    chain = Weights()
+    optimizer = make_multi_node(make_optimizer('momentum_sgd', chain, .1, .1), as_processes(Comm()))
+    optimizer._loss_scale = 8.
+    optimizer.update(chain, 1.)
+    assert (chain.values() == 1).all() and optimizer._loss_scale == 4
+
+
+def saved(out):
+    with np.load(out / 'snapshot_iter_2') as arrays:
+        return {key: arrays[key] for key in arrays if key.startswith('updater/')}
+
+
+def test_a_resumed_run_in_float16_ends_in_the_same_weights_and_scale(
+        data, tmp_path, on_cpu):
+    whole, half = tmp_path / 'whole', tmp_path / 'half'
+    train.main([*FAST, '--data', str(data), '--iteration', '2', '--precision', 'float16',
+                '--out', str(whole)])
+    half.mkdir()
+    for name in ('snapshot_iter_1', 'settings.json'):
+        (half / name).write_bytes((whole / name).read_bytes())
+    train.main(['--out', str(half), '--resume'])
+    expected, resumed = saved(whole), saved(half)
+    assert expected.keys() == resumed.keys()
+    for key in expected:
+        np.testing.assert_array_equal(resumed[key], expected[key], err_msg=key)
+    W = 'main/model/multibox/conf/0/W'
+    assert expected['updater/optimizer:main/loss_scale'] == 4
+    assert expected[f'updater/optimizer:{W}/weight'].dtype == np.float32
+    assert not any(key.endswith('gamma/weight') for key in expected)  # is float32 itself
+    assert expected[f'updater/model:{W}'].dtype == np.float16
+    log = json.loads((half / 'log').read_text())
+    assert [entry['iteration'] for entry in log] == [1, 2]
+    assert load_model(half / 'model.npz')[0].multibox.conf[0].W.dtype == np.float32
+    with pytest.raises(UserError, match='had precision float16, not float32'):
+        train.main(['--out', str(half), '--resume', '--precision', 'float32'])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('name', PRECISIONS)
+def test_a_gpu_trains_in_every_precision(name, data, tmp_path, gpu):
+    if name in ('tf32', 'bfloat16') and graphs.missing():
+        pytest.skip(graphs.missing())
+    train.main([*FAST, '--data', str(data), '--iteration', '4', '--precision', name,
+                '--device', '0', '--out', str(tmp_path)])
+    log = json.loads((tmp_path / 'log').read_text())
+    assert all(0 < entry['main/loss'] < 100 for entry in log) and len(log) == 4

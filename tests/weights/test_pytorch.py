@@ -1,0 +1,243 @@
+"""Weights of ssd.pytorch: its SSD300, restated here in torch, and the converted one agree."""
+import itertools
+import os
+import pickle
+import sys
+
+from multibox.errors import UserError
+from multibox.networks import make_detector
+from multibox.weights import load_model, read, start
+from multibox.weights.__main__ import main
+
+import chainer
+import numpy as np
+import pytest
+from chainercv.datasets import voc_bbox_label_names
+
+# ssd.pytorch's `vgg`, an entry a layer: channels of a convolution, ReLU, or a kind of pooling.
+VGG = (64, 'r', 64, 'r', 'p', 128, 'r', 128, 'r', 'p', 256, 'r', 256, 'r', 256, 'r', 'ceil',
+       512, 'r', 512, 'r', 512, 'r', 'p', 512, 'r', 512, 'r', 512, 'r', 'same',
+       1024, 'r', 1024, 'r')
+# output channels, kernel, stride, padding
+EXTRAS = ((256, 1, 1, 0), (512, 3, 2, 1), (128, 1, 1, 0), (256, 3, 2, 1),
+          (128, 1, 1, 0), (256, 3, 1, 0), (128, 1, 1, 0), (256, 3, 1, 0))
+HEADS = (512, 4), (1024, 6), (512, 6), (256, 6), (256, 4), (256, 4)  # channels, boxes of a cell
+
+
+@pytest.fixture(scope='module')
+def torch():
+    return pytest.importorskip('torch', minversion='2.6')
+
+
+@pytest.fixture(scope='module')
+def state(torch):
+    """A state_dict of SSD300 for 21 classes, random, whose features neither die nor grow."""
+    generator = torch.Generator().manual_seed(0)
+    state = {'L2Norm.weight': torch.rand(512, generator=generator) * 20 + 10}
+
+    def add(name, n_in, n_out, ksize):
+        shape = n_out, n_in, ksize, ksize
+        state[f'{name}.weight'] = torch.randn(shape, generator=generator) * (
+            2 / (n_in * ksize ** 2)) ** .5
+        state[f'{name}.bias'] = torch.randn(n_out, generator=generator) / 10
+
+    n_in = 3
+    for i, layer in enumerate(VGG):
+        if isinstance(layer, int):
+            add(f'vgg.{i}', n_in, layer, 1 if i == 33 else 3)
+            n_in = layer
+    state['vgg.0.weight'] /= 70  # the size of the input: then every output is of order 1
+    for i, (n_out, ksize, _, _) in enumerate(EXTRAS):
+        add(f'extras.{i}', n_in, n_out, ksize)
+        n_in = n_out
+    for i, (n_in, n_box) in enumerate(HEADS):
+        add(f'loc.{i}', n_in, n_box * 4, 3)
+        add(f'conf.{i}', n_in, n_box * 21, 3)
+    return state
+
+
+def run(torch, state, x):
+    """ssd.pytorch's SSD300: ``(loc, conf)``, (B, K, 4) as dx, dy, dw, dh and (B, K, 21)."""
+    F = torch.nn.functional
+
+    def conv(name, x, **kwargs):
+        return F.conv2d(x, state[f'{name}.weight'], state[f'{name}.bias'], **kwargs)
+
+    maps = []
+    for i, layer in enumerate(VGG):
+        if layer == 'r':
+            x = F.relu(x)
+        elif layer == 'same':
+            x = F.max_pool2d(x, 3, stride=1, padding=1)
+        elif layer in ('p', 'ceil'):
+            x = F.max_pool2d(x, 2, ceil_mode=layer == 'ceil')
+        else:  # conv6 is dilated, conv7 is 1 x 1
+            pad = {31: 6, 33: 0}.get(i, 1)
+            x = conv(f'vgg.{i}', x, padding=pad, dilation=max(pad, 1))
+        if i == 22:
+            norm = (x ** 2).sum(dim=1, keepdim=True).sqrt() + 1e-10
+            maps.append(state['L2Norm.weight'][:, None, None] * x / norm)
+    maps.append(x)
+    for i, (_, _, stride, pad) in enumerate(EXTRAS):
+        x = F.relu(conv(f'extras.{i}', x, stride=stride, padding=pad))
+        if i % 2:
+            maps.append(x)
+    return [torch.cat([conv(f'{head}.{i}', x, padding=1).permute(0, 2, 3, 1).reshape(1, -1, n)
+                       for i, x in enumerate(maps)], dim=1)
+            for head, n in (('loc', 4), ('conf', 21))]
+
+
+@pytest.fixture(scope='module')
+def example(torch, state):
+    """An RGB image minus the mean, as both frameworks' networks see it; ssd.pytorch's outputs."""
+    rng = np.random.RandomState(0)
+    x = rng.uniform(-120, 130, (1, 3, 300, 300)).astype('f')
+    with torch.no_grad():
+        loc, conf = run(torch, state, torch.from_numpy(x))
+    return x, loc.numpy(), conf.numpy()
+
+
+def check(model, x, loc, conf):
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        mb_locs, mb_confs = model(x)
+    np.testing.assert_allclose(mb_locs.array, loc[..., [1, 0, 3, 2]], rtol=1e-4, atol=2e-5)
+    np.testing.assert_allclose(mb_confs.array, conf, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize('prefix, new', [('', False), ('module.', True)],
+                         ids=['as of old', 'as of today, DataParallel'])
+def test_the_converted_ssd300_gives_its_outputs(
+        torch, state, example, tmp_path, capsys, prefix, new):
+    torch.save({f'{prefix}{name}': tensor for name, tensor in state.items()},
+               tmp_path / 'ssd.pth', _use_new_zipfile_serialization=new)
+    main(['convert', str(tmp_path / 'ssd.pth'), '--out', str(tmp_path / 'model.npz')])
+    said = capsys.readouterr()[0]
+    assert 'matched    71 of 71 parameters\nleft over  none\nmissing    none' in said
+    model, name, label_names = load_model(tmp_path / 'model.npz')
+    assert (name, label_names) == ('ssd300', voc_bbox_label_names)
+    check(model, *example)
+
+
+def test_a_network_for_bgr_images_gives_its_outputs(torch, state, example, tmp_path):
+    bgr = {**state, 'vgg.0.weight': state['vgg.0.weight'].flip(1)}
+    torch.save(bgr, tmp_path / 'ssd.pth')
+    main(['convert', str(tmp_path / 'ssd.pth'), '--bgr', '--out', str(tmp_path / 'model.npz')])
+    check(load_model(tmp_path / 'model.npz')[0], *example)
+
+
+@pytest.mark.parametrize('n_class, name, sizes', [
+    (20, 'ssd300', (30, 60, 111, 162, 213, 264, 315)),
+    (2, 'ssd300-coco', (21, 45, 99, 153, 207, 261, 315)),  # ssd.py: (coco, voc)[num_classes == 21]
+], ids=['voc', 'others'])
+def test_default_boxes_are_its_own(torch, state, tmp_path, n_class, name, sizes):
+    theirs = []  # x, y, width, height in units of the image
+    for k, (grid, step) in enumerate(zip((38, 19, 10, 5, 3, 1), (8, 16, 32, 64, 100, 300))):
+        for i, j in itertools.product(range(grid), repeat=2):
+            s, geometric_mean = sizes[k] / 300, (sizes[k] * sizes[k + 1]) ** .5 / 300
+            wide = [(s * ratio ** .5, s / ratio ** .5) for ratio in ((2, 3) if 0 < k < 4 else (2,))]
+            shapes = [(s, s), (geometric_mean,) * 2]
+            for w, h in wide:
+                shapes += [(w, h), (h, w)]
+            theirs += [((j + .5) * step / 300, (i + .5) * step / 300, *shape) for shape in shapes]
+    heads = {name: tensor.reshape(-1, 21, *tensor.shape[1:])[:, :1 + n_class].flatten(0, 1)
+             for name, tensor in state.items() if name.startswith('conf')}
+    torch.save({**state, **heads}, tmp_path / 'ssd.pth')
+    main(['convert', str(tmp_path / 'ssd.pth'), '--out', str(tmp_path / 'model.npz'),
+          *([] if n_class == 20 else ['--classes', str(n_class)])])
+    model, found, _ = load_model(tmp_path / 'model.npz')
+    assert found == name
+    np.testing.assert_allclose(model.coder.default_bbox[:, [1, 0, 3, 2]] / 300,
+                               np.clip(theirs, 0, 1), rtol=1e-6)
+
+
+def test_vgg16_reducedfc_starts_a_network(torch, state, tmp_path, capsys):
+    trunk = {name.removeprefix('vgg.'): tensor for name, tensor in state.items() if 'vgg' in name}
+    torch.save(trunk, tmp_path / 'vgg16_reducedfc.pth')
+    main(['convert', str(tmp_path / 'vgg16_reducedfc.pth'), '--out', str(tmp_path / 'vgg.npz')])
+    assert 'matched    30 of 71' in capsys.readouterr()[0]
+    for source in 'vgg16_reducedfc.pth', 'vgg.npz':
+        model = make_detector('ssd300', 3)
+        said = start(model, 'ssd300', 'abc', str(tmp_path / source))
+        assert '30 of 71 parameters taken; not taken: extractor/conv10_1, ' in said
+        np.testing.assert_array_equal(model.extractor.conv6.W.array, trunk['31.weight'].numpy())
+
+
+def test_what_does_not_fit_is_named_with_both_shapes(torch, state, tmp_path):
+    changed = {**state, 'vgg.0.weight': state['vgg.0.weight'][:9], 'spare.weight': torch.ones(1)}
+    del changed['extras.3.bias']
+    torch.save(changed, tmp_path / 'ssd.pth')
+    with pytest.raises(UserError) as refusal:
+        main(['convert', str(tmp_path / 'ssd.pth'), '--out', str(tmp_path / 'model.npz')])
+    assert 'extractor/conv1_1/W: wanted (64, 3, 3, 3), found (9, 3, 3, 3)' in str(refusal.value)
+    assert 'left over  spare.weight\nmissing    extractor/conv9_2' in str(refusal.value)
+    assert not (tmp_path / 'model.npz').exists()
+
+
+class Malice:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f'touch {self.path}',)
+
+
+@pytest.mark.parametrize('form', ['torch, old', 'torch, new', 'bare pickle'])
+def test_a_pickle_that_would_run_a_command_is_refused(torch, tmp_path, form):
+    path, trace = tmp_path / 'evil.pth', tmp_path / 'ran'
+    if form == 'bare pickle':
+        path.write_bytes(pickle.dumps({'vgg.0.weight': Malice(trace)}, protocol=2))
+    else:
+        torch.save({'vgg.0.weight': Malice(trace)}, path,
+                   _use_new_zipfile_serialization=form.endswith('new'))
+    with pytest.raises(UserError, match='not a file of weights alone, so it was not loaded'):
+        read(str(path))
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize('content', [b'', b'PK nonsense'], ids=['empty', 'garbage'])
+def test_an_unreadable_file_is_named(torch, tmp_path, content):
+    (tmp_path / 'x.pth').write_bytes(content)
+    with pytest.raises(UserError, match=r'x\.pth: not a file of weights'):
+        read(str(tmp_path / 'x.pth'))
+
+
+@pytest.mark.parametrize('make', [
+    lambda torch: [torch.zeros(1)], lambda torch: {0: torch.zeros(1)},
+    lambda torch: {'state_dict': {'0.bias': torch.zeros(64)}, 'epoch': 3},
+], ids=['list', 'numbers', 'checkpoint'])
+def test_tensors_without_names_are_refused(torch, tmp_path, make):
+    torch.save(make(torch), tmp_path / 'x.pth')
+    with pytest.raises(UserError, match=r'x\.pth: not a state_dict'):
+        read(str(tmp_path / 'x.pth'))
+
+
+def test_parameters_are_tensors(torch, tmp_path):
+    torch.save({'0.bias': torch.nn.Parameter(torch.ones(64))}, tmp_path / 'x.pth')
+    assert read(str(tmp_path / 'x.pth'))['extractor/conv1_1/b'].sum() == 64
+
+
+def test_a_tensor_numpy_cannot_hold_is_refused(torch, tmp_path):
+    torch.save({'0.bias': torch.eye(3).to_sparse()}, tmp_path / 'x.pth')
+    with pytest.raises(UserError, match=r'x\.pth: not a file of weights'):
+        read(str(tmp_path / 'x.pth'))
+
+
+def test_heads_without_a_shape_are_refused(torch, tmp_path):
+    torch.save({'loc.0.bias': torch.tensor(1.), 'conf.0.bias': torch.tensor(1.)},
+               tmp_path / 'x.pth')
+    with pytest.raises(UserError, match='the heads lack the biases'):
+        main(['convert', str(tmp_path / 'x.pth'), '--out', str(tmp_path / 'model.npz')])
+
+
+def test_without_torch_it_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, 'torch', None)
+    with pytest.raises(UserError, match=r'needs torch; python -m pip install "torch>=2.6"'):
+        read(str(tmp_path / 'x.pth'))
+
+
+def test_a_torch_that_is_not_safe_is_refused(monkeypatch, tmp_path):
+    fake = type(sys)('torch')
+    fake.__version__ = '2.5.1+cpu'
+    monkeypatch.setitem(sys.modules, 'torch', fake)
+    with pytest.raises(UserError, match=r'torch 2\.5\.1\+cpu does not read files of others safely'):
+        read(str(tmp_path / 'x.pth'))
