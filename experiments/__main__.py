@@ -1,72 +1,78 @@
-"""The paper's tables as commands.
+"""Reproduce the paper's tables: one recipe per published number.
 
-    python -m experiments list                                 what there is
-    python -m experiments run ssd300-07+12 --data VOCdevkit    train, evaluate
-    python -m experiments run ssd300-07+12-expansion --weights FILE    published weights instead
-    python -m experiments run ssd300-07+12 -- --batchsize 16   more flags, for train.py
-    python -m experiments table                                published numbers, and ours
+    python -m experiments list                                         all recipes
+    python -m experiments run ssd300-07+12 --data VOCdevkit            train and evaluate
+    python -m experiments run ssd300-07+12 -- --batchsize 16           with more flags of train.py
+    python -m experiments run ssd300-07+12-expansion --weights FILE    evaluate published weights
+    python -m experiments table                                        compare the scores
 """
 import argparse
 import json
-import pathlib
 import shlex
 import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from experiments.children import call, ending_first
-from experiments.recipe import commands, default_folder, missing, read_recipes, score_file
+from experiments.downloads import default_folder, missing
+from experiments.recipe import Recipe, commands, read_recipes, score_file
 from experiments.table import table
-from multibox.errors import UserError
+from multibox.errors import UserError, ending_together
 from multibox.files import write_json
-from multibox.training import ending_together
 
 
-def parse_args(argv, recipes):
-    """Flags of the command, and what stands behind ``--`` as ``flags``."""
+def parse_args(argv: Sequence[str], recipes: Iterable[str]) -> argparse.Namespace:
+    """Parse the arguments; ``flags`` holds the arguments after ``--``."""
     parser = argparse.ArgumentParser(
         prog='python -m experiments', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest='verb', required=True, metavar='list | run | table')
-    verbs.add_parser('list', help='names, expected numbers, notes')
-    verbs.add_parser('table', help='published numbers and ours, as Markdown')
-    run = verbs.add_parser('run', help='one recipe')
-    run.add_argument('name', choices=recipes, metavar='NAME')
-    run.add_argument('--data', type=pathlib.Path, metavar='DIR', help='(VOCdevkit, or COCO)')
-    run.add_argument('--device', default='0', help='as of train.py (0)')
-    run.add_argument('--weights', type=pathlib.Path, metavar='FILE',
-                     help='evaluate these published weights, and train nothing')
-    run.add_argument('--out', type=pathlib.Path, metavar='DIR',
-                     help='(result/NAME, or result/NAME-weights)')
-    run.add_argument('--dry-run', action='store_true', help='only print the commands')
+    verbs.add_parser('list', help='the recipes, with published numbers, weights and notes')
+    verbs.add_parser('table', help='published numbers beside those of multibox, as Markdown')
+    run = verbs.add_parser('run', help='train and evaluate by one recipe')
+    run.add_argument('name', choices=recipes, metavar='NAME', help='a recipe of the list')
+    run.add_argument('--data', type=Path, metavar='DIR',
+                     help='folder of the data (default: VOCdevkit, or COCO)')
+    run.add_argument('--device', default='0', help='device, as train.py names it (default: 0)')
+    run.add_argument('--weights', type=Path, metavar='FILE',
+                     help='file of published weights to evaluate, without any training')
+    run.add_argument('--out', type=Path, metavar='DIR',
+                     help='folder of the results (default: result/NAME, or result/NAME-weights)')
+    run.add_argument('--dry-run', action='store_true', help='print the commands only')
     stop = argv.index('--') if '--' in argv else len(argv)
     args = parser.parse_args(argv[:stop])
     args.flags = argv[stop + 1:]
     return args
 
 
-def weights(recipe):
+def weights(recipe: Recipe) -> list[str]:
     """The published weights of a recipe as lines of text."""
-    return [f'  weights of {owner}, {number}: {url}' for owner, number, url in recipe.published]
+    return [f'  weights of {each.owner}, {each.percent}: {each.url}' for each in recipe.published]
 
 
-def describe(recipe):
+def describe(recipe: Recipe) -> str:
     """A recipe as lines of text."""
-    expected = ', '.join(f'{source} {number} ({place})'
-                         for source, (number, place) in recipe.expected.items())
+    expected = ', '.join(f'{source} {percent} ({place})'
+                         for source, (percent, place) in recipe.expected.items())
     return '\n'.join([f'{recipe.name}: {recipe.model}, {recipe.test}', f'  {expected}',
                       f'  {recipe.note}', *weights(recipe)])
 
 
-def run(args, recipe, again):
-    """Print the commands of a recipe and run them, or say what they lack.
+def run(args: argparse.Namespace, recipe: Recipe, again: str) -> None:
+    """Print the commands of a recipe and run them.
 
     Args:
         args: from :func:`parse_args`.
-        recipe: :class:`experiments.recipe.Recipe`.
-        again: str, this command.
+        recipe: the recipe.
+        again: the command line of this program, for messages.
+
+    Raises:
+        UserError: the data or the weights are missing.
+        SystemExit: a command failed; the exit status is that of the command.
     """
     data = args.data or default_folder(recipe.data)
     name = recipe.name if args.weights is None else f'{recipe.name}-weights'
-    out = args.out or pathlib.Path('result') / name
+    out = args.out or Path('result') / name
     lines = commands(recipe, data, args.device, out, args.weights, args.flags)
     printed = [shlex.join(['python', *line]) for line in lines]
     if args.dry_run:
@@ -74,22 +80,27 @@ def run(args, recipe, again):
         return
     if args.weights and not args.weights.is_file():
         known = '\n'.join(weights(recipe)) or '  no weights of this recipe were published'
-        raise UserError(f'{args.weights}: no such file; there are (of an archive, unpack it and '
-                        f'give its .caffemodel)\n{known}')
+        raise UserError(f'{args.weights}: no such file; give a file of published weights (of an '
+                        f'archive, its .caffemodel)\n{known}')
     lacking = missing(recipe.data, data, train=args.weights is None)
     if lacking:
         raise UserError(f'{lacking}\nThen again: {again}')
     for command, line in zip(printed, lines):
         print(command, flush=True)
-        ended = call([sys.executable, *line])
-        if ended:
-            sys.exit(ended)
+        status = call([sys.executable, *line])
+        if status:
+            sys.exit(status)
     path = score_file(recipe, out, args.weights is not None)
-    if path.is_file():  # an evaluation knows neither how its network was trained nor whose it was
+    if path.is_file():  # evaluate.py knows neither the training nor the owner of the weights
         write_json(path, {**json.loads(path.read_text(encoding='utf-8')), 'commands': printed})
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the program.
+
+    Args:
+        argv: the arguments; None means the command line.
+    """
     recipes = read_recipes()
     argv = sys.argv[1:] if argv is None else argv
     args = parse_args(argv, recipes)

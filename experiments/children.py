@@ -1,23 +1,26 @@
-"""Scripts that run scripts: told to end, they have those end first, which may save."""
+"""Child processes of a script: a signal to the script ends them first, so that they can save."""
 import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 _running = []
 
 
-def call(command, **options):
-    """Run a command to its end, from any thread.
+def call(command: Sequence[str | Path], **options: Any) -> int:
+    """Run a command to its end. Several threads may do so at the same time.
 
     Args:
-        command: list of str and paths.
+        command: the program and its arguments.
         options: of ``subprocess.Popen``.
 
     Returns:
-        int, its exit status.
+        The exit status of the command.
     """
-    with subprocess.Popen(command, **options) as process:  # waits, whatever happens within
+    with subprocess.Popen(command, **options) as process:  # waits, even after an exception
         _running.append(process)
         try:
             return process.wait()
@@ -26,8 +29,12 @@ def call(command, **options):
 
 
 @contextlib.contextmanager
-def ending_first():
-    """While this lasts, SIGTERM and SIGINT end what :func:`call` runs, then this process."""
+def ending_first() -> Iterator[None]:
+    """End the commands of :func:`call` before this process on SIGTERM and SIGINT.
+
+    A command gets SIGUSR1, upon which train.py saves a snapshot and ends. The exit status of this
+    process is 128 plus the number of the signal.
+    """
     before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -37,7 +44,7 @@ def ending_first():
 
 
 def _end(number, _):
-    # A terminal and SLURM signal all processes; a second one of a kind would kill train.py at once.
+    # A terminal and SLURM signal children too; a second SIGTERM or SIGINT would kill train.py.
     for process in [*_running]:
         process.send_signal(signal.SIGUSR1)
     sys.exit(128 + number)

@@ -1,29 +1,32 @@
-"""The runs of :mod:`experiments.trainings` side by side: a table for each axis, and a figure."""
+"""The scores of many runs: one table per axis of :mod:`experiments.trainings`, and one figure."""
 import json
 import statistics
+from collections.abc import Sequence
+from pathlib import Path
 
+from experiments.markdown import markdown
 from multibox.files import open_whole
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 
-def run_name(flags, seed):
-    """What a run is called: its flags of train.py and its seed."""
+def run_name(flags: Sequence[str], seed: int | str) -> str:
+    """Name a run by its flags of train.py and its seed."""
     variant = '-'.join(flag.removeprefix('--') for flag in flags) or 'baseline'
     return f'{variant}-seed{seed}'
 
 
-def read_scores(folder, axes):
-    """Scores of the runs in a folder.
+def read_scores(folder: Path, axes: dict) -> dict:
+    """Read the scores of the runs in a folder.
 
     Args:
-        folder: pathlib.Path with the metrics.json of every run as ``runs/NAME.json``.
+        folder: holds the metrics.json of every run as ``runs/NAME.json``.
         axes: {axis: {variant: list of flags}}.
 
     Returns:
-        {axis: {variant: {seed: mAP}}}, in the order of ``axes``, seeds ascending; a run without
-        a score, a variant without any run, and an axis without any variant are left out.
+        {axis: {variant: {seed: mAP}}}, in the order of ``axes``, seeds ascending. Runs without a
+        score, variants without runs and axes without variants are left out.
     """
     scores = {}
     for axis, variants in axes.items():
@@ -37,29 +40,30 @@ def read_scores(folder, axes):
     return scores
 
 
-def table(axis, scores):
-    """The scores of one axis as rows of Markdown, the standard deviation that of a sample.
+def table(axis: str, scores: dict) -> str:
+    """Lay out the scores of one axis as Markdown, with the standard deviation of a sample.
 
     Args:
         axis: its name.
         scores: {variant: {seed: mAP}}.
     """
     seeds = sorted({seed for runs in scores.values() for seed in runs})
-    rows = [[f'`--{axis}`', 'mAP, mean', 'std', *(f'seed {seed}' for seed in seeds)],
-            ['---'] * (3 + len(seeds))]
+    rows = []
     for variant, runs in scores.items():
         values = list(runs.values())
-        spread = f'{statistics.stdev(values):.3f}' if len(values) > 1 else ''
-        rows.append([f'`{variant}`', f'{statistics.mean(values):.3f}', spread,
+        deviation = f'{statistics.stdev(values):.3f}' if len(values) > 1 else ''
+        rows.append([f'`{variant}`', f'{statistics.mean(values):.3f}', deviation,
                      *(f'{runs[seed]:.3f}' if seed in runs else '' for seed in seeds)])
-    return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+    return markdown([f'`--{axis}`', 'mAP, mean', 'std', *(f'seed {seed}' for seed in seeds)], rows)
 
 
-def draw(path, scores):
-    """A panel for each axis: a line of dots a seed, and each variant's mean and deviation.
+def draw(path: Path, scores: dict) -> None:
+    """Draw one panel per axis, with a dotted line per seed and an error bar per variant.
+
+    The bar shows the mean and the standard deviation of a sample.
 
     Args:
-        path: the PNG file to write.
+        path: the PNG file.
         scores: {axis: {variant: {seed: mAP}}}.
 
     Raises:
@@ -90,8 +94,16 @@ def draw(path, scores):
         figure.savefig(file, format='png', dpi=100)
 
 
-def summarise(folder, axes):
-    """Print the tables, and draw ``scores.png`` into the folder; see :func:`read_scores`."""
+def summarise(folder: Path, axes: dict) -> None:
+    """Print the tables of the runs in a folder, and draw ``scores.png`` in the folder.
+
+    Args:
+        folder: see :func:`read_scores`.
+        axes: see :func:`read_scores`.
+
+    Raises:
+        UserError: the picture cannot be written.
+    """
     scores = read_scores(folder, axes)
     if not scores:
         print(f'{folder / "runs"}: no run yet')

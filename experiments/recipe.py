@@ -1,122 +1,114 @@
-"""The recipes of experiments/recipes: one for every published number that can be run."""
-import configparser
-import pathlib
+"""The recipes of experiments/recipes, one per published number, and their command lines."""
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-FOLDER = pathlib.Path(__file__).parent / 'recipes'
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+FOLDER = Path(__file__).parent / 'recipes'
 FILES = ('07', '07+12', '07+12-expansion', '07++12', '07++12-expansion', 'table2', 'coco',
-         'coco-expansion')
-SOURCES = 'paper', 'chainercv', 'ssd.pytorch'  # whose numbers stand beside ours
+         'coco-expansion')  # in the order of the paper's tables
+SOURCES = 'paper', 'chainercv', 'ssd.pytorch'  # of the published numbers
+
+
+class Weights(NamedTuple):
+    """Published weights: their owner, their score in percent as printed, and their address."""
+    owner: str
+    percent: str
+    url: str
 
 
 class Recipe(NamedTuple):
-    """How one number is made.
+    """How to reproduce one published number.
 
     Attributes:
-        name: what the command line calls it.
-        data: a section of data.ini.
-        test: what the number is, in words.
-        model: architecture, as train.py names it.
-        train: list of str, the other flags of train.py.
-        evaluate: list of str, flags of evaluate.py for the score; empty where training's own
-            evaluation gives it.
-        classes: for weights without names: voc or coco.
-        expected: {source: (percent as printed, where it stands)}.
-        published: list of (owner, percent as printed, URL) of weights.
-        note: what differs from the source, or is not known of it.
+        name: the name on the command line.
+        data: a data set of data.toml.
+        test: the test set and the metric, in words.
+        model: the architecture, as train.py names it.
+        train: {flag: value}, the other flags of train.py; True for a flag without a value.
+        expected: {source: (percent as printed, place of the number in the source)}.
+        published: weights of the same recipe that others published.
+        note: differences from the source, and settings that the source does not state.
+        evaluate: {flag: value} of evaluate.py; empty if train.py's own evaluation is the score.
+        classes: the class names for weights that come without names: voc or coco.
     """
     name: str
     data: str
     test: str
     model: str
-    train: list
-    evaluate: list
-    classes: str
+    train: dict
     expected: dict
     published: list
     note: str
+    evaluate: dict
+    classes: str
 
 
-def _read(path):
-    parser = configparser.ConfigParser(interpolation=configparser.ExtendedInterpolation())
-    parser.read_string(path.read_text(encoding='utf-8'))
-    return parser
+def read_toml(name: str) -> dict:
+    """Read a file of experiments/recipes by its name without the suffix."""
+    return tomllib.loads((FOLDER / f'{name}.toml').read_text(encoding='utf-8'))
 
 
-def _lines(text):
-    """Lines of 'a, b, c' as lists."""
-    return [line.split(', ') for line in text.strip().splitlines()]
-
-
-def read_recipes():
-    """Read all recipes: {name: :class:`Recipe`}, in the order of the paper's tables."""
+def read_recipes() -> dict[str, Recipe]:
+    """Read all recipes by name, in the order of the paper's tables."""
     recipes = {}
     for file in FILES:
-        parser = _read(FOLDER / f'{file}.ini')
-        for name in parser.sections():
-            section = parser[name]
-            recipes[name] = Recipe(
-                name, section['data'], section['test'], section['model'],
-                section['train'].split(), section.get('evaluate', '').split(),
-                section.get('classes', 'voc'),
-                {source: section[source].split(', ', 1) for source in SOURCES if source in section},
-                _lines(section.get('published', '')), ' '.join(section['note'].split()))
+        content = read_toml(file)
+        for own in content['recipe']:
+            settings = {'evaluate': {}, 'classes': 'voc', **content['defaults'], **own}
+            settings['train'] = {**content['defaults']['train'], **own.get('train', {})}
+            settings['published'] = [Weights(**each) for each in own.get('published', ())]
+            settings['note'] = ' '.join(settings['note'].split())
+            recipes[own['name']] = Recipe(**settings)
     return recipes
 
 
-def default_folder(data):
-    """Where data are looked for without --data: pathlib.Path."""
-    return pathlib.Path(_read(FOLDER / 'data.ini')[data]['folder'])
-
-
-def missing(data, folder, train=True):
-    """What to download, if a folder lacks it.
+def commands(recipe: Recipe, data: Path, device: str, out: Path, weights: Path | None = None,
+             flags: Sequence[str] = ()) -> list[list[str]]:
+    """The command lines that reproduce a number, without ``python``.
 
     Args:
-        data: a section of data.ini.
-        folder: pathlib.Path, of the data or of what holds them.
-        train: False for what a test needs alone.
-
-    Returns:
-        str for the user, or None if everything is there.
-    """
-    section = _read(FOLDER / 'data.ini')[data]
-    archives = [*(_lines(section['train']) if train else ()), *_lines(section['test'])]
-    lacking = min(([archive for archive in archives if not (place / archive[-1]).exists()]
-                   for place in (folder, folder / section['folder'])), key=len)
-    if not lacking:
-        return None
-    paths = ', '.join(path for _, _, _, path in lacking)
-    lines = '\n'.join(f'  {name}, {size}: {url}' for name, size, url, _ in lacking)
-    return (f'{folder}: lacks {paths}. Download\n{lines}\n'
-            f'unpack ({section["unpack"]}), and give the folder with --data.')
-
-
-def commands(recipe, data, device, out, weights=None, flags=()):
-    """The command lines that make the number, each a list of str.
-
-    Args:
-        recipe: :class:`Recipe`.
+        recipe: the recipe.
         data: folder of the data.
-        device: as train.py takes it.
+        device: the device, as train.py names it.
         out: folder of the results.
-        weights: file of published weights to evaluate instead of training.
-        flags: more for train.py, or for evaluate.py where nothing is trained.
+        weights: a file of published weights to evaluate, without any training.
+        flags: further flags of train.py, or of evaluate.py if ``weights`` are given.
     """
-    evaluate = ['evaluate.py', '--model', out / 'model.npz', '--data', data, '--device', device]
+    evaluate = ['evaluate.py', '--model', out / 'model.npz', '--data', data, '--device', device,
+                *_flags(recipe.evaluate)]
     if weights is not None:
         lines = [['-m', 'multibox.weights', 'convert', weights, '--model', recipe.model,
                   '--classes', recipe.classes, '--out', out / 'model.npz'],
-                 [*evaluate, *recipe.evaluate, '--out', out, *flags]]
+                 [*evaluate, '--out', out, *flags]]
     else:
         resume = ['--resume'] if list(out.glob('snapshot_iter_*')) else []
-        lines = [['train.py', '--data', data, '--model', recipe.model, *recipe.train,
+        lines = [['train.py', '--data', data, '--model', recipe.model, *_flags(recipe.train),
                   '--device', device, '--out', out, *resume, *flags]]
         if recipe.evaluate:
-            lines.append([*evaluate, *recipe.evaluate, '--out', score_file(recipe, out).parent])
+            lines.append([*evaluate, '--out', score_file(recipe, out).parent])
     return [[str(word) for word in line] for line in lines]
 
 
-def score_file(recipe, out, weights=False):
-    """The metrics.json with the score of a run in ``out``: pathlib.Path."""
+def score_file(recipe: Recipe, out: Path, weights: bool = False) -> Path:
+    """The metrics.json with the score of a run.
+
+    Args:
+        recipe: the recipe.
+        out: folder of the results.
+        weights: whether published weights were evaluated.
+    """
     return out / ('evaluation' if recipe.evaluate and not weights else '') / 'metrics.json'
+
+
+def _flags(settings):
+    """Flags of a command line: {'cuts': [1, 2], 'difficult': True} is --cuts 1 2 --difficult."""
+    words = []
+    for name, value in settings.items():
+        values = [] if value is True else value if isinstance(value, list) else [value]
+        words += [f'--{name}', *values]
+    return words

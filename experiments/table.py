@@ -1,23 +1,25 @@
-"""The published numbers with ours beside them, and where ours come from."""
+"""The table of the published numbers and of this project's runs, with the origin of each run."""
 import json
-import pathlib
+from collections.abc import Iterable
+from pathlib import Path
 
-from experiments.recipe import FOLDER, SOURCES, score_file
+from experiments.markdown import markdown
+from experiments.recipe import FOLDER, SOURCES, Recipe, score_file
 
-HEAD = ['recipe', 'test', 'paper', 'ChainerCV', 'ssd.pytorch', 'ours, trained',
-        'ours, published weights']
+HEADER = ['recipe', 'test', 'paper', 'ChainerCV', 'ssd.pytorch', 'multibox, trained',
+          'multibox, published weights']
 
 
-def ours(recipe, results=pathlib.Path('result')):
-    """Our runs of a recipe.
+def runs(recipe: Recipe, results: Path = Path('result')) -> list[dict | None]:
+    """Find the runs of a recipe, in ``results`` or else in ``experiments/recipes/results``.
 
     Args:
-        recipe: :class:`experiments.recipe.Recipe`.
+        recipe: the recipe.
         results: folder of the runs.
 
     Returns:
-        Two dicts, what metrics.json says of the network we trained and of published weights; each
-        None where there is no run, or none with a score.
+        The metrics.json of the network that was trained and that of published weights; None for a
+        run that is missing or has no score.
     """
     found = []
     for name, weights in ((recipe.name, False), (f'{recipe.name}-weights', True)):
@@ -28,33 +30,31 @@ def ours(recipe, results=pathlib.Path('result')):
     return found
 
 
-def score(recipe, metrics):
-    """The number of a recipe in its metrics.json: a float from 0 to 1, or None."""
-    scores = metrics.get('coco', {}) if '--coco' in recipe.evaluate else metrics
-    return scores.get('map')
+def score(recipe: Recipe, metrics: dict) -> float | None:
+    """The score of a recipe in a metrics.json, from 0 to 1, or None."""
+    return (metrics.get('coco', {}) if 'coco' in recipe.evaluate else metrics).get('map')
 
 
-def table(recipes, results=pathlib.Path('result')):
-    """Markdown: a row for each recipe, and below it a line for each of our numbers.
+def table(recipes: Iterable[Recipe], results: Path = Path('result')) -> str:
+    """Lay out the table as Markdown, and list the origin of each run of this project below it.
 
     Args:
-        recipes: an iterable of :class:`experiments.recipe.Recipe`.
+        recipes: the rows of the table.
         results: folder of the runs.
     """
-    rows, origins = [HEAD, ['---'] * len(HEAD)], []
+    rows, origins = [], []
     for recipe in recipes:
-        cells = []
-        for metrics in ours(recipe, results):
-            cells.append('')
-            if metrics:
-                cells[-1] = f'{100 * score(recipe, metrics):.1f}'
-                commands = ', '.join(
-                    f'`{command}`' for command in metrics.get('commands', [metrics['command']]))
-                origins.append(
-                    f'- {recipe.name}, {cells[-1]}: {commands}, {metrics["date"][:10]}, commit '
-                    f'{str(metrics["versions"]["multibox"])[:10]}, {metrics["hardware"]}')
-        published = [recipe.expected[source][0] if source in recipe.expected else ''
-                     for source in SOURCES]
-        rows.append([f'`{recipe.name}`', recipe.test, *published, *cells])
-    lines = [f'| {" | ".join(row)} |' for row in rows]
-    return '\n'.join([*lines, *([''] if origins else []), *origins])
+        found = runs(recipe, results)
+        percents = [f'{100 * score(recipe, metrics):.1f}' if metrics else '' for metrics in found]
+        published = [recipe.expected.get(source, [''])[0] for source in SOURCES]
+        rows.append([f'`{recipe.name}`', recipe.test, *published, *percents])
+        origins += [f'- {recipe.name}, {percent}: {_origin(metrics)}'
+                    for percent, metrics in zip(percents, found) if metrics]
+    return '\n'.join([markdown(HEADER, rows), *([''] if origins else []), *origins])
+
+
+def _origin(metrics):
+    commands = ', '.join(
+        f'`{command}`' for command in metrics.get('commands', [metrics['command']]))
+    commit = str(metrics['versions']['multibox'])[:10]
+    return f'{commands}, {metrics["date"][:10]}, commit {commit}, {metrics["hardware"]}'

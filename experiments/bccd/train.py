@@ -1,6 +1,8 @@
-"""Train the slim network on the photographs of BCCD for longer, three seeds.
+"""Train the slim network on the photographs of BCCD, 4000 iterations, three seeds.
 
-    python -m experiments.bccd.train -- --data bccd          the folder of the photographs
+    python -m experiments.bccd.train -- --data DIR
+
+DIR is the folder of the photographs, with Annotations/, ImageSets/ and JPEGImages/.
 """
 from experiments import trainings
 

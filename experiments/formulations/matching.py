@@ -1,36 +1,66 @@
-"""How often the three matching rules disagree on the examples a network is trained on.
+"""Count the training examples on which the three matching rules disagree.
 
     python -m experiments.formulations.matching                        the built-in set
-    python -m experiments.formulations.matching --data my-photos       your own
+    python -m experiments.formulations.matching --data my-photos       your photographs
 """
-import argparse
 import itertools
-import pathlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
-from multibox.data import TrainingSequence, drawn_set, load_voc
-from multibox.data.augmentation import augment
-from multibox.detectors import make_detector
-from multibox.errors import UserError
+from multibox.boxes import RULES
+from multibox.boxes.geometry import iou_with_default_boxes
+from multibox.data import TrainingSequence, augment, drawn_set, load_voc
+from multibox.errors import ending_together
 from multibox.files import write_json
-from multibox.matching import RULES, iou_with_default_boxes
-from multibox.training import ending_together, versions
+from multibox.flags import check_numbers, make_parser
+from multibox.networks import make_detector
+from multibox.report.metrics import versions
+
+import numpy as np
 
 
 class Match:
-    """Augments an image as in training and matches its objects by every rule."""
+    """Augment an image as in training, and match its objects by every rule.
 
-    def __init__(self, model):
+    This is a transform of :class:`multibox.data.TrainingSequence`.
+
+    Args:
+        model: the network, for its default boxes.
+    """
+
+    def __init__(self, model: Any):
         self.model = model
 
-    def __call__(self, img, bbox, label):
-        """As a transform of :class:`TrainingSequence`: objects, and (K,) matches by rule."""
+    def __call__(self, img: np.ndarray, bbox: np.ndarray,
+                 label: np.ndarray) -> tuple[int, dict[str, np.ndarray]]:
+        """Match the objects of one image.
+
+        Args:
+            img: (3, H, W) array, RGB, 0 to 255.
+            bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels.
+            label: (R,) int32 array.
+
+        Returns:
+            ``(n_object, index)``: the number of objects after the augmentation, and per rule the
+            (K,) int32 index of the matched object, -1 for background.
+        """
         _, bbox, _ = augment(img, bbox, label, self.model.insize, self.model.mean)
         iou = iou_with_default_boxes(self.model.coder.default_bbox, bbox)
         return len(bbox), {name: rule(iou) for name, rule in RULES.items()}
 
 
-def count(examples):
-    """Totals over an iterable of what :class:`Match` returns."""
+def count(examples: Iterable[tuple[int, dict]]) -> dict:
+    """Sum up the results of :class:`Match`.
+
+    Args:
+        examples: ``(n_object, index)`` per image.
+
+    Returns:
+        Numbers of images and objects, and per rule of positive boxes and of objects without a box.
+        ``disagreements`` counts, per pair of rules, the images and the boxes whose matches
+        differ.
+    """
     totals = {'images': 0, 'objects': 0, 'positives': dict.fromkeys(RULES, 0),
               'objects_without_a_box': dict.fromkeys(RULES, 0), 'disagreements': {}}
     for n_object, index in examples:
@@ -47,16 +77,19 @@ def count(examples):
     return totals
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--data', type=pathlib.Path, metavar='DIR', help='(the built-in set)')
-    parser.add_argument('--epochs', type=int, default=5, help='passes over the images (5)')
-    parser.add_argument('--seed', type=int, default=0, help='of the augmentation (0)')
-    parser.add_argument('--out', type=pathlib.Path, metavar='FILE', help='write the numbers there')
+def main() -> None:
+    """Run the program."""
+    parser = make_parser(__doc__)
+    parser.add_argument('--data', type=Path, metavar='DIR',
+                        help='folder in VOC layout (default: the built-in set)')
+    parser.add_argument('--epochs', type=int, default=5, metavar='N',
+                        help='passes over the images')
+    parser.add_argument('--seed', type=int, default=0, metavar='N',
+                        help='seed of the augmentation')
+    parser.add_argument('--out', type=Path, metavar='FILE', help='JSON file to write')
     args = parser.parse_args()
-    if args.epochs < 1:
-        raise UserError(f'--epochs must be a number from 1, got {args.epochs}')
+    check_numbers(args, ('epochs',), lowest=1)
+    check_numbers(args, ('seed',), lowest=0)
     data = load_voc(args.data or drawn_set())
     model = make_detector('slim300', len(data.label_names))  # SSD300's boxes
     sequence = TrainingSequence(data.train, Match(model), args.seed, args.epochs * len(data.train))

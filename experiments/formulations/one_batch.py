@@ -1,44 +1,52 @@
-"""One batch under every published loss: what each uses of it, and what comes out.
+"""Compare the published losses on one batch: the boxes that count, the losses and the gradients.
 
     python -m experiments.formulations.one_batch                      the untrained network
     python -m experiments.formulations.one_batch --model model.npz    a network that train.py wrote
 
-Which boxes a loss uses is read off its gradient, so the masks are not taken at their word. A box
-that counts without a gradient (ssd_keras, below a probability of 1e-15) is not seen.
+A box counts if its logits have a gradient. One kind of box is therefore missed: ssd_keras adds
+boxes with a probability below 1e-15 to the loss, but gives them no gradient.
 """
-import argparse
-import pathlib
-import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from experiments.formulations.picture import draw_mined
-from multibox import convolution
 from multibox.data import MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
-from multibox.detectors import make_detector
-from multibox.errors import UserError
-from multibox.files import write_json
+from multibox.devices import select_device
+from multibox.engines import set_up
+from multibox.errors import UserError, ending_together
+from multibox.files import make_out, write_json
+from multibox.flags import check_numbers, make_parser
 from multibox.losses import LOSSES
-from multibox.training import ending_together, versions
+from multibox.networks import make_detector
+from multibox.report.metrics import versions
 from multibox.weights import load_model
 
 import chainer
 import chainer.functions as F
 import numpy as np
 from chainer.dataset import concat_examples
+from tabulate import tabulate
 
 
-def measure(formulation, model, dataset, positions, seed):
-    """One formulation on one batch.
+def measure(formulation: ModuleType, model: Any, dataset: Any, positions: range,
+            seed: int) -> tuple[dict, np.ndarray, np.ndarray, np.ndarray]:
+    """Measure one formulation on one batch.
 
     Args:
         formulation: a module of :mod:`multibox.losses`.
         model: a network.
         dataset: the images and objects.
-        positions: range of examples in the run of :class:`TrainingSequence`.
-        seed: of that run.
+        positions: examples of the batch in a :class:`multibox.data.TrainingSequence`.
+        seed: seed of that sequence.
 
     Returns:
-        ``(numbers, imgs, labels, used)``: dict for the table; (B, 3, H, W) images as the network
-        sees them, (B, K) matched labels, and (B, K) bool, the boxes with a gradient.
+        ``(numbers, imgs, labels, used)``: the numbers of the table, the (B, 3, H, W) float32
+        images after the augmentation, RGB from 0 to 255, the (B, K) int32 matched labels, and the
+        (B, K) bool boxes with a gradient.
+
+    Raises:
+        UserError: the batch has no object.
     """
     make = MakeTargets(model.coder, model.insize, model.mean, formulation.match)
     sequence = TrainingSequence(dataset, make, seed, positions.stop)
@@ -51,7 +59,7 @@ def measure(formulation, model, dataset, positions, seed):
 
     used = (mb_confs.grad != 0).any(axis=2)
     if not (gt_mb_labels > 0).any():
-        sys.exit('no object in this batch; name another with --batch or --seed')
+        raise UserError('the batch has no object; choose another with --batch or --seed')
     positive, negative = used & (gt_mb_labels > 0), used & (gt_mb_labels == 0)
     error = F.softmax(mb_confs, axis=2).array - np.eye(mb_confs.shape[2])[gt_mb_labels]
     weight = abs(mb_confs.grad).sum(axis=2)[positive] / abs(error).sum(axis=2)[positive]
@@ -68,35 +76,44 @@ def measure(formulation, model, dataset, positions, seed):
     return numbers, imgs + model.mean, gt_mb_labels, used
 
 
-def print_table(rows):
-    print(f'{"":>16}  positives  negatives  (by image)  weight of a box     loc    conf    loss'
-          '  |gradient|')
+def print_table(rows: dict[str, dict]) -> None:
+    """Print the numbers of :func:`measure` by formulation."""
+    header = ['', 'positives', 'negatives', 'by image', 'weight of a box', 'loc', 'conf', 'loss',
+              '|gradient|']
+    cells = []
     for name, row in rows.items():
         by_image, weight = row['negatives_by_image'], row['weight_of_a_positive']
-        print(f'{name:>16}  {row["positives"]:9}  {row["negatives"]:9}'
-              f'  {min(by_image):4}-{max(by_image):<5}  {weight[0]:.5f}-{weight[1]:.5f}'
-              f'  {row["loc"]:6.3f}  {row["conf"]:6.3f}  {row["loss"]:6.3f}'
-              f'  {row["gradient_norm"]:10.3f}')
+        cells.append([name, str(row['positives']), str(row['negatives']),
+                      f'{min(by_image)}-{max(by_image)}', f'{weight[0]:.5f}-{weight[1]:.5f}',
+                      *(f'{row[key]:.3f}' for key in ('loc', 'conf', 'loss', 'gradient_norm'))])
+    print(tabulate(cells, header, stralign='right', disable_numparse=True))
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--model', metavar='FILE', help='model.npz of a run on the built-in set')
-    parser.add_argument('--seed', type=int, default=0, help='of batch and new network (0)')
-    parser.add_argument('--batch', type=int, default=0, help='which batch of the run (0)')
-    parser.add_argument('--batchsize', type=int, default=8, help='(8)')
-    parser.add_argument('--out', type=pathlib.Path, metavar='DIR',
-                        default=pathlib.Path('result/formulations'),
-                        help='where the .json and the .png are written (result/formulations)')
+def main() -> None:
+    """Run the program."""
+    parser = make_parser(__doc__)
+    parser.add_argument('--model', metavar='FILE',
+                        help='model.npz of a run on the built-in set (default: an untrained '
+                             'network)')
+    parser.add_argument('--seed', type=int, default=0, metavar='N',
+                        help='seed of the batch and of an untrained network')
+    parser.add_argument('--batch', type=int, default=0, metavar='N',
+                        help='number of the batch in the run, from 0')
+    parser.add_argument('--batchsize', type=int, default=8, metavar='B',
+                        help='images of the batch')
+    parser.add_argument('--out', type=Path, metavar='DIR', default=Path('result/formulations'),
+                        help='folder for the JSON file and the picture')
     args = parser.parse_args()
-    convolution.install()
+    check_numbers(args, ('seed', 'batch'), lowest=0)
+    check_numbers(args, ('batchsize',), lowest=1)
+    set_up(select_device('-1'))
     data = load_voc(drawn_set())
     seed_all(args.seed)
     if args.model:
         model, _, label_names = load_model(args.model)
         if label_names != data.label_names:
-            raise UserError(f'{args.model}: its classes are not those of the built-in set')
+            raise UserError(f'{args.model}: its classes differ from the built-in set; give the '
+                            'model.npz of a run on that set')
     else:
         model = make_detector('slim300', len(data.label_names))
     positions = range(args.batch * args.batchsize, (args.batch + 1) * args.batchsize)
@@ -108,7 +125,7 @@ def main():
             mined[name] = used & (labels == 0)
     print_table(rows)
     stem = f'one_batch-{"trained" if args.model else "untrained"}'
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_out(args.out)
     write_json(args.out / f'{stem}.json', {
         'batchsize': args.batchsize, 'batch': args.batch, 'seed': args.seed,
         'losses': rows, 'versions': versions()})

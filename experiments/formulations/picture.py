@@ -1,6 +1,8 @@
-"""Where the losses disagree: the negatives each mined on one image."""
+"""A picture of one image with the negatives that each loss mined."""
+from pathlib import Path
+
+from multibox.boxes.geometry import to_corners
 from multibox.files import open_whole
-from multibox.matching import to_corners
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -9,14 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 
-def draw_mined(path, imgs, mined, default_bbox):
-    """Draw the image of the batch on which most boxes are mined by some losses but not by all.
+def draw_mined(path: Path, imgs: np.ndarray, mined: dict[str, np.ndarray],
+               default_bbox: np.ndarray) -> None:
+    """Draw the image with the most disputed boxes, which some losses mine and others do not.
+
+    Losses that mine the same boxes share a panel.
 
     Args:
-        path: the PNG file to write.
-        imgs: (B, 3, H, W) float32 array; see README "Data conventions".
-        mined: {name of the loss: (B, K) bool array}. Losses that mine the same share a panel.
-        default_bbox: (K, 4) float array.
+        path: the PNG file.
+        imgs: (B, 3, H, W) float32 array, RGB, 0 to 255.
+        mined: {loss: (B, K) bool array}.
+        default_bbox: (K, 4) float array (center_y, center_x, height, width) in pixels.
 
     Raises:
         UserError: the picture cannot be written.
@@ -42,6 +47,6 @@ def draw_mined(path, imgs, mined, default_bbox):
                  for y, x, bottom, right in corners[boxes]],
                 facecolor='none', edgecolor=colour, linewidth=width))
         axes.set(xlim=(0, imgs.shape[3]), ylim=(imgs.shape[2], 0))
-    figure.suptitle('mined by every loss in black, by some in red', fontsize=10)
+    figure.suptitle('black: mined by every loss; red: mined by some losses', fontsize=10)
     with open_whole(path) as file:
         figure.savefig(file, format='png', dpi=80)

@@ -1,10 +1,10 @@
-"""Train the slim network on the built-in set under every published loss, three seeds each.
+"""Train the slim network on the built-in set with every published loss, three seeds each.
 
     python -m experiments.formulations.train                 18 runs, one after another
     python -m experiments.formulations.train --parallel 2    two at a time, with the same results
 
-Runs of one seed begin with the same weights and see the same images in the same order, augmented
-alike. Runs that are there already are kept, broken off ones are continued.
+Runs of one seed begin with the same weights and see the same images in the same order, with the
+same augmentation. Finished runs are kept, and interrupted runs are resumed.
 """
 from experiments import trainings
 from multibox.losses import LOSSES

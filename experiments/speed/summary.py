@@ -1,33 +1,37 @@
-"""The tables of experiments/speed/README.md, from the JSON files beside it.
+"""The tables of experiments/speed/README.md, from the JSON files beside the page.
 
-    python -m experiments.speed.summary [FOLDER]
+    python -m experiments.speed.summary             the JSON files of the repository
+    python -m experiments.speed.summary FOLDER      the JSON files of a new measurement
 """
+import functools
 import json
-import pathlib
 import statistics
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+from experiments.markdown import markdown
+
+FOLDER = Path(__file__).parent
 LOSSES = ('ours', 'chainercv', 'ssd.pytorch', 'super-gradients', 'notebook', 'torchvision',
           'one copy')
 
-
-def table(header, rows):
-    """Lay out a Markdown table; the first column is text."""
-    lines = [header, ['---', *['---:'] * (len(header) - 1)], *rows]
-    return '\n'.join(f'| {" | ".join(map(str, line))} |' for line in lines)
+table = functools.partial(markdown, numbers=True)
 
 
-def milliseconds(seconds):
+def milliseconds(seconds: list[float]) -> str:
+    """The median of some times in seconds, as milliseconds."""
     value = 1e3 * statistics.median(seconds)
     return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
 
 
-def spread(ratio):
+def spread(ratio: dict) -> str:
+    """A ratio of :func:`experiments.speed.turns.ratio`: the median and the range."""
     return f'{ratio["median"]:.1f} ({ratio["min"]:.1f} to {ratio["max"]:.1f})'
 
 
-def loss(results):
-    """Milliseconds of each code, and how much faster ours is than two of them."""
+def loss(results: dict) -> str:
+    """Milliseconds per loss, and the speed of multibox relative to ChainerCV and to PyTorch."""
     rows = []
     for case, result in results.items():
         times, seconds = result['times_ours'], result['seconds']
@@ -36,11 +40,12 @@ def loss(results):
         rows.append([case, *(milliseconds(seconds[name]) for name in LOSSES),
                      spread(times['chainercv']), spread(times[fastest]),
                      f'{result["peak_memory_in_logits"]["ours"]:.2f}'])
-    return table(['ms', *LOSSES, 'times chainercv', 'times fastest torch', 'memory'], rows)
+    names = ['multibox' if name == 'ours' else name for name in LOSSES]
+    return table(['ms', *names, 'speed-up over chainercv', 'over fastest torch', 'memory'], rows)
 
 
-def convolution(results):
-    """Milliseconds of a step of each network by engine, and how much faster than Chainer's."""
+def convolution(results: dict) -> str:
+    """Milliseconds per pass of a network and engine, and the speed relative to Chainer's."""
     rows = []
     for case, result in results['timings'].items():
         if 'batch' in case:
@@ -49,36 +54,36 @@ def convolution(results):
                 rows.append([f'{case}, `{name}`', milliseconds(seconds),
                              spread(result['times faster than chainer'][name]),
                              '' if error is None else f'{error:.1e}'])
-    return table(['forward and backward', 'ms', 'times chainer', 'error of a layer'], rows)
+    return table(['forward and backward', 'ms', 'speed-up over chainer', 'error of a layer'], rows)
 
 
-def layers(results):
-    """How much faster than Chainer's each engine is, layer by layer."""
+def layers(results: dict) -> str:
+    """The speed of each engine relative to Chainer's, layer by layer."""
     timings = {case: each for case, each in results['timings'].items() if 'batch' not in case}
     names = [name for name in next(iter(timings.values()))['seconds'] if name != 'chainer']
-    return table(['layer, times chainer', *names], [
-        [case, *(spread(each['times faster than chainer'][name]) for name in names)]
-        for case, each in timings.items()])
+    rows = [[case, *(spread(each['times faster than chainer'][name]) for name in names)]
+            for case, each in timings.items()]
+    return table(['speed-up over chainer', *names], rows)
 
 
-def loader(results):
-    """Images per second and core, and milliseconds an image by stage."""
-    rows = [[name, f'{results[name]["images per second and core"]:.0f}',
-             ', '.join(f'{stage} {ms:.2f}' for stage, ms in results[name]['ms an image'].items())]
-            for name in ('chainercv', 'ours')]
-    return table(['', 'images/s a core', 'ms an image'], rows)
+def loader(results: dict) -> str:
+    """Images per second and core, and milliseconds per image and stage."""
+    rows = [[name, f'{results[key]["images per second and core"]:.0f}',
+             ', '.join(f'{stage} {ms:.2f}' for stage, ms in results[key]['ms an image'].items())]
+            for name, key in (('chainercv', 'chainercv'), ('multibox', 'ours'))]
+    return table(['', 'images/s per core', 'ms per image'], rows)
 
 
-def workers(results):
-    """Images per second of the loader by processes, through a pipe and through shared memory."""
-    rows = [[each['processes'], 'yes' if each['shared memory'] else '',
+def workers(results: dict) -> str:
+    """Images per second by loader processes, through a pipe and through shared memory."""
+    rows = [[str(each['processes']), 'yes' if each['shared memory'] else '',
              f'{each["images per second"]:.0f}', f'{each["ms of the main process an image"]:.2f}']
             for each in results['loader']]
     return table(['loader processes', 'shared memory', 'images/s', 'ms of the main process'], rows)
 
 
-def detections(results):
-    """Milliseconds an image from outputs to boxes."""
+def detections(results: dict) -> str:
+    """Milliseconds per image from the outputs of a network to its detections."""
     rows = []
     for case in ('trained', 'dense'):
         for name, seconds in results[case]['seconds'].items():
@@ -86,19 +91,19 @@ def detections(results):
             rows.append([f'{case}, {name}', milliseconds(seconds),
                          spread(results[case]['times_faster'][name]),
                          f'{sum(each["equal"] for each in found)} of {len(found)}'])
-    return table(['', 'ms an image', 'times chainercv', 'equal to the bit'], rows)
+    return table(['', 'ms per image', 'speed-up over chainercv', 'equal to the bit'], rows)
 
 
-def end_to_end(results):
-    """Images per second of evaluate.py's and detect.py's work."""
+def end_to_end(results: dict) -> str:
+    """Images per second of evaluate.py and of detect.py."""
     rows = [[f'{name}.py', *(f'{each["images_per_second"][when]:.1f}' for when in
                              ('before', 'after')), spread(each['times_faster'])]
             for name, each in results['end to end'].items()]
-    return table(['images/s', "ChainerCV's coder", 'ours', 'times'], rows)
+    return table(['images/s', "ChainerCV's coder", 'multibox', 'speed-up'], rows)
 
 
-def overview(folder=pathlib.Path(__file__).parent):
-    """The README's table: each part against ChainerCV's or Chainer's, and PyTorch's beside them."""
+def overview(folder: Path = FOLDER) -> str:
+    """The table of README.md: milliseconds of Chainer or ChainerCV, of multibox and of PyTorch."""
     loss, convolution, loader, detections = (
         json.loads((folder / f'{name}.json').read_text())['results'] for name in TABLES)
     main = next(iter(loss.values()))
@@ -123,17 +128,17 @@ def overview(folder=pathlib.Path(__file__).parent):
                      milliseconds(each['seconds']['multibox']),
                      spread(each['times_faster']['multibox']),
                      milliseconds(each['seconds']['torchvision'])])
-    return table(['ms', 'Chainer, ChainerCV', 'here', 'times', 'PyTorch'], rows)
+    return table(['ms', 'Chainer, ChainerCV', 'multibox', 'speed-up', 'PyTorch'], rows)
 
 
 TABLES = {'loss': (loss,), 'convolution': (convolution, layers), 'loader': (loader, workers),
           'detections': (detections, end_to_end)}
 
 
-def tables(folder=pathlib.Path(__file__).parent):
-    """Yield every table whose JSON file is in the folder."""
+def tables(folder: Path = FOLDER) -> Iterator[str]:
+    """Yield the tables of all JSON files that are in a folder."""
     for name, makers in TABLES.items():
-        path = pathlib.Path(folder) / f'{name}.json'
+        path = folder / f'{name}.json'
         if path.exists():
             results = json.loads(path.read_text())['results']
             for make in makers:
@@ -141,4 +146,4 @@ def tables(folder=pathlib.Path(__file__).parent):
 
 
 if __name__ == '__main__':
-    print('\n\n'.join(tables(*sys.argv[1:])))
+    print('\n\n'.join(tables(*map(Path, sys.argv[1:]))))
