@@ -106,7 +106,7 @@ def describe(path, img, bbox, label, score, label_names, out, taken):
 
 def command():
     """The command ``multibox-detect``."""
-    with ending_together('detect.py'):
+    with ending_together():
         main()
 
 

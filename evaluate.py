@@ -109,7 +109,7 @@ def scores(images, label_names, coco):
 
 def command():
     """The command ``multibox-evaluate``."""
-    with ending_together('evaluate.py'):
+    with ending_together():
         main()
 
 

@@ -139,7 +139,7 @@ def report(trainer, args, data, model, hardware, processes):
 
 def command():
     """The command ``multibox-train``."""
-    with ending_together('train.py'):
+    with ending_together():
         main()
 
 

@@ -1,24 +1,86 @@
 """Make Chainer 7.8 and ChainerCV 0.13 importable on today's NumPy, Python and CuPy.
 
-Importing this module is enough. It adds only names that are missing, so on an old
-installation it changes nothing, and importing it twice changes nothing either.
+A finder watches for the first import of each package and repairs the environment just before it.
+The order of imports therefore does not matter. ``multibox-setup`` lets every Python process of its
+environment load this file at start-up, so NumPy is imported where it is needed, not at the top.
+Only missing names are added, and loading this file twice changes nothing.
 """
 import importlib
 import importlib.util
 import sys
 import types
 import warnings
+from collections.abc import Iterable
 from importlib.machinery import PathFinder
+from typing import Any
 
-import numpy as np
+PACKAGES = 'chainer', 'chainercv', 'chainermn'
 
 
-def restore_numpy_names(module=np):
+class MissingChainer(ImportError):
+    """Chainer or ChainerCV is not installed; an interpreter shows the message alone."""
+
+
+class RepairingFinder:
+    """Finds the packages as the other finders do, and repairs what their import needs."""
+
+    def find_spec(self, name, path=None, target=None):
+        """Return the spec of a package, whose loader repairs before and after it executes."""
+        if name not in PACKAGES:
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self]
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def repair_and_execute(module):
+            forget_submodules(name)
+            prepare(module)
+            with warnings.catch_warnings():
+                # pkg_resources and distutils are deprecated; docstrings hold invalid escapes.
+                warnings.simplefilter('ignore')
+                execute(module)
+            finish(module)
+
+        spec.loader.exec_module = repair_and_execute
+        return spec
+
+
+def forget_submodules(name: str) -> None:
+    """Drop the modules that an import of a package left behind when it failed.
+
+    Python forgets the package itself, but keeps its submodules, with which a second import fails.
+    """
+    for module in list(sys.modules):
+        if module.startswith(f'{name}.'):
+            del sys.modules[module]
+
+
+def prepare(package: types.ModuleType) -> None:
+    """Repair NumPy, and ChainerCV's missing extension, before a package is executed."""
+    restore_numpy_names()
+    stand_in_for_numpy_distutils()
+    if package.__name__ == 'chainercv':
+        provide_nms_gpu_post(package.__path__)
+
+
+def finish(package: types.ModuleType) -> None:
+    """Repair Chainer after it is executed."""
+    if package.__name__ == 'chainer':
+        # Chainer would advise to install cuDNN for CuPy, which CuPy 14 cannot use.
+        package.backends.cuda.check_cuda_available._already_warned = True
+        declare_half(package.backends.cuda)
+
+
+def restore_numpy_names(module: Any = None) -> None:
     """Give back the names NumPy dropped that Chainer and ChainerCV still use.
 
     Args:
-        module: the NumPy module, or a stand-in for it.
+        module: a stand-in for the NumPy module.
     """
+    import numpy as np
+    module = np if module is None else module
     # NumPy 1.24 dropped the aliases: ChainerCV's datasets, masks and visualisations use them.
     # vars(), not hasattr: NumPy 1.26 answers the old names with an error, NumPy 2 kept np.bool.
     for alias in (bool, int, float, complex, object, str):
@@ -35,22 +97,25 @@ def restore_numpy_names(module=np):
         }
 
 
-def stand_in_for_numpy_distutils():
-    """Python 3.12 has no numpy.distutils, and NumPy 1.26's no longer imports beside setuptools 80:
-    chainer imports it, to look for a BLAS on macOS only."""
+def stand_in_for_numpy_distutils() -> None:
+    """Provide ``numpy.distutils``, from which Chainer looks for a BLAS on macOS only.
+
+    Python 3.12 has none, and that of NumPy 1.26 cannot be imported beside setuptools 80.
+    """
+    import numpy as np
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', DeprecationWarning)
             importlib.import_module('numpy.distutils.system_info')
     except ImportError:
-        package = types.ModuleType('numpy.distutils')
+        package: Any = types.ModuleType('numpy.distutils')
         package.system_info = types.ModuleType('numpy.distutils.system_info')
         package.system_info.get_info = lambda name: {}  # empty: nothing known about the BLAS
         sys.modules['numpy.distutils'] = np.distutils = package
         sys.modules['numpy.distutils.system_info'] = package.system_info
 
 
-def nms_gpu_post(mask, n_bbox, threads_per_block, col_blocks):
+def nms_gpu_post(mask: Any, n_bbox: int, threads_per_block: int, col_blocks: int) -> tuple:
     """Walk the overlap bits of ChainerCV's GPU suppression kernel and keep boxes greedily.
 
     Stands for ``chainercv.utils.bbox._nms_gpu_post``, a C extension that no longer compiles.
@@ -59,13 +124,14 @@ def nms_gpu_post(mask, n_bbox, threads_per_block, col_blocks):
         mask: (n_bbox * col_blocks,) uint64 on the host. Bit ``j`` of word ``b`` of row ``i`` is set
             where box ``threads_per_block * b + j`` comes after box ``i`` and overlaps it too much.
         n_bbox: number of boxes, best score first.
-        threads_per_block: boxes in one word, at most 64.
-        col_blocks: words in one row, ``ceil(n_bbox / threads_per_block)``.
+        threads_per_block: boxes per word, at most 64.
+        col_blocks: words per row, ``ceil(n_bbox / threads_per_block)``.
 
     Returns:
         ``(selection, n_selection)``: (n_bbox,) int32, whose first ``n_selection`` entries are the
         kept boxes in order; the rest is 0.
     """
+    import numpy as np
     rows = np.asarray(mask, np.uint64).reshape(n_bbox, col_blocks)
     suppressed = np.zeros(col_blocks, np.uint64)
     selection = np.zeros(n_bbox, np.int32)
@@ -80,47 +146,70 @@ def nms_gpu_post(mask, n_bbox, threads_per_block, col_blocks):
     return selection, n_selection
 
 
-def provide_nms_gpu_post():
-    """Put :func:`nms_gpu_post` where ChainerCV imports its C extension from, if that is missing."""
+def provide_nms_gpu_post(folders: Iterable[str]) -> None:
+    """Put :func:`nms_gpu_post` where ChainerCV imports its C extension from, if that is missing.
+
+    Args:
+        folders: the folders of the package ChainerCV.
+    """
     name = 'chainercv.utils.bbox._nms_gpu_post'
-    chainercv = importlib.util.find_spec('chainercv')  # finds without importing
-    if chainercv is None or name in sys.modules:
-        return
-    folders = [f'{path}/utils/bbox' for path in chainercv.submodule_search_locations]
-    if PathFinder.find_spec(name, folders) is None:
-        module = types.ModuleType(name, nms_gpu_post.__doc__)
+    if PathFinder.find_spec(name, [f'{folder}/utils/bbox' for folder in folders]) is None:
+        module: Any = types.ModuleType(name, nms_gpu_post.__doc__)
         module._nms_gpu_post = nms_gpu_post
         sys.modules[name] = module
 
 
-def import_chainer_quietly():
-    """Import both once without the warnings their age causes; those of our own code stay."""
-    with warnings.catch_warnings():
-        # pkg_resources and distutils deprecations, invalid escapes in docstrings
-        warnings.simplefilter('ignore')
-        import chainer
-        import chainercv  # noqa: F401
-    # CuPy 14 has no cuDNN to install, as Chainer would advise at the first use of a GPU.
-    chainer.backends.cuda.check_cuda_available._already_warned = True
-
-
-def declare_half(cuda):
+def declare_half(cuda: Any) -> None:
     """Give raw kernels the type ``half``, which CuPy's own headers no longer declare since 14.
 
-    ChainerMN's two kernels, around every exchange of gradients between GPUs, do not compile
-    without.
+    Two kernels of ChainerMN, which run around every exchange of gradients between GPUs, do not
+    compile without it.
 
     Args:
         cuda: ``chainer.backends.cuda``, or a stand-in for it.
     """
-    if cuda.available and int(cuda.cupy.__version__.partition('.')[0]) >= 14:
-        raw = cuda.raw
-        cuda.raw = lambda code, *args, **options: raw(
-            '#include <cuda_fp16.h>\n' + code, *args, **options)
+    if not cuda.available or int(cuda.cupy.__version__.partition('.')[0]) < 14:
+        return
+    raw = cuda.raw
+
+    def raw_with_half(code, *args, **options):
+        return raw('#include <cuda_fp16.h>\n' + code, *args, **options)
+
+    if raw.__name__ != raw_with_half.__name__:
+        cuda.raw = raw_with_half
 
 
-restore_numpy_names()
-stand_in_for_numpy_distutils()
-provide_nms_gpu_post()
-import_chainer_quietly()
-declare_half(sys.modules['chainer'].backends.cuda)
+def install() -> None:
+    """Watch for imports of the packages, and repair those that are imported already."""
+    if all(type(finder).__name__ != RepairingFinder.__name__ for finder in sys.meta_path):
+        sys.meta_path.insert(0, RepairingFinder())
+        for package in filter(None, map(sys.modules.get, PACKAGES)):
+            prepare(package)
+            finish(package)
+
+
+def require_chainer() -> None:
+    """Refuse to go on where Chainer or ChainerCV is missing.
+
+    Raises:
+        MissingChainer: the message names the command that installs both.
+    """
+    missing = [name for name in ('chainer', 'chainercv')
+               if name not in sys.modules and importlib.util.find_spec(name) is None]
+    if missing:
+        sys.excepthook = _show_message_alone
+        raise MissingChainer(
+            f'{sys.executable} has no {" and no ".join(missing)}: run multibox-setup, or, in a '
+            'checkout, make setup and then .venv/bin/python')
+
+
+def _show_message_alone(kind, error, trace):
+    if issubclass(kind, MissingChainer):
+        print(error, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+install()
+if __name__ == 'multibox.compat':  # not at the start-up of an interpreter, which may never need it
+    require_chainer()

@@ -1,5 +1,7 @@
 """Errors caused by user input, shown without a traceback, and the end of a program on an error."""
 import contextlib
+import io
+import pathlib
 import sys
 import time
 import traceback
@@ -16,13 +18,15 @@ class UserError(ValueError):
 
 
 @contextlib.contextmanager
-def ending_together(program: str) -> Iterator[None]:
+def ending_together(program: str | None = None) -> Iterator[None]:
     """Turn an exception of any process into one message, and end all processes of the run.
 
     Args:
-        program: the beginning of the message.
+        program: the beginning of the message; None means the name of the running script.
     """
-    sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]  any path prints
+    program = program or pathlib.Path(sys.argv[0]).name
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')  # any path prints
     try:
         yield
     except UserError as error:

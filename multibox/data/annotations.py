@@ -200,7 +200,7 @@ def read_unannotated(images: list[Path]) -> list[Example]:
 
 def find_label_names(folder: str | Path, ids: list[str]) -> tuple[str, ...]:
     """Find the class names in use, sorted; arguments as for :func:`read_annotations`."""
-    names = set()
+    names: set[str] = set()
     for example_id in _progress(ids):
         try:
             root = _parse(_annotation_path(folder, example_id))

@@ -61,7 +61,8 @@ def augment(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, size: int, mea
     Returns:
         ``(img, bbox, label)``: (3, size, size) float32; the objects whose centre is inside.
     """
-    plan = sample_plan(*img.shape[1:], bbox, steps)
+    _, height, width = img.shape
+    plan = sample_plan(height, width, bbox, steps)
     bbox, kept = move_boxes(bbox, plan, size)
     return render(img, plan, size, mean), bbox, label[kept]
 

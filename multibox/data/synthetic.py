@@ -97,7 +97,8 @@ def draw_picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list
     """
     height, width = rng.integers(SIDE[0], SIDE[1] + 1, 2)
     img = _background(rng, height, width)
-    names, masks = [], []
+    names: list[str] = []
+    masks: list[np.ndarray] = []
     for _ in range(rng.integers(1, MAX_OBJECTS + 1)):
         name = str(rng.choice(list(CLASSES)))
         drawing = CLASSES[name](rng)
@@ -145,7 +146,7 @@ def draw_set(folder: str | Path, n_train: int = 400, n_test: int = 100) -> None:
         for i, example_id in enumerate(ids):
             img, bbox, names = draw_picture(np.random.default_rng([seed, i]))
             jpeg = cv2.imencode('.jpg', img[:, :, ::-1])[1]  # imwrite would hide a full disk
-            (folder / f'JPEGImages/{example_id}.jpg').write_bytes(jpeg)
+            (folder / f'JPEGImages/{example_id}.jpg').write_bytes(jpeg.tobytes())
             xml = _annotation(f'{example_id}.jpg', img.shape, bbox, names)
             (folder / f'Annotations/{example_id}.xml').write_text(xml)
         (folder / 'ImageSets/Main' / f'{split}.txt').write_text(''.join(f'{i}\n' for i in ids))

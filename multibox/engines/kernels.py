@@ -3,8 +3,6 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from multibox.typing import Array
-
 from chainer.backends import cuda
 
 # The CUDA type of each dtype that some kernel takes; bfloat16 is the dtype of ml_dtypes.
@@ -16,7 +14,7 @@ def is_on_gpu(array: Any) -> bool:
     return isinstance(array, cuda.ndarray)
 
 
-def address(array: Array) -> int:
+def address(array: Any) -> int:
     """The address of an array on its GPU."""
     return array.data.ptr
 

@@ -28,7 +28,7 @@ def write_submission(out: Path, paths: Iterable[Path], predictions: Iterable[lis
     """
     folder = out / 'results' / 'VOC2012' / 'Main'
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [[] for _ in label_names]
+    lines: list[list[str]] = [[] for _ in label_names]
     for path, *objects in zip(paths, *predictions):
         for (y_min, x_min, y_max, x_max), label, score in zip(*objects):
             lines[label].append(f'{path.stem} {score:.6f} {x_min + 1:.2f} {y_min + 1:.2f} '

@@ -1,5 +1,5 @@
-// The multibox loss: cross entropy of each box, the hardest negatives of each image, gradients.
-// Sums are in float32 and in a fixed order, so that a run repeats to the last bit.
+// The multibox loss: cross entropy per box, the hardest negatives per image, and the gradients.
+// Sums are in float32 and in a fixed order, so a run repeats to the last bit.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
@@ -7,11 +7,11 @@ typedef unsigned long long Key;
 
 #define INF __int_as_float(0x7f800000)
 const int WARP = 32;
-const int TILE = 6144;     // floats of logits in a block's shared memory; known to loss.py
-const int BLOCK = 256;     // threads that work on neighbouring boxes; known to loss.py
-const int THREADS = 1024;  // of a block that works on one image; known to loss.py
-const int DIGIT = 12;      // bits of a key that one pass of the selection looks at
-const int INDEX = 28;      // bits of a key that tell equal values apart: with the value's, 5 digits
+const int TILE = 6144;     // floats of logits in a block's shared memory; gpu.py repeats it
+const int BLOCK = 256;     // threads of a block that works on boxes; gpu.py repeats it
+const int THREADS = 1024;  // threads of a block that works on one image; gpu.py repeats it
+const int DIGIT = 12;      // bits of a key that one pass of the selection reads
+const int INDEX = 28;      // bits of a key that order equal values; 32 + 28 bits are 5 digits
 
 __device__ float warp_max(float x) {
     for (int bits = WARP / 2; bits; bits /= 2) x = fmaxf(x, __shfl_xor_sync(~0u, x, bits));
@@ -24,10 +24,10 @@ __device__ T warp_sum(T x) {
     return x;
 }
 
-// Copies n numbers to shared memory, where each C of them are followed by a gap of ``pad``.
+// Copies n numbers to shared memory, and leaves a gap of ``pad`` floats after every C numbers.
 template <class T>
 __device__ void copy_to_tile(const T* x, int n, int C, int pad, float* tile) {
-    const int WIDTH = sizeof(uint4) / sizeof(T), N = 4;  // N loads of a thread are under way
+    const int WIDTH = sizeof(uint4) / sizeof(T), N = 4;  // each thread has N loads under way
     int n_vector = pad || size_t(x) % sizeof(uint4) ? 0 : n / WIDTH;
     for (int first = threadIdx.x; first < n_vector; first += N * BLOCK) {
         uint4 vector[N];
@@ -48,9 +48,9 @@ __device__ void copy_to_tile(const T* x, int n, int C, int pad, float* tile) {
     for (int i = n_vector * WIDTH + threadIdx.x; i < n; i += BLOCK) tile[i + i / C * pad] = x[i];
 }
 
-// Cross entropy of each box: log(sum exp(logits)) less the logit of its label. A block works on
-// n_row boxes, with a thread for each: logits pass through shared memory, so that neighbouring
-// threads read neighbouring numbers whatever C is. nan and infinities give what they give in NumPy.
+// Cross entropy per box: log(sum exp(logits)) minus the logit of the label. A block works on n_row
+// boxes, one per thread. Logits pass through shared memory, so neighbouring threads read
+// neighbouring numbers for any C. nan and infinities give the same results as in NumPy.
 template <class T>
 __global__ void __launch_bounds__(BLOCK)
 cross_entropy(const T* __restrict__ logits, const int* __restrict__ labels,
@@ -66,19 +66,20 @@ cross_entropy(const T* __restrict__ logits, const int* __restrict__ labels,
     const float* row = tile + thread * (C + pad);
     float largest = -INF, sum = 0;
 #pragma unroll 4
-    for (int i = 0; i < C; ++i) largest = fmaxf(largest, row[i]);  // passes over nan, the sum not
+    for (int i = 0; i < C; ++i) largest = fmaxf(largest, row[i]);  // skips nan; the sum does not
 #pragma unroll 4
-    for (int i = 0; i < C; ++i) sum += __expf(row[i] - largest);  // good to 1e-7 of 1, as the sum
+    for (int i = 0; i < C; ++i) sum += __expf(row[i] - largest);  // an error of 1e-7, as in the sum
     if (label < 0)
         loss[first + thread] = 0;
     else if (label < C)
         loss[first + thread] = logf(sum) - (row[label] - largest);
     else
-        loss[first + thread] = INF - INF;  // nan: what it would read is another box's, or nobody's
+        loss[first + thread] = INF - INF;  // nan; the label would index the logits of another box
 }
 
-// The gradient of a warp's 32 boxes, each with the label and the weight that its thread brings:
-// zeros first, 16 bytes at a time, then the boxes of a weight, whose logits alone are read.
+// The gradients of the 32 boxes of a warp; each thread passes the label and the weight of its box.
+// The warp first writes zeros, 16 bytes at a time. Then it reads the logits of the boxes whose
+// weight is not 0, and writes their gradients.
 template <class T>
 __device__ void write_gradient(const T* logits, T* gradient, int n_box, int C, int label,
                                float weight) {
@@ -88,11 +89,11 @@ __device__ void write_gradient(const T* logits, T* gradient, int n_box, int C, i
     logits += first * C;
     gradient += first * C;
     const int n = min(size_t(WARP), n_box - first) * C, n_vector = n * sizeof(T) / sizeof(uint4);
-    uint4* vectors = reinterpret_cast<uint4*>(gradient);  // aligned, for 32 boxes are 64 C bytes
+    uint4* vectors = reinterpret_cast<uint4*>(gradient);  // aligned: 32 boxes are 64 C bytes
     for (int i = lane; i < n_vector; i += WARP) vectors[i] = uint4{0, 0, 0, 0};
     for (int i = n_vector * (sizeof(uint4) / sizeof(T)) + lane; i < n; i += WARP)
         gradient[i] = T(0.f);
-    __syncwarp();  // zeros come before what follows
+    __syncwarp();  // zeros are written before gradients
     for (unsigned left = __ballot_sync(~0u, weight != 0); left; left &= left - 1) {
         const int box = __ffs(left) - 1, box_label = __shfl_sync(~0u, label, box);
         const float box_weight = __shfl_sync(~0u, weight, box);
@@ -108,8 +109,8 @@ __device__ void write_gradient(const T* logits, T* gradient, int n_box, int C, i
     }
 }
 
-// What cross_entropy passes back; for a box of weight 0 exactly 0, whatever its logits. A thread
-// for each box.
+// The gradient of cross_entropy, one thread per box. A box of weight 0 gets exactly 0 for any
+// logits.
 template <class T>
 __global__ void cross_entropy_gradient(const T* __restrict__ logits,
                                        const int* __restrict__ labels,
@@ -120,12 +121,12 @@ __global__ void cross_entropy_gradient(const T* __restrict__ logits,
     write_gradient(logits, gradient, n_box, C, label, label < 0 ? 0 : weights[box]);
 }
 
-// Sum over a block of whole warps, the same in every thread.
+// The sum over a block of whole warps; every thread gets it.
 template <class T>
 __device__ T block_sum(T x) {
     __shared__ T of_warp[WARP];
     x = warp_sum(x);
-    __syncthreads();  // of_warp may still be read from the sum before
+    __syncthreads();  // until all threads have read the previous sum
     if (threadIdx.x % WARP == 0) of_warp[threadIdx.x / WARP] = x;
     __syncthreads();
     T sum = 0;
@@ -133,18 +134,18 @@ __device__ T block_sum(T x) {
     return sum;
 }
 
-// A number, not 0, that is the larger the larger x, and of equals the larger for the lower index.
+// A nonzero number that orders as x does; of equal x, the lower index gets the larger number.
 __device__ Key key_of(float x, int index) {
     unsigned bits = __float_as_uint(x);
-    if (bits == 1u << 31) bits = 0;  // -0 is 0; x + 0.f would make 0 of 1e-45, for CuPy flushes it
+    if (bits == 1u << 31) bits = 0;  // -0 equals 0; x + 0.f would flush 1e-45 to 0 under CuPy
     const unsigned ordered = bits >> 31 ? ~bits : bits | 1u << 31;
     return Key(ordered) << INDEX | ((1u << INDEX) - 1 - index);
 }
 
-// The key that n of a row's keys reach, or all if there are fewer; by radix select: every pass
-// counts the next digit of those keys that agree with the threshold so far, and keeps the digit
-// with which the count from above reaches n. Mostly two or three of the five passes decide.
-// A key of 0 is none. For a block of THREADS.
+// The n-th largest key of a row, or 1, which all keys reach, if there are fewer. Keys of 0 do not
+// count. This is radix select. Each pass counts the next digit of the keys that agree with the
+// threshold so far, and keeps the digit at which the count from above reaches n. Two or three of
+// the five passes usually suffice. All THREADS of a block take part.
 template <class KeyAt>
 __device__ Key threshold_of_largest(KeyAt key_at, int K, int n) {
     __shared__ int histogram[1 << DIGIT], of_warp[WARP];
@@ -153,7 +154,7 @@ __device__ Key threshold_of_largest(KeyAt key_at, int K, int n) {
     if (n <= 0) return ~Key(0);
     Key prefix = 0;
     for (int shift = 4 * DIGIT; ; shift -= DIGIT) {
-        __syncthreads();  // what is shared may still be read
+        __syncthreads();  // until all threads have read the shared results of the previous pass
         for (int i = 0; i < OWN; ++i) histogram[i * THREADS + threadIdx.x] = 0;
         if (threadIdx.x == 0) digit = -1;
         __syncthreads();
@@ -164,10 +165,10 @@ __device__ Key threshold_of_largest(KeyAt key_at, int K, int n) {
                 atomicAdd(&histogram[(key >> shift) & ((1 << DIGIT) - 1)], 1);
         }
         __syncthreads();
-        const int highest = (1 << DIGIT) - 1 - OWN * threadIdx.x;  // of a thread's own digits
+        const int highest = (1 << DIGIT) - 1 - OWN * threadIdx.x;  // of this thread's digits
         int own = 0;
         for (int i = 0; i < OWN; ++i) own += histogram[highest - i];
-        int reached = own;  // as far as this thread's digits, from the highest one down
+        int reached = own;  // number of keys from the highest digit down to this thread's digits
         for (int by = 1; by < WARP; by *= 2) {
             const int below = __shfl_up_sync(~0u, reached, by);
             reached += lane >= by ? below : 0;
@@ -190,7 +191,8 @@ __device__ Key threshold_of_largest(KeyAt key_at, int K, int n) {
     }
 }
 
-// Marks the n largest values of each row; of equal values the first; -inf never. A block a row.
+// Marks the n largest values per row, one block per row. Of equal values the first are marked; -inf
+// is never marked.
 __global__ void __launch_bounds__(THREADS)
 mark_largest(const float* __restrict__ values, const double* __restrict__ n,
              bool* __restrict__ marked, int K) {
@@ -201,8 +203,9 @@ mark_largest(const float* __restrict__ values, const double* __restrict__ n,
     for (int i = threadIdx.x; i < K; i += THREADS) marked[i] = key_at(i) >= threshold;
 }
 
-// Of an image, which boxes count in the confidence loss: positives, and the hardest negatives.
-// And its sums of both losses and its positives, (B, 3). A block an image.
+// Marks the boxes of an image that count in the confidence loss: positives and the hardest
+// negatives. Writes its sums of both losses and its number of positives, (B, 3). One block per
+// image.
 template <class T>
 __global__ void __launch_bounds__(THREADS)
 mine(const T* __restrict__ locs, const float* __restrict__ gt_locs, const int* __restrict__ labels,
@@ -241,8 +244,8 @@ mine(const T* __restrict__ locs, const float* __restrict__ gt_locs, const int* _
     of_image[3 * blockIdx.x + 2] = n_positive;
 }
 
-// Both losses: sums over B images, divided by the positives, which COUNT counts and which are else
-// given. A single block.
+// Both losses: sums over B images, divided by the number of positives. With COUNT the kernel counts
+// the positives, else they are given. A single block.
 template <bool COUNT>
 __global__ void average(const float* of_image, float* n_positive, float* loc_loss,
                         float* conf_loss, int B) {
@@ -262,7 +265,7 @@ __global__ void average(const float* of_image, float* n_positive, float* loc_los
     *conf_loss = conf_sum / *n_positive;
 }
 
-// The gradients of both losses in one pass. A thread for each box.
+// The gradients of both losses in one pass, one thread per box.
 template <class T>
 __global__ void gradients(const T* __restrict__ locs, const T* __restrict__ logits,
                           const float* __restrict__ gt_locs, const int* __restrict__ labels,

@@ -172,6 +172,7 @@ class SSDLoss:
         gt_locs = [offsets(box.T, self.dboxes, self.variance) for box in boxes]
         sums, means = _sums_and_means(locs, confs, xp.stack(gt_locs), xp.stack(labels),
                                       self.neg_pos_ratio, self.count_twice)
-        loss = weigh(*means, self.alpha)
+        loc_loss, conf_loss = means
+        loss = weigh(loc_loss, conf_loss, self.alpha)
         components = xp.stack([*(loss.array.mean() for loss in sums), loss.array])
         return loss, chainer.Variable(components, requires_grad=False)

@@ -1,5 +1,5 @@
 """The detector around an extractor of feature maps: heads, default boxes, coder."""
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from multibox.boxes import Coder
 from multibox.engines import fork
@@ -73,6 +73,8 @@ class SSD(chainercv.links.model.ssd.SSD):
         n_fg_class: number of classes without the background.
         boxes: the default boxes.
     """
+
+    coder: Any
 
     def __init__(self, extractor: chainer.Link, n_fg_class: int, boxes: DefaultBoxes):
         super().__init__(

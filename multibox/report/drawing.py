@@ -10,8 +10,8 @@ from chainercv.utils import bbox_iou
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
-COLORS = matplotlib.colormaps['tab20'].colors  # as many as VOC has classes
-COLORS = COLORS[::2] + COLORS[1::2]  # every second colour is a paler version of the one before
+# As many colours as VOC has classes; the pale version of each comes after all strong ones.
+COLORS = [matplotlib.colormaps['tab20'](i)[:3] for i in (*range(0, 20, 2), *range(1, 20, 2))]
 PALETTE = np.array(COLORS) * 255
 HEIGHT, GAP = 400, 12  # pixels: height of an image, and distance between two
 MOST = 100  # detections per image; more would hide it, and an untrained network finds thousands
@@ -76,7 +76,8 @@ def draw_boxes(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, names: list
         height: height of the result in pixels; None for the height of the image.
     """
     tile = Image.fromarray(img.transpose(1, 2, 0).clip(0, 255).astype(np.uint8))
-    scale = 1 if height is None else height / img.shape[1]
+    height = height or img.shape[1]
+    scale = height / img.shape[1]
     if scale != 1:
         size = round(img.shape[2] * scale), height
         tile = tile.resize(size, Image.Resampling.BICUBIC)

@@ -58,18 +58,19 @@ def compare(images: list[list], min_score: float) -> Outcome:
     Returns:
         :class:`Outcome`.
     """
-    found, missed, false, misplaced = [], [], [], []
-    into = {'found': found, 'missed': missed, 'misplaced': misplaced}
+    outcome = Outcome([], [], [], [])
     for i, image in enumerate(zip(*images)):
-        for match in _matches(i, *image, min_score):
-            into.get(match.kind, false).append(match)
-    missed.sort(key=lambda match: (_is_near(match), -_area(match.object[0])))
-    for matches in false, misplaced:
-        matches.sort(key=lambda match: -match.detection[2])
-    return Outcome(found, missed, false, misplaced)
+        for match in _matches(i, image, min_score):
+            kind = match.kind if match.kind in Outcome._fields else 'false'
+            getattr(outcome, kind).append(match)
+    outcome.missed.sort(key=_by_nearness_and_size)
+    for matches in outcome.false, outcome.misplaced:
+        matches.sort(key=_by_score)
+    return outcome
 
 
-def _matches(i, bbox, label, score, true_bbox, true_label, difficult, min_score):
+def _matches(i, image, min_score):
+    bbox, label, score, true_bbox, true_label, difficult = image
     order = np.argsort(-score, kind='stable')
     order = order[score[order] >= min_score]
     detections = [(bbox[d], int(label[d]), float(score[d])) for d in order]
@@ -105,9 +106,11 @@ def _voc_iou(a, b):
     return bbox_iou(a + last, b + last)
 
 
-def _is_near(match):
-    return match.detection is not None and match.detection[1] == match.object[1]
+def _by_nearness_and_size(match):
+    bbox, label = match.object
+    is_near = match.detection is not None and match.detection[1] == label
+    return is_near, -float(np.prod(bbox[2:] - bbox[:2]))
 
 
-def _area(bbox):
-    return float(np.prod(bbox[2:] - bbox[:2]))
+def _by_score(match):
+    return -match.detection[2]

@@ -54,14 +54,17 @@ def figure(img: np.ndarray, match: Match, label_names: tuple, name: str) -> Figu
 
 def describe(match: Match, label_names: tuple) -> str:
     """Put a mistake into a few words; arguments as for :func:`figure`."""
-    true, found = (each and label_names[each[1]] for each in (match.object, match.detection))
-    scored = found and f'{found} {match.detection[2]:.2f}'
-    overlap = f'IoU {match.iou:.2f}'
-    if match.kind == 'missed':
-        return f'{true}, ' + (f'nearest: {scored}, {overlap}' if found else 'no detection nearby')
-    return scored + {
-        'background': ', nothing there', 'class': f' over {true}, {overlap}',
-        'again': f', a second time, {overlap}', 'misplaced': f', {overlap}'}[match.kind]
+    true = label_names[match.object[1]] if match.object else 'nothing'
+    if match.detection is None:
+        return f'{true}, no detection nearby'
+    _, label, score = match.detection
+    found, overlap = f'{label_names[label]} {score:.2f}', f'IoU {match.iou:.2f}'
+    return {
+        'missed': f'{true}, nearest: {found}, {overlap}',
+        'background': f'{found}, nothing there',
+        'class': f'{found} over {true}, {overlap}',
+        'again': f'{found}, a second time, {overlap}',
+        'misplaced': f'{found}, {overlap}'}[match.kind]
 
 
 def window(bbox: np.ndarray, limit: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -79,7 +82,8 @@ def window(bbox: np.ndarray, limit: tuple[int, int]) -> tuple[int, int, int, int
     side = max(min(max(CONTEXT * extent, MIN_SIDE), *limit), extent)
     size = np.minimum(np.ceil(side), limit).astype(int)
     corner = np.clip(np.round((low + high - size) / 2), 0, np.subtract(limit, size)).astype(int)
-    return *map(int, corner), *map(int, size)
+    (y, x), (height, width) = corner.tolist(), size.tolist()
+    return y, x, height, width
 
 
 def _rectangle(bbox):

@@ -55,11 +55,11 @@ def class_table(metrics: dict, outcome: Outcome, label_names: tuple) -> dict:
     if 'coco' in metrics:
         rules['COCO AP'] = metrics['coco']['map'], metrics['coco']['ap']
     counts = {
-        'objects': Counter(match.object[1] for match in outcome.found + outcome.missed),
-        'found': Counter(match.object[1] for match in outcome.found),
-        'missed': Counter(match.object[1] for match in outcome.missed),
-        'false': Counter(match.detection[1] for match in outcome.false),
-        'badly placed': Counter(match.detection[1] for match in outcome.misplaced)}
+        'objects': _labels(outcome.found + outcome.missed, 'object'),
+        'found': _labels(outcome.found, 'object'),
+        'missed': _labels(outcome.missed, 'object'),
+        'false': _labels(outcome.false, 'detection'),
+        'badly placed': _labels(outcome.misplaced, 'detection')}
     ranked = sorted(enumerate(label_names), reverse=True,
                     key=lambda label: -1 if ap[label[1]] is None else ap[label[1]])
     return {
@@ -70,6 +70,10 @@ def class_table(metrics: dict, outcome: Outcome, label_names: tuple) -> dict:
                    *(count.total() for count in counts.values())],
         'coco': {name: metrics['coco'][key] for key, name in COCO_NAMES.items()}
         if 'coco' in metrics else {}}
+
+
+def _labels(matches, side):
+    return Counter(getattr(match, side)[1] for match in matches)
 
 
 def _bar(ap):

@@ -5,6 +5,7 @@ import pathlib
 from multibox import engines
 from multibox.boxes import RULES
 from multibox.data import AUGMENTATIONS, SPLITS
+from multibox.data.voc import VOCData
 from multibox.devices import available_cores, is_gpu
 from multibox.errors import UserError
 from multibox.files import make_out
@@ -21,6 +22,8 @@ from multibox.training.snapshots import (
     resume,
     save_settings,
 )
+
+from chainer.training import Trainer
 
 # The settings that a resumed run must share with its beginning.
 FIXED = ('model', 'classes', 'images', 'difficult', 'augmentation', 'loss', 'match', 'optimizer',
@@ -143,7 +146,8 @@ def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
     make_out(args.out)
 
 
-def begin(trainer, args: argparse.Namespace, data, processes: OneProcess) -> None:
+def begin(trainer: Trainer, args: argparse.Namespace, data: VOCData,
+          processes: OneProcess) -> None:
     """Compare settings and data over processes and with the beginning of a resumed run.
 
     A resumed run then loads its newest good snapshot. The settings of the run are written.
@@ -151,7 +155,7 @@ def begin(trainer, args: argparse.Namespace, data, processes: OneProcess) -> Non
     Args:
         trainer: the trainer, which has not run yet.
         args: the values of all flags.
-        data: :class:`multibox.data.voc.VOCData`.
+        data: the data set.
         processes: the processes of the run.
 
     Raises:

@@ -20,7 +20,10 @@ class Transfer:
     def __init__(self, loader: Any):
         self._loader = loader
         self._stream = cuda.Stream(non_blocking=True)
-        self._batch = self._arrays = self._copied = self._pinned = None
+        self._batch: Any = None
+        self._arrays: Any = None
+        self._copied: Any = None
+        self._pinned: Any = None
 
     def __call__(self, batch: list, device: Any = None) -> tuple[Array, ...]:
         """The arrays of a batch, with those of its examples stacked, on the current GPU.

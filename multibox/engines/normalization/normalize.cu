@@ -1,30 +1,29 @@
-// x / (|x| + eps) * scale over the channels of (images, channels, pixels), any order in memory.
-// A block has 32 pixels: a thread's lane is its pixel, and the warps share the channels.
+// L2 normalisation, x / (|x| + eps) * scale, over the channels of (images, channels, pixels) in any
+// memory order. A block computes 32 pixels: each lane has one pixel, and the warps share the
+// channels.
 #include <cuda_fp16.h>
 
-constexpr int WARPS = 8;
+const int WARPS = 8;
 
 struct Maps {
-    int channels, pixels, channel_stride, pixel_stride;  // of an image
-    unsigned total;  // pixels of all images
+    int channels, pixels, channel_stride, pixel_stride;  // per image
+    unsigned total;  // number of pixels of all images
     float eps;
 };
 
-// Where the thread's pixel begins, or -1 beyond the last one.
-__device__ long long start(const Maps& maps)
-{
+// The index of the first channel of this thread's pixel; -1 for a thread beyond the last pixel.
+__device__ long long start(const Maps& maps) {
     const unsigned pixel = blockIdx.x * 32 + threadIdx.x % 32;
     if (pixel >= maps.total) return -1;
     return (long long)(pixel / maps.pixels) * maps.channels * maps.pixels
         + (long long)(pixel % maps.pixels) * maps.pixel_stride;
 }
 
-// Sum what the warps have for each pixel.
-__device__ float sum_over_warps(float value)
-{
+// Sums the values that the warps hold for each pixel.
+__device__ float sum_over_warps(float value) {
     __shared__ float part[WARPS][32];
     const int lane = threadIdx.x % 32;
-    __syncthreads();  // the sum before has been read
+    __syncthreads();  // until all threads have read the previous sum
     part[threadIdx.x / 32][lane] = value;
     __syncthreads();
     float sum = 0;
@@ -34,8 +33,7 @@ __device__ float sum_over_warps(float value)
 
 template <class T>
 __global__ void normalize(const T* __restrict__ x, const T* __restrict__ scale, T* __restrict__ y,
-                          Maps maps)
-{
+                          Maps maps) {
     const long long first = start(maps);
     const int end = first < 0 ? 0 : maps.channels;
     float square = 0;
@@ -50,12 +48,11 @@ __global__ void normalize(const T* __restrict__ x, const T* __restrict__ scale, 
     }
 }
 
-// gscale (blocks, channels) is the block's share of the scale's gradient.
+// gscale is (blocks, channels): each row is the share of a block in the gradient of the scale.
 template <class T>
 __global__ void normalize_gradient(const T* __restrict__ x, const T* __restrict__ scale,
                                    const T* __restrict__ gy, T* __restrict__ gx,
-                                   float* __restrict__ gscale, Maps maps)
-{
+                                   float* __restrict__ gscale, Maps maps) {
     const long long first = start(maps);
     float square = 0, product = 0;
     for (int c = threadIdx.x / 32; c < maps.channels && first >= 0; c += WARPS) {

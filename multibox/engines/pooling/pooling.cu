@@ -1,26 +1,27 @@
-// Max pooling of maps (height, width, inner): inner is 1 where arrays lie in memory as (B, C, H, W),
-// with B * C maps, and C where they lie as (B, H, W, C), with B maps.
+// Max pooling of maps (height, width, inner). Arrays in the memory order (B, C, H, W) have B * C
+// maps with inner = 1. Arrays in the memory order (B, H, W, C) have B maps with inner = C.
 #include <cuda_fp16.h>
 
 struct Maps {
-    int in_height, in_width, out_height, out_width, inner, pad_y, pad_x, blocks;  // blocks a map
+    int in_height, in_width, out_height, out_width, inner, pad_y, pad_x;
+    int blocks;  // per map
 };
 
-// Divide a block's share of a map among its threads; false: this thread has none.
-__device__ bool place(const Maps& maps, unsigned height, unsigned width, int& y, int& x, int& c)
-{
+// Finds the element of this thread in a map (height, width, inner); false if there is none.
+__device__ bool find_element(const Maps& maps, unsigned height, unsigned width, int& y, int& x,
+                             int& c) {
     const unsigned inner = maps.inner;
     const unsigned i = blockIdx.x % maps.blocks * blockDim.x + threadIdx.x;
     c = i % inner, x = i / inner % width, y = i / inner / width;
     return i < height * width * inner;
 }
 
-// A thread finds the maximum of a window, and the number of the tap it comes from first.
+// Each thread finds the maximum of one window, and the index of its first tap with that value.
 template <class T, int KY, int KX, int SY, int SX>
-__global__ void max_pool(const T* __restrict__ x, T* __restrict__ y, unsigned char* index, Maps maps)
-{
+__global__ void max_pool(const T* __restrict__ x, T* __restrict__ y, unsigned char* index,
+                         Maps maps) {
     int row, column, c;
-    if (!place(maps, maps.out_height, maps.out_width, row, column, c)) return;
+    if (!find_element(maps, maps.out_height, maps.out_width, row, column, c)) return;
     const size_t map = blockIdx.x / maps.blocks;
     x += map * maps.in_height * maps.in_width * maps.inner + c;
     float most = __int_as_float(0xff800000);  // -infinity
@@ -32,21 +33,20 @@ __global__ void max_pool(const T* __restrict__ x, T* __restrict__ y, unsigned ch
                 || unsigned(in_x) >= unsigned(maps.in_width)) continue;
             const float value = x[(in_y * maps.in_width + in_x) * maps.inner];
             if (value > most) tap = i * KX + j, most = value;
-            if (value != value) most = value;  // nan comes through: nothing is more
+            if (value != value) most = value;  // nan stays, because no value is larger
         }
     const size_t out = ((map * maps.out_height + row) * maps.out_width + column) * maps.inner + c;
     y[out] = T(most);
     index[out] = tap;
 }
 
-// A thread brings together the gradients of SY x SX inputs, which lie in the same windows.
+// Each thread sums the gradients of SY x SX inputs, which lie in the same windows.
 template <class T, int KY, int KX, int SY, int SX>
 __global__ void max_pool_gradient(const T* __restrict__ gy, const unsigned char* __restrict__ index,
-                                  T* __restrict__ gx, Maps maps)
-{
+                                  T* __restrict__ gx, Maps maps) {
     int row, column, c;
-    if (!place(maps, (maps.in_height + maps.pad_y + SY - 1) / SY,
-               (maps.in_width + maps.pad_x + SX - 1) / SX, row, column, c)) return;
+    if (!find_element(maps, (maps.in_height + maps.pad_y + SY - 1) / SY,
+                      (maps.in_width + maps.pad_x + SX - 1) / SX, row, column, c)) return;
     const size_t map = blockIdx.x / maps.blocks;
     gy += map * maps.out_height * maps.out_width * maps.inner + c;
     index += map * maps.out_height * maps.out_width * maps.inner + c;

@@ -1,0 +1,1 @@
+"""The programs train.py, evaluate.py and detect.py, where the console scripts find them."""
