@@ -144,7 +144,7 @@ class Loader(chainer.dataset.Iterator):
         self._pending.clear()
         self._next = None
 
-    def serialize(self, serializer):
+    def serialize(self, serializer: chainer.AbstractSerializer) -> None:
         """Save or restore the position; examples loaded ahead are dropped."""
         position = int(serializer('position', self.position))
         if position != self.position:

@@ -30,7 +30,7 @@ class Evaluation(chainer.training.Extension):
         self.processes = processes
         self.result: tuple | None = None
 
-    def __call__(self, trainer):
+    def __call__(self, trainer: chainer.training.Trainer) -> None:
         self.result = None  # frees the last detections before new ones take memory
         iteration = trainer.updater.iteration
         self.result = iteration, *evaluate(*self.arguments, processes=self.processes)

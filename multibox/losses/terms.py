@@ -115,7 +115,8 @@ def total(loss: chainer.Variable, counted: Array, axis: int | None = None) -> ch
     Returns:
         Scalar or (B,) Variable. Differentiable once.
     """
-    return F.sum(_Counted(counted).apply((loss,))[0], axis=axis)
+    counted_loss, = _Counted(counted).apply((loss,))
+    return F.sum(counted_loss, axis=axis)
 
 
 def mean_over_positives(mb_locs: ArrayOrVariable, conf_loss: chainer.Variable, gt_mb_locs: Array,

@@ -44,10 +44,10 @@ class LearningRate(chainer.training.Extension):
     def __init__(self, attribute: str, base: float, cuts: Sequence[int], warmup: int = 0):
         self.attribute, self.schedule = attribute, (base, cuts, warmup)
 
-    def initialize(self, trainer):
+    def initialize(self, trainer: chainer.training.Trainer) -> None:
         self._set(trainer)
 
-    def __call__(self, trainer):
+    def __call__(self, trainer: chainer.training.Trainer) -> None:
         chainer.report({'lr': getattr(trainer.updater.get_optimizer('main'), self.attribute)})
         self._set(trainer)
 

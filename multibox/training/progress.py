@@ -27,14 +27,14 @@ class Progress(chainer.training.Extension):
         self._n_iteration = n_iteration
         self._batchsize = batchsize
 
-    def initialize(self, trainer):
+    def initialize(self, trainer: chainer.training.Trainer) -> None:
         self._start_iteration = trainer.updater.iteration
         self._start_time = perf_counter()
         self._n_told = len(trainer.get_extension('LogReport').log)
         self._bar = tqdm(total=self._n_iteration, initial=self._start_iteration, disable=None,
                          unit='it', mininterval=0.5, dynamic_ncols=True)
 
-    def __call__(self, trainer):
+    def __call__(self, trainer: chainer.training.Trainer) -> None:
         log = trainer.get_extension('LogReport').log
         loss = chainer.as_array(trainer.observation['main/loss'])
         if isinstance(loss, cuda.ndarray):  # reading it would make the host wait for the GPU
@@ -54,7 +54,7 @@ class Progress(chainer.training.Extension):
             seconds_left=(self._n_iteration - entry['iteration']) / iterations_per_second))
         sys.stdout.flush()  # a file or a pipe would hold the lines back for minutes
 
-    def finalize(self):
+    def finalize(self) -> None:
         self._bar.close()
 
 

@@ -1,0 +1,39 @@
+"""A loader process that dies while it writes a result, which the pool then waits to read."""
+import multiprocessing
+import os
+from multiprocessing.connection import Connection
+
+from multibox.data import Loader, TrainingSequence, loader
+from multibox.errors import UserError
+
+import numpy as np
+import pytest
+
+
+class DiesInMidResult:
+    """A data set whose second example ends its process after half of its result is written."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        if multiprocessing.parent_process() is not None:
+            Connection._send = _write_half
+        return np.zeros(1000, 'f'),
+
+
+def _write_half(connection, message):
+    os.write(connection.fileno(), bytes(message)[:len(message) // 2])
+    os._exit(1)
+
+
+def keep(*example):
+    return example
+
+
+def test_a_worker_that_dies_while_it_writes_is_reported(monkeypatch):
+    monkeypatch.setattr(loader, 'PATIENCE', .5)
+    batches = Loader(TrainingSequence(DiesInMidResult(), keep, 0, 8), 4, 1)
+    with pytest.raises(UserError, match='a loader process died'):
+        next(batches)
+    batches.finalize()

@@ -1,0 +1,99 @@
+"""The pages of docs/: Python that runs, numbers that are those of the files, links that lead on."""
+import json
+import pathlib
+import re
+import statistics
+
+from experiments import comparison
+from experiments.ablations.train import AXES as ABLATIONS
+from experiments.formulations.train import AXES
+from experiments.speed import summary
+from multibox.losses import LOSSES
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCS = ROOT / 'docs'
+PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob('*.md'))
+BLOCK = re.compile(r'^```python\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+LINK = re.compile(r'\]\(((?!http)[^)#]+)')
+
+
+def read(page):
+    return (DOCS / page).read_text(encoding='utf-8')
+
+
+def words(page):
+    return ' '.join(read(page).split())
+
+
+@pytest.mark.parametrize('page', [page for page in PAGES if BLOCK.search(read(page))])
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {'__name__': page}
+    for block in BLOCK.findall(read(page)):
+        exec(compile(block, page, 'exec'), names)
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_the_links_of_a_page_lead_to_files(page):
+    missing = [link for link in LINK.findall(read(page))
+               if not (DOCS / page).parent.joinpath(link).exists()]
+    assert not missing
+
+
+def test_the_table_of_losses_is_that_of_the_runs():
+    scores = comparison.read_scores(ROOT / 'experiments/formulations', AXES)
+    table = comparison.table('loss', scores['loss'])
+    assert len(table.splitlines()) == 2 + len(LOSSES) and table in read('formulations.md')
+
+
+def test_the_ablations_are_those_of_their_runs():
+    scores = comparison.read_scores(ROOT / 'experiments/ablations', ABLATIONS)
+    page = (ROOT / 'experiments/ablations/README.md').read_text(encoding='utf-8')
+    assert list(scores) == list(ABLATIONS)
+    assert all(comparison.table(axis, variants) in page for axis, variants in scores.items())
+    text = words('formulations.md')
+    for axis, variant in (*(('k', k) for k in ABLATIONS['k']), ('augmentation', 'flip')):
+        assert mean_and_deviation(scores[axis][variant]) in text
+
+
+def mean_and_deviation(runs):
+    values = list(runs.values())
+    assert len(values) == 3
+    return f'{statistics.mean(values):.3f} ({statistics.stdev(values):.3f})'
+
+
+def test_the_disagreements_are_those_of_their_files():
+    for name, text in (('built-in', '8 of 47,779'), ('bccd', '48 of 129,499')):
+        totals = json.loads((ROOT / f'experiments/formulations/matching-{name}.json').read_text())
+        n_box = totals['disagreements']['bipartite, forced']['boxes']
+        assert f'{n_box} of {totals["positives"]["bipartite"]:,}' == text
+        assert text in words('formulations.md')
+
+
+def test_the_speeds_of_many_processes_are_those_of_their_file():
+    one, two = json.loads((ROOT / 'experiments/scaling/measured.json').read_text())['results']
+    text = words('processes.md')
+    for row in one, two:
+        low, high = row['images_per_second_range']
+        assert f'{row["images_per_second"]:.1f}' in text and f'({low:.1f} to {high:.1f})' in text
+    assert f'{two["exchange_bytes"] / 1e6:.1f} MB exchanged in' in text
+    assert (f'{two["exchange_seconds"] * 1e3:.1f} ms of a step of '
+            f'{two["step_seconds"] * 1e3:.0f} ms') in text
+
+
+def test_the_computed_efficiencies_are_those_of_their_file():
+    computed = json.loads((ROOT / 'experiments/scaling/computed.json').read_text())
+    for link, text in (('InfiniBand HDR, 25 GB/s', '4 % of a step'),
+                       ('10 Gbit Ethernet, 1.25 GB/s', '38 % over 10 Gbit')):
+        efficiency = computed['efficiency'][link][-1]['efficiency']
+        assert text in words('processes.md')
+        assert text.startswith(f'{100 - 100 * efficiency:.0f} %')
+
+
+def test_the_speeds_are_those_of_their_files():
+    assert summary.overview() in read('cpu.md')
+    page = (ROOT / 'experiments/speed/README.md').read_text(encoding='utf-8')
+    tables = list(summary.tables())
+    assert len(tables) == 7 and all(table in page for table in tables)
