@@ -2,7 +2,7 @@
 
     python detect.py --model result/model.npz photo.jpg holidays/
 
-Writes a picture with the boxes for each photograph, and detections.json with all of them.
+Writes a picture with boxes per photograph, and all boxes, classes and scores to detections.json.
 """
 import pathlib
 import sys
@@ -19,8 +19,8 @@ from multibox.weights import load_model
 
 import numpy as np
 
-DRAWN = 200  # boxes per picture, as many as the paper keeps; placing a name compares all of them
-PNG_LEVEL = 1  # a third of the time of Pillow's default 6, for pictures about 7 % larger
+MAX_BOXES = 200  # per picture, as in the paper; the place of a name depends on all other names
+PNG_LEVEL = 1  # takes a third of the time of Pillow's default 6; pictures are about 7 % larger
 
 
 def main(argv=None):
@@ -45,7 +45,7 @@ def main(argv=None):
             batch = [(path, img) for path, img in batch if img is not None]
             predicted = model.predict([img for _, img in batch]) if batch else ((), (), ())
             for (path, img), *found in zip(batch, *predicted):
-                results.append(describe(path, img, *found, label_names, args.out, taken))
+                results.append(save_picture(path, img, *found, label_names, args.out, taken))
     finally:  # the detections so far stay if the rest fails
         write_json(args.out / 'detections.json', {
             'model': str(args.model), 'score': args.score, 'nms': args.nms,
@@ -67,19 +67,19 @@ def parse_args(argv=None):
     parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('detections'),
                         metavar='DIR', help='folder for the results')
     parser.add_argument('--score', type=float, default=0.5, metavar='X',
-                        help='the lowest score of a detection')
+                        help='the lowest score of a reported detection')
     parser.add_argument('--nms', type=float, default=0.45, metavar='X', help='if two boxes of a '
                         'class have at least this IoU, only the better one is kept')
     parser.add_argument('--batchsize', type=int, default=8, metavar='N',
-                        help='images that the network sees at once')
+                        help='images that the network processes at once')
     add_hardware_flags(parser, many_processes=False)
     return parser.parse_args(argv)
 
 
 def free_name(stem, taken):
-    """A file name for a picture, from the stem of its photograph, that differs from all others.
+    """Make a file name for a picture from the stem of its photograph, and add it to ``taken``.
 
-    Names that differ in case only count as equal.
+    Names that differ in case only count as equal, because some file systems ignore case.
     """
     name, n = f'{stem}.png', 2
     while name.casefold() in taken:
@@ -88,17 +88,17 @@ def free_name(stem, taken):
     return name
 
 
-def describe(path, img, bbox, label, score, label_names, out, taken):
-    """Draw and print the detections in an image; returns its entry in detections.json."""
+def save_picture(path, img, bbox, label, score, label_names, out, taken):
+    """Draw, save and print the detections in an image; returns its entry in detections.json."""
     order = np.argsort(-score, kind='stable')
     bbox, label, score = bbox[order], label[order], score[order]
     names = [label_names[n] for n in label]
-    said = [f'{name} {s:.2f}' for name, s in zip(names, score)]
+    captions = [f'{name} {s:.2f}' for name, s in zip(names, score)]
     picture = free_name(path.stem, taken)
     with open_whole(out / picture) as file:
-        draw_boxes(img, bbox[:DRAWN], label[:DRAWN], said[:DRAWN]).save(
+        draw_boxes(img, bbox[:MAX_BOXES], label[:MAX_BOXES], captions[:MAX_BOXES]).save(
             file, 'PNG', compress_level=PNG_LEVEL)
-    print(f'{path}: {", ".join(said) or "nothing"}')
+    print(f'{path}: {", ".join(captions) or "nothing"}')
     return {'image': str(path), 'picture': picture, 'size': list(img.shape[1:]),
             'bbox': bbox.astype(float).round(2).tolist(), 'label': names,
             'score': score.astype(float).round(4).tolist()}

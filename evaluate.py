@@ -1,4 +1,4 @@
-"""Evaluate a network that train.py wrote: average precision by class, precision over recall.
+"""Evaluate a network that train.py wrote: average precision per class, precision over recall.
 
     python evaluate.py --model result/model.npz                                   the built-in set
     python evaluate.py --model result/model.npz --data VOCdevkit --device 0       VOC 2007 test
@@ -36,16 +36,17 @@ def main(argv=None):
     device = select_device(local_device(args.device, processes))
     check_numbers(args, ('batchsize',), lowest=1)
     if args.coco and args.submission:
-        raise UserError('--coco scores, and --submission has nothing to score by; give one of them')
+        raise UserError('--coco scores the detections, and --submission has no ground truth to '
+                        'score by; give one of them')
     if args.coco:
         import_pycocotools()  # before the detections, which take longer
     engines.set_up(device, args.conv)
     model, _, label_names = load_model(args.model)
     model.use_preset('evaluate')
     model.to_device(device)
-    data, dataset, said = load_dataset(args, label_names)
+    data, dataset, remarks = load_dataset(args, label_names)
     if processes.is_first:
-        print('\n'.join(said), flush=True)
+        print('\n'.join(remarks), flush=True)
         make_out(args.out)  # before the detections, which would be lost without it
     images = detect(model, dataset, args.batchsize, processes)
     if not processes.is_first:
@@ -59,8 +60,8 @@ def main(argv=None):
         title=f'{args.model} on {args.data or "the built-in set"}', settings=vars(args),
         seconds=time.monotonic() - begin, device=args.device,
         hardware=hardware(device, processes.size))
-    print(f'written to {args.out}: report.html with all of it, metrics.json, '
-          'precision_recall.png, detections.png')
+    print(f'written to {args.out}: report.html, metrics.json, precision_recall.png, '
+          'detections.png')
 
 
 def parse_args(argv=None):
@@ -68,7 +69,7 @@ def parse_args(argv=None):
     parser.add_argument('--model', type=pathlib.Path, required=True, metavar='FILE',
                         help='a model.npz of train.py or of multibox.weights')
     parser.add_argument('--data', type=pathlib.Path, metavar='DIR',
-                        help='a data set, as for train.py, whose test images are used '
+                        help='a data set as for train.py; its test images are used '
                              '(default: the built-in drawn set)')
     parser.add_argument('--coco', action='store_true',
                         help="also score by COCO's rules, at IoUs of 0.50 to 0.95; needs "
@@ -78,7 +79,7 @@ def parse_args(argv=None):
     parser.add_argument('--submission', action='store_true',
                         help="detect in VOC2012 test and write the files for PASCAL's server")
     parser.add_argument('--batchsize', type=int, default=32, metavar='N',
-                        help='images per process that the network sees at once')
+                        help='images per process that the network processes at once')
     add_hardware_flags(parser)
     args = parser.parse_args(argv)
     args.out = args.out or args.model.parent / 'evaluation'
@@ -87,20 +88,20 @@ def parse_args(argv=None):
 
 
 def load_dataset(args, label_names):
-    """The data (None for a submission), its test set with the network's classes, and remarks."""
+    """Load the data (None for a submission), its test set in the network's classes, and remarks."""
     if args.submission:
         dataset = relabel(voc2012_test(args.data or 'VOCdevkit'), voc_bbox_label_names,
                           label_names, args.model)
         return None, dataset, [f'{len(dataset)} images']
     data = load_data(args.data, train=False)
     dataset = relabel(data.test, data.label_names, label_names, args.model)
-    said = [*data.notes, f'{len(dataset)} images; {len(data.problems)} problems in the '
-            'annotations' + ', listed in report.html' * bool(data.problems)]
-    return data._replace(label_names=label_names, test=dataset), dataset, said
+    remarks = [*data.notes, f'{len(dataset)} images; {len(data.problems)} problems in the '
+               'annotations' + ', listed in report.html' * bool(data.problems)]
+    return data._replace(label_names=label_names, test=dataset), dataset, remarks
 
 
 def scores(images, label_names, coco):
-    """Average precision by the rules of VOC 2007 and 2010, and of COCO if asked for."""
+    """Average precision by the rules of VOC 2007 and 2010, and with ``coco`` also of COCO."""
     curves = precision_recall(images, label_names)
     area = score(curves, use_07_metric=False)
     result = {**score(curves), 'map_area': area['map'], 'ap_area': area['ap']}

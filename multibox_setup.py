@@ -1,9 +1,9 @@
 """Install Chainer and ChainerCV into the environment of this Python: the command multibox-setup.
 
 Neither has a wheel, and no release will follow. Both build from source without a compiler, but only
-outside of pip's build isolation, so no package can name them as plain dependencies. A ``.pth`` file
-then loads ``multibox/compat.py`` whenever a Python of this environment starts, so that Chainer can
-be imported before multibox.
+outside of pip's build isolation, so no package can name them as plain dependencies. The command
+also writes a ``.pth`` file. It loads ``multibox/compat.py`` whenever a Python of this environment
+starts, so that Chainer can be imported before multibox.
 """
 import importlib.metadata
 import importlib.util

@@ -46,7 +46,7 @@ from multibox.weights import save_model, start
 import chainer
 from chainer.training import extensions, triggers
 
-# The paper's numbers, as in ChainerCV's run of 77.5 mAP; and a run of minutes on a laptop.
+# PAPER has the paper's numbers, as in ChainerCV's run of 77.5 mAP. SLIM takes minutes on a laptop.
 PAPER = {'iteration': 120000, 'batchsize': 32, 'optimizer': 'momentum_sgd', 'lr': 1e-3,
          'warmup': 0, 'weight_decay': 5e-4, 'log_interval': 100, 'snapshot_interval': 2000}
 SLIM = {'iteration': 540, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3,
@@ -70,13 +70,13 @@ def main(argv=None):
     updater = make_updater(args, loader, model, device, processes)
     trainer = chainer.training.Trainer(updater, Stop(args.iteration, processes), args.out)
     add_extensions(trainer, args, data, model, processes)
-    settings.begin(trainer, args, data, processes)
+    settings.begin_or_resume(trainer, args, data, processes)
     run(trainer, data.train.paths)
-    report(trainer, args, data, model, hardware(device, processes.size), processes)
+    save_results(trainer, args, data, model, hardware(device, processes.size), processes)
 
 
 def make_loader(args, data, model, processes):
-    """The augmented and matched examples of the whole run, batch by batch."""
+    """Make the loader of the augmented and matched examples of the whole run."""
     match = RULES[args.match] if args.match else LOSSES[args.loss].match
     targets = MakeTargets(model.coder, model.insize, model.mean, match,
                           steps=AUGMENTATIONS[args.augmentation])
@@ -87,7 +87,7 @@ def make_loader(args, data, model, processes):
 
 
 def make_updater(args, loader, model, device, processes):
-    """Network, loss and optimizer: each iteration is one step on one batch."""
+    """Join network, loss and optimizer: each iteration is one update by one batch."""
     if args.precision == 'float16':
         halve(model)
     share_batch_statistics(model, processes)
@@ -101,7 +101,7 @@ def make_updater(args, loader, model, device, processes):
 
 
 def add_extensions(trainer, args, data, model, processes):
-    """Step size, evaluation, log, curves and snapshots."""
+    """Add learning rate, evaluation, log, curves and snapshots to the trainer."""
     def at(*iterations):
         return triggers.ManualScheduleTrigger(sorted({*iterations, args.iteration}), 'iteration')
 
@@ -115,15 +115,15 @@ def add_extensions(trainer, args, data, model, processes):
                                 args.lr, args.cuts, args.warmup))
     trainer.extend(Evaluation(model, data.test, data.label_names, args.batchsize // processes.size,
                               processes), trigger=at(*args.cuts))
-    if processes.is_first:  # it writes for all
+    if processes.is_first:  # the first process writes for all
         trainer.extend(extensions.LogReport(trigger=at(*log, *args.cuts)))
         trainer.extend(Progress(args.iteration, args.batchsize))
         trainer.extend(lambda trainer: plot_curves(trainer.out), name='curves', trigger=at(*saved))
         trainer.extend(snapshot(chain), name='snapshot', trigger=at(*saved))
 
 
-def report(trainer, args, data, model, hardware, processes):
-    """Weights, scores and the report."""
+def save_results(trainer, args, data, model, hardware, processes):
+    """Write the weights, the scores and the report."""
     evaluation = trainer.get_extension('Evaluation')
     if evaluation.result is None:  # the run was resumed at its end
         evaluation(trainer)
@@ -133,8 +133,7 @@ def report(trainer, args, data, model, hardware, processes):
         write_results(args.out, data, images, result, iteration=iteration, settings=vars(args),
                       title=f'{args.model} on {args.data or "the built-in set"}',
                       seconds=trainer.elapsed_time, device=args.device, hardware=hardware)
-        print(f'all on one page: {args.out / "report.html"}; pictures beside it; '
-              'weights: model.npz')
+        print(f'report: {args.out / "report.html"}; weights: {args.out / "model.npz"}')
 
 
 def command():

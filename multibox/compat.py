@@ -18,14 +18,14 @@ PACKAGES = 'chainer', 'chainercv', 'chainermn'
 
 
 class MissingChainer(ImportError):
-    """Chainer or ChainerCV is not installed; an interpreter shows the message alone."""
+    """Chainer or ChainerCV is not installed; Python shows the message without a traceback."""
 
 
 class RepairingFinder:
     """Finds the packages as the other finders do, and repairs what their import needs."""
 
     def find_spec(self, name, path=None, target=None):
-        """Return the spec of a package, whose loader repairs before and after it executes."""
+        """Return a spec whose loader makes the repairs around the import; None for other names."""
         if name not in PACKAGES:
             return None
         others = [finder for finder in sys.meta_path if finder is not self]
@@ -50,7 +50,7 @@ class RepairingFinder:
 def forget_submodules(name: str) -> None:
     """Drop the modules that an import of a package left behind when it failed.
 
-    Python forgets the package itself, but keeps its submodules, with which a second import fails.
+    Python drops the package itself but keeps its submodules, which make a second import fail.
     """
     for module in list(sys.modules):
         if module.startswith(f'{name}.'):
@@ -58,7 +58,7 @@ def forget_submodules(name: str) -> None:
 
 
 def prepare(package: types.ModuleType) -> None:
-    """Repair NumPy, and ChainerCV's missing extension, before a package is executed."""
+    """Repair NumPy, and replace ChainerCV's missing extension, before a package is executed."""
     restore_numpy_names()
     stand_in_for_numpy_distutils()
     if package.__name__ == 'chainercv':
@@ -74,10 +74,10 @@ def finish(package: types.ModuleType) -> None:
 
 
 def restore_numpy_names(module: Any = None) -> None:
-    """Give back the names NumPy dropped that Chainer and ChainerCV still use.
+    """Restore the names that NumPy dropped and that Chainer and ChainerCV still use.
 
     Args:
-        module: a stand-in for the NumPy module.
+        module: the module to change; None means NumPy.
     """
     import numpy as np
     module = np if module is None else module
@@ -98,9 +98,9 @@ def restore_numpy_names(module: Any = None) -> None:
 
 
 def stand_in_for_numpy_distutils() -> None:
-    """Provide ``numpy.distutils``, from which Chainer looks for a BLAS on macOS only.
+    """Provide ``numpy.distutils``, which Chainer always imports but uses on macOS only.
 
-    Python 3.12 has none, and that of NumPy 1.26 cannot be imported beside setuptools 80.
+    NumPy has none under Python 3.12, and that of NumPy 1.26 fails to import beside setuptools 80.
     """
     import numpy as np
     try:
@@ -110,7 +110,7 @@ def stand_in_for_numpy_distutils() -> None:
     except ImportError:
         package: Any = types.ModuleType('numpy.distutils')
         package.system_info = types.ModuleType('numpy.distutils.system_info')
-        package.system_info.get_info = lambda name: {}  # empty: nothing known about the BLAS
+        package.system_info.get_info = lambda name: {}  # an empty dict: no BLAS is known
         sys.modules['numpy.distutils'] = np.distutils = package
         sys.modules['numpy.distutils.system_info'] = package.system_info
 
@@ -147,7 +147,7 @@ def nms_gpu_post(mask: Any, n_bbox: int, threads_per_block: int, col_blocks: int
 
 
 def provide_nms_gpu_post(folders: Iterable[str]) -> None:
-    """Put :func:`nms_gpu_post` where ChainerCV imports its C extension from, if that is missing.
+    """Let ChainerCV import :func:`nms_gpu_post` if its C extension is missing.
 
     Args:
         folders: the folders of the package ChainerCV.
@@ -160,7 +160,7 @@ def provide_nms_gpu_post(folders: Iterable[str]) -> None:
 
 
 def declare_half(cuda: Any) -> None:
-    """Give raw kernels the type ``half``, which CuPy's own headers no longer declare since 14.
+    """Declare the type ``half`` in raw kernels, as CuPy's own headers did before CuPy 14.
 
     Two kernels of ChainerMN, which run around every exchange of gradients between GPUs, do not
     compile without it.
@@ -211,5 +211,5 @@ def _show_message_alone(kind, error, trace):
 
 
 install()
-if __name__ == 'multibox.compat':  # not at the start-up of an interpreter, which may never need it
+if __name__ == 'multibox.compat':  # not at Python's start-up, where Chainer may not be needed
     require_chainer()

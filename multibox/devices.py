@@ -14,7 +14,7 @@ from chainer.backends import cuda
 
 
 def is_gpu(name: str) -> bool:
-    """Whether a device name is that of a GPU: 0, 1, ..., or '@cupy:0'."""
+    """Whether a device name stands for a GPU: 0, 1, ..., or '@cupy:0'."""
     return name.isdigit() or name.startswith('@cupy')
 
 
@@ -26,7 +26,7 @@ def local_device(name: str, processes: OneProcess = ONE) -> str:
         processes: the processes of the run.
 
     Returns:
-        ``name`` itself for a process on its own and for CPUs.
+        ``name`` itself for a single process and for CPUs, else '@cupy:N' with the local rank N.
 
     Raises:
         UserError: the machine has fewer GPUs than processes.
@@ -37,8 +37,8 @@ def local_device(name: str, processes: OneProcess = ONE) -> str:
     if processes.local_size > n_gpu:
         raise UserError(
             f'{processes.local_size} processes on a machine where {n_gpu} GPUs are visible: each '
-            'needs one of its own, and to see all; start fewer, see CUDA_VISIBLE_DEVICES, or use '
-            '--device -1')
+            'process needs a GPU of its own, and has to see all of them; start fewer processes, '
+            'make more GPUs visible (CUDA_VISIBLE_DEVICES), or use --device -1')
     return f'@cupy:{processes.local_rank}'
 
 
@@ -95,9 +95,9 @@ def processor() -> str:
 def available_cores() -> int:
     """Number of cores for this process, at least 1.
 
-    A container or taskset can restrict the cores of the machine, and the processes that mpiexec
-    started on it share them. Start mpiexec with ``--bind-to none``: bound processes would divide
-    their own cores once more.
+    A container or taskset can restrict the cores. The processes that mpiexec started on the machine
+    share these evenly. Start mpiexec with ``--bind-to none``: a bound process sees only its own
+    cores, and this function would divide them once more.
     """
     if hasattr(os, 'sched_getaffinity'):
         n_core = len(os.sched_getaffinity(0))

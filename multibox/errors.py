@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Iterator
 
-PATIENCE = 2  # seconds that other processes leave the first one to report a common error
+PATIENCE = 2  # seconds that the other processes wait while the first one reports a common error
 
 
 class UserError(ValueError):
@@ -21,12 +21,18 @@ class UserError(ValueError):
 def ending_together(program: str | None = None) -> Iterator[None]:
     """Turn an exception of any process into one message, and end all processes of the run.
 
+    The message of a :class:`UserError` is printed alone; any other exception has its traceback.
+
     Args:
         program: the beginning of the message; None means the name of the running script.
+
+    Raises:
+        SystemExit: on a single process, with the status 130 after Ctrl-C and 1 otherwise. Several
+            processes are ended by MPI instead, with the same status.
     """
     program = program or pathlib.Path(sys.argv[0]).name
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors='backslashreplace')  # any path prints
+        sys.stdout.reconfigure(errors='backslashreplace')  # prints paths that are not UTF-8
     try:
         yield
     except UserError as error:

@@ -33,8 +33,8 @@ def open_whole(path: str | Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())  # a rename may reach the disk before the data of the file
         os.replace(part, path)
     except OSError as error:
-        raise UserError(f'{path}: cannot be written ({error.strerror}); the file that was there '
-                        'before, if any, is untouched') from error
+        raise UserError(f'{path}: cannot be written ({error.strerror}); make room or write to '
+                        'another folder. A file that had this name before is unchanged') from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -43,7 +43,7 @@ def make_out(folder: Path) -> None:
     """Make the folder of ``--out`` with its parents, unless it exists.
 
     Raises:
-        UserError: it cannot be made.
+        UserError: the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +68,10 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def save_npz(path: str | Path, target: Any) -> None:
     """Write a link, or a dict of arrays, as .npz, completely or not at all.
+
+    Args:
+        path: the .npz file to write.
+        target: a ``chainer.Link``, or anything else that Chainer can serialize.
 
     Raises:
         UserError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""The processes of a run: one on its own, or many that mpiexec started, behind one interface.
+"""The processes of a run: a single one, or many that mpiexec started, behind one interface.
 
 Arrays on GPUs are summed by NCCL if the communicator has it (``pure_nccl``), and the host does not
 wait for the sum. All other exchanges pass through the host, so MPI need not support GPUs.
@@ -18,16 +18,17 @@ from chainer.backends import cuda
 # Environment variables set by the mpiexec of Open MPI, of MPICH and Intel, and by srun --mpi=pmix.
 LAUNCHERS = 'OMPI_COMM_WORLD_SIZE', 'PMI_SIZE', 'PMIX_RANK'
 COMMUNICATORS = 'naive', 'flat', 'non_cuda_aware', 'pure_nccl'
-# Signals that end a run. SIGUSR1 is for mpiexec, which forwards it and is killed by the others.
+# Signals that end a run. mpiexec forwards SIGUSR1 to its processes; the others kill mpiexec.
 SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
 
 
 class OneProcess:
-    """A process on its own, and the interface of :class:`ManyProcesses`.
+    """A single process, with the interface of :class:`ManyProcesses`.
 
     Attributes:
         comm: the ChainerMN communicator, or None.
-        rank, size: number of this process, from 0, and number of processes.
+        rank: number of this process, from 0.
+        size: number of processes.
         local_rank, local_size: the same among the processes on this machine.
     """
 
@@ -41,11 +42,11 @@ class OneProcess:
         return self.rank == 0
 
     def sum(self, x: Array) -> Array:
-        """Sum an array of the same shape over all processes; the result stays on its device."""
+        """Sum arrays of one shape over all processes; the result stays on the device of ``x``."""
         return x
 
     def mean(self, x: Array) -> Array:
-        """Average an array of the same shape over all processes."""
+        """Average arrays of one shape over all processes."""
         return x
 
     def max(self, x: Array) -> Array:
@@ -53,11 +54,11 @@ class OneProcess:
         return x
 
     def all_gather(self, value: Any) -> list:
-        """The picklable values of all processes, by rank; every process gets the list."""
+        """List the picklable values of all processes by rank; every process gets the list."""
         return [value]
 
     def gather(self, value: Any) -> list | None:
-        """The picklable values of all processes, by rank, for the first process; else None."""
+        """List the picklable values by rank on the first process; the other processes get None."""
         return [value]
 
     def broadcast(self, value: Any) -> Any:
@@ -65,7 +66,7 @@ class OneProcess:
         return value
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process has called this method."""
 
 
 class ManyProcesses(OneProcess):
@@ -87,7 +88,7 @@ class ManyProcesses(OneProcess):
     def _sum_on_gpus(self, x):
         from cupy.cuda import get_current_stream, nccl
 
-        self.comm._init_comms()  # ChainerMN connects at the first exchange, with the device known
+        self.comm._init_comms()  # ChainerMN connects at the first exchange, when the device is set
         total = x.copy()
         dtype = getattr(nccl, f'NCCL_{x.dtype.name.upper()}')
         self.comm.nccl_comm.allReduce(total.data.ptr, total.data.ptr, total.size, dtype,
@@ -117,10 +118,13 @@ ONE = OneProcess()
 
 
 def as_processes(comm: Communicator) -> OneProcess:
-    """The processes of a ChainerMN communicator; None stands for a process on its own.
+    """The processes of a ChainerMN communicator.
 
     Args:
-        comm: a communicator, None, or a result of this function, which is returned as it is.
+        comm: a communicator, None for a single process, or a result of this function.
+
+    Returns:
+        :class:`ManyProcesses`, :data:`ONE` for None, or ``comm`` itself if it is such an object.
     """
     if comm is None:
         return ONE
@@ -135,10 +139,11 @@ def join_processes(communicator: str | None = None, on_gpu: bool = False) -> One
         on_gpu: whether the network will be on GPUs.
 
     Returns:
-        :class:`ManyProcesses`; :data:`ONE` for a process on its own, which needs no MPI.
+        :class:`ManyProcesses`; :data:`ONE` for a single process, which needs no MPI.
 
     Raises:
-        UserError: mpi4py or NCCL is missing, or the communicator does not fit the device.
+        UserError: mpi4py or NCCL is missing, mpi4py belongs to another MPI than mpiexec, or the
+            communicator does not fit the device.
     """
     if not any(name in os.environ for name in LAUNCHERS):
         return ONE
@@ -156,7 +161,7 @@ def join_processes(communicator: str | None = None, on_gpu: bool = False) -> One
     communicator = communicator or ('pure_nccl' if on_gpu else 'naive')
     if communicator != 'naive' and not on_gpu:
         raise UserError(f'--communicator {communicator} is for GPUs; use naive, or give --device 0')
-    if communicator != 'naive' and not chainermn.nccl._available:  # all of them pack by its types
+    if communicator != 'naive' and not chainermn.nccl._available:  # they use NCCL's types
         raise UserError(f'--communicator {communicator}: CuPy finds no NCCL; install '
                         'requirements-cuda13.txt, or for CUDA 12 requirements-cuda12.txt; or use '
                         '--communicator naive with an MPI that supports GPUs')
@@ -169,6 +174,10 @@ def join_processes(communicator: str | None = None, on_gpu: bool = False) -> One
 def check_split(batchsize: int, processes: OneProcess) -> None:
     """Refuse a batch that the processes cannot share evenly.
 
+    Args:
+        batchsize: number of images per batch, over all processes.
+        processes: the processes of the run.
+
     Raises:
         UserError: the message says which batch sizes fit.
     """
@@ -177,7 +186,7 @@ def check_split(batchsize: int, processes: OneProcess) -> None:
     if below != batchsize:
         fits = ' or '.join(str(n) for n in (below, below + size) if n)
         raise UserError(f'--batchsize {batchsize} is for all {size} processes together, which '
-                        f'cannot share it evenly; {fits} can be')
+                        f'cannot share it evenly; {fits} can be shared')
 
 
 def check_same(settings: dict, processes: OneProcess) -> None:
@@ -190,9 +199,9 @@ def check_same(settings: dict, processes: OneProcess) -> None:
     Raises:
         UserError: the message names the settings that differ.
     """
-    everyones = processes.all_gather(json.loads(json.dumps(settings, default=str)))
-    for rank, theirs in enumerate(everyones):
-        differ = [name for name in theirs if theirs[name] != everyones[0].get(name)]
+    all_settings = processes.all_gather(json.loads(json.dumps(settings, default=str)))
+    for rank, other in enumerate(all_settings):
+        differ = [name for name in other if other[name] != all_settings[0].get(name)]
         if differ:
             raise UserError(f'process {rank} differs from the first in {", ".join(differ)}; give '
                             'all machines the same arguments and the same data')

@@ -1,4 +1,4 @@
-"""The types of arrays that annotations name. Arrays are NumPy's, or CuPy's on a GPU."""
+"""Types for annotations. Arrays are NumPy's on a CPU and CuPy's on a GPU."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias, Union

@@ -14,7 +14,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-# A busy machine is no failure: an example that was stopped for a second is not slow.
+# No deadline: on a busy machine an example may have to wait for a core.
 hypothesis.settings.register_profile('busy machines', deadline=None)
 hypothesis.settings.load_profile('busy machines')
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
@@ -22,7 +22,7 @@ GOLDEN = pathlib.Path(__file__).parent / 'golden'
 
 @pytest.fixture
 def use():
-    """Function that enters ``engines.using`` until the test ends, or until it is called again."""
+    """Function that enters ``engines.using``. The context ends with the test or the next call."""
     with contextlib.ExitStack() as stack:
         def enter(*args):
             stack.close()
@@ -31,7 +31,7 @@ def use():
 
 
 def skip_without_gpu():
-    """Skip the test unless CuPy is there with all it loads, and finds a GPU."""
+    """Skip the test unless CuPy and its libraries are installed and CuPy finds a GPU."""
     cupy = pytest.importorskip('cupy')
     try:
         n_gpu = cupy.cuda.runtime.getDeviceCount()
@@ -51,8 +51,10 @@ def xp(request):
 
 @pytest.fixture(params=[0, 1, 2, pytest.param('cupy', marks=pytest.mark.gpu)], ids=str)
 def kernel_xp(request, monkeypatch):
-    """The module of the arrays that CUDA kernels take: NumPy, where the kernels run on this CPU
-    with blocks and threads in three random orders; and CuPy where there is a GPU."""
+    """The array module for tests of CUDA kernels: NumPy, and CuPy where there is a GPU.
+
+    With NumPy the kernels run on the CPU, with blocks and threads in one of three random orders.
+    """
     if request.param == 'cupy':
         skip_without_gpu()
         return importlib.import_module('cupy')
@@ -67,7 +69,7 @@ def kernel_xp(request, monkeypatch):
 
 @pytest.fixture(scope='session')
 def gpu():
-    """The first GPU, a ``chainer.backend.Device``, made the current one."""
+    """The first GPU as a ``chainer.backend.Device``. It is the current device."""
     skip_without_gpu()
     device = chainer.get_device('@cupy:0')
     device.use()
@@ -76,7 +78,7 @@ def gpu():
 
 @pytest.fixture(scope='session')
 def data(tmp_path_factory):
-    """A folder of six drawn images to train on, and two to test."""
+    """A folder of drawn images: six for training and two for testing."""
     folder = tmp_path_factory.mktemp('drawn') / 'set'
     draw_set(folder, n_train=6, n_test=2)
     return folder
@@ -84,9 +86,12 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def detections(golden):
-    """Six lists, as ``multibox.evaluation.detect`` returns them: 40 test images of the built-in
-    set, seen by the network of experiments/formulations/runs/chainercv-seed0.json. Scores start at
-    0.05, boxes are rounded to a quarter of a pixel, and a tenth of the objects is difficult."""
+    """Stored detections on 40 test images of the built-in set.
+
+    The six lists are those that ``multibox.evaluation.detect`` returns. The network is that of
+    experiments/formulations/runs/chainercv-seed0.json. Scores start at 0.05. Boxes are rounded to
+    a quarter of a pixel. A tenth of the objects is difficult.
+    """
     stored = golden('detections')
     columns = [(name, dtype, count) for count, pairs in (
         ('n', (('bbox', 'f'), ('label', 'i'), ('score', 'f'))),
@@ -99,7 +104,7 @@ def detections(golden):
 
 @pytest.fixture
 def golden():
-    """Read the arrays of a golden file by its name without the suffix."""
+    """Function that reads the arrays of a golden file. It takes the name without the suffix."""
     def read(name):
         with np.load(GOLDEN / f'{name}.npz', allow_pickle=False) as arrays:
             return dict(arrays)

@@ -1,4 +1,4 @@
-"""What compat restores, and that it changes nothing that is there."""
+"""compat restores missing names and changes no existing ones."""
 import importlib
 import sys
 import types
@@ -16,7 +16,7 @@ def test_chainer_chainercv_and_chainermn_import():
         assert importlib.import_module(name)
 
 
-def test_importing_it_twice_changes_nothing():
+def test_importing_compat_twice_changes_nothing():
     before = {name: vars(np)[name] for name in ('bool', 'int', 'sctypes')}
     modules = dict(sys.modules)
     importlib.reload(compat)
@@ -31,13 +31,16 @@ def test_only_missing_numpy_names_are_restored():
     assert (module.bool, module.float, module.object) == (bool, float, object)
 
 
-def test_chainers_user_of_sctypes_works_forward_and_backward():
+def test_chainers_as_strided_finds_sctypes():
     x = F.as_strided(np.arange(4, dtype='f'), (2, 2), (2, 1))
     np.testing.assert_array_equal(x.array, [[0, 1], [2, 3]])
 
 
 def overlap_bits(bbox, thresh):
-    """The mask ChainerCV's kernel writes: bit j % 64 of word j // 64 in row i, for j after i."""
+    """The mask that ChainerCV's kernel writes. Row i has one bit per later box j.
+
+    It is bit j % 64 of word j // 64, and says that the boxes overlap.
+    """
     n = len(bbox)
     col_blocks = -(-n // 64)
     mask = np.zeros((n, col_blocks), np.uint64)

@@ -1,4 +1,4 @@
-"""Cores: what a run takes, and what it leaves."""
+"""The number of cores that a run uses, and the names of its hardware."""
 import os
 
 from multibox import devices, engines
@@ -8,7 +8,10 @@ import threadpoolctl
 
 
 def threads(user_api):
-    """Of NumPy's BLAS, for OpenCV brings one of its own with a single thread; or of OpenMP."""
+    """Number of threads of NumPy's BLAS or of OpenMP.
+
+    The largest number counts, because OpenCV brings a BLAS of its own with a single thread.
+    """
     return max(library['num_threads'] for library in threadpoolctl.threadpool_info()
                if library['user_api'] == user_api)
 
@@ -28,7 +31,7 @@ def test_matrix_products_use_no_more_cores(n_core, expected):
 
 def test_convolutions_use_no_more_cores():
     if engines.fastest() != 'onednn':
-        pytest.skip('no oneDNN here')
+        pytest.skip('oneDNN cannot be used on this machine')
     devices.use_cores(1)
     assert threads('openmp') == 1
 

@@ -1,4 +1,4 @@
-"""Files are whole or not there."""
+"""A file is written as a whole or not at all."""
 import json
 import os
 

@@ -1,4 +1,4 @@
-"""Values, gradients and matches against numbers from running the four other systems' own code."""
+"""Values, gradients and matches of four formulations against those of the original code."""
 import pathlib
 
 from multibox.losses import notebook, ssd_keras, ssd_pytorch, super_gradients
@@ -14,7 +14,7 @@ FILES = sorted(path.stem for path in (pathlib.Path(__file__).parent / 'golden').
 TORCH = [name for name in FILES if name.startswith(('ssd_pytorch', 'notebook'))]
 
 
-def of(system):
+def golden_files(system):
     return [name for name in FILES if name.startswith(system)]
 
 
@@ -22,11 +22,11 @@ def variables(xp, *arrays):
     return [chainer.Variable(xp.asarray(array)) for array in arrays]
 
 
-def same_value(actual, expected):
+def assert_value(actual, expected):
     np.testing.assert_allclose(cuda.to_cpu(actual.array), expected, rtol=2e-5)
 
 
-def same_gradient(variable, expected, rtol=0):
+def assert_gradient(variable, expected, rtol=0):
     np.testing.assert_allclose(cuda.to_cpu(variable.grad), expected, rtol=rtol, atol=2e-6)
 
 
@@ -38,7 +38,7 @@ def objects_by_image(xp, g):
 @pytest.mark.parametrize('system, n_file', [
     ('ssd_pytorch', 6), ('notebook', 6), ('ssd_keras', 15), ('super_gradients', 13)])
 def test_no_file_is_missing(system, n_file):
-    assert len(of(system)) == n_file
+    assert len(golden_files(system)) == n_file
 
 
 @pytest.mark.parametrize('name', TORCH)
@@ -48,12 +48,12 @@ def test_ssd_pytorch_and_the_notebook(xp, golden, name):
     loss = (notebook.MultiBoxLoss() if name.startswith('notebook')
             else ssd_pytorch.MultiBoxLoss(num_classes=confs.shape[2]))
     loss_l, loss_c = loss((locs, confs, xp.asarray(g['priors'])), objects_by_image(xp, g))
-    same_value(loss_l, g['loss_l'])
-    same_value(loss_c, g['loss_c'])
-    if 'ties' not in name:  # which of the equal boxes is mined is not defined
+    assert_value(loss_l, g['loss_l'])
+    assert_value(loss_c, g['loss_c'])
+    if 'ties' not in name:  # the original code may mine any of several equal boxes
         (loss_l + loss_c).backward()
-        same_gradient(locs, g['grad_loc'])
-        same_gradient(confs, g['grad_conf'])
+        assert_gradient(locs, g['grad_loc'])
+        assert_gradient(confs, g['grad_conf'])
 
 
 @pytest.mark.parametrize('name', TORCH)
@@ -67,35 +67,35 @@ def test_matches_of_ssd_pytorch_and_the_notebook(xp, golden, name):
     np.testing.assert_allclose(gt_locs[positive], g['loc_t'][positive], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('name', of('ssd_keras'))
+@pytest.mark.parametrize('name', golden_files('ssd_keras'))
 def test_ssd_keras(xp, golden, name):
     g = golden(name)
     y_pred, = variables(xp, g['y_pred'])
     loss = ssd_keras.SSDLoss(*(g[key].item() for key in ('neg_pos_ratio', 'n_neg_min', 'alpha')))
     value = loss.compute_loss(xp.asarray(g['y_true']), y_pred)
-    if 'ties' in name:  # nor is, in a whole batch, of which image
-        same_value(F.sum(value), g['loss'].sum())
+    if 'ties' in name:  # the mined one of several equal boxes may lie in any image
+        assert_value(F.sum(value), g['loss'].sum())
     else:
-        same_value(value, g['loss'])
+        assert_value(value, g['loss'])
         F.sum(value).backward()
-        same_gradient(y_pred, g['grad_y_pred'], rtol=1e-4)
+        assert_gradient(y_pred, g['grad_y_pred'], rtol=1e-4)
 
 
-@pytest.mark.parametrize('name', of('super_gradients'))
+@pytest.mark.parametrize('name', golden_files('super_gradients'))
 def test_super_gradients(xp, golden, name):
     g = golden(name)
     locs, confs = variables(xp, *(g[key].transpose(0, 2, 1) for key in ('locs', 'confs')))
     loss = super_gradients.SSDLoss(xp.asarray(g['priors']), alpha=g['alpha'].item())
     value, components = loss((locs, confs), xp.asarray(g['targets']))
-    same_value(value, g['loss'])
-    same_value(components, g['components'])
+    assert_value(value, g['loss'])
+    assert_value(components, g['components'])
     if 'ties' not in name:
         value.backward()
-        same_gradient(locs, g['grad_loc'])
-        same_gradient(confs, g['grad_conf'])
+        assert_gradient(locs, g['grad_loc'])
+        assert_gradient(confs, g['grad_conf'])
 
 
-@pytest.mark.parametrize('name', of('super_gradients'))
+@pytest.mark.parametrize('name', golden_files('super_gradients'))
 def test_matches_of_super_gradients(xp, golden, name):
     g = golden(name)
     loss = super_gradients.SSDLoss(xp.asarray(g['priors']))

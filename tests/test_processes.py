@@ -1,4 +1,4 @@
-"""Many processes: joining them, sharing their work, and sums over them."""
+"""Several processes: joining them, sharing work between them, and sums over them."""
 import builtins
 import math
 import signal
@@ -52,20 +52,20 @@ def test_a_missing_mpi4py_is_named_under_mpiexec(no_mpi4py, monkeypatch):
 @mpi.needs_mpiexec
 @pytest.mark.parametrize('name', ['OMPI_COMM_WORLD_SIZE', 'PMI_SIZE'])
 def test_an_mpi4py_of_another_mpi_is_named(monkeypatch, tmp_path, name):
-    monkeypatch.setenv(name, '2')  # while the process is alone
+    monkeypatch.setenv(name, '2')  # although the process is alone
     result = mpi.run(None, mpi.ROOT / 'train.py', '--out', tmp_path / 'out')
     assert result.returncode == 1 and 'Traceback' not in result.stderr
     assert 'train.py: mpi4py belongs to another MPI than this mpiexec' in result.stderr
 
 
-def machine(monkeypatch, n_gpu):
+def pretend_gpus(monkeypatch, n_gpu):
     runtime = types.SimpleNamespace(getDeviceCount=lambda: n_gpu)
     cupy = types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime))
     monkeypatch.setattr(devices, 'cuda', types.SimpleNamespace(available=n_gpu > 0, cupy=cupy))
 
 
 def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
-    machine(monkeypatch, n_gpu=4)
+    pretend_gpus(monkeypatch, n_gpu=4)
     comm = as_processes(types.SimpleNamespace(intra_rank=2, intra_size=4))
     assert local_device('0', comm) == local_device('@cupy:0', comm) == '@cupy:2'
     assert local_device('-1', comm) == '-1' and local_device('0', ONE) == '0'
@@ -73,7 +73,7 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
 
 @pytest.mark.parametrize('n_gpu', [0, 1])
 def test_too_few_gpus_are_counted(monkeypatch, n_gpu):
-    machine(monkeypatch, n_gpu)
+    pretend_gpus(monkeypatch, n_gpu)
     with pytest.raises(UserError, match=f'2 processes on a machine where {n_gpu} GPUs are visible'):
         local_device('0', as_processes(types.SimpleNamespace(intra_rank=0, intra_size=2)))
 
@@ -88,7 +88,7 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(batchsize, size, fits):
 @pytest.mark.parametrize('batchsize, comm', [
     (32, None), (32, types.SimpleNamespace(rank=1, size=4)),
     (3, types.SimpleNamespace(rank=2, size=3))])
-def test_a_batch_that_can_be_shared_is_not(batchsize, comm):
+def test_a_batch_that_can_be_shared_evenly_is_accepted(batchsize, comm):
     check_split(batchsize, as_processes(comm))
 
 
@@ -104,11 +104,11 @@ def test_a_run_stops_at_its_end_or_at_a_signal(number):
         assert not stop(trainer_at(9)) and stop(trainer_at(10)) and stop.signal == 0
         signal.raise_signal(number)
         assert stop(trainer_at(3)) and stop.signal == number
-        assert signal.getsignal(number) == before  # a second one is not caught
+        assert signal.getsignal(number) == before  # a second signal is not caught
     assert signal.getsignal(number) == before
 
 
-def test_a_signal_that_comes_during_the_exchange_counts_at_the_next():
+def test_a_signal_during_the_exchange_counts_at_the_next_one():
     stop = Stop(10)
 
     def allgather(own):
@@ -118,7 +118,7 @@ def test_a_signal_that_comes_during_the_exchange_counts_at_the_next():
     stop.processes = as_processes(types.SimpleNamespace(
         mpi_comm=types.SimpleNamespace(allgather=allgather)))
     with stop:
-        assert not stop(trainer_at(3))  # as the other processes see it
+        assert not stop(trainer_at(3))  # the exchange did not include the signal
         assert stop(trainer_at(4)) and stop.signal == signal.SIGTERM
 
 
@@ -165,7 +165,7 @@ def test_the_largest_of_all_processes_are_counted_for_each(size, n, seed):
 
 
 class OnGPU:
-    """The part of a CuPy array that NCCL reads; its address is itself."""
+    """The attributes of a CuPy array that NCCL reads. The address is the object itself."""
 
     def __init__(self, values):
         self.values, self.dtype, self.size = values, values.dtype, values.size
@@ -176,7 +176,7 @@ class OnGPU:
 
 
 class FakeNccl(FakeCommunicator):
-    """Begins without the connection, as ChainerMN's communicator does."""
+    """Connects when it is first used, as ChainerMN's communicator does."""
 
     nccl_comm = None
 
@@ -200,7 +200,7 @@ def test_nccl_sums_where_the_array_is(monkeypatch, dtype):
     assert x.values.tolist() == [0, 1, 2]
 
 
-def test_what_is_on_the_host_goes_by_mpi():
+def test_arrays_on_the_host_are_summed_by_mpi():
     assert as_processes(FakeNccl(5)).sum(np.arange(3)).tolist() == [5, 6, 7]
 
 

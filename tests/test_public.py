@@ -1,4 +1,4 @@
-"""The public surface: everything that is published has annotations and a docstring."""
+"""Every public function and method has annotations and a docstring."""
 import importlib
 import inspect
 
@@ -13,7 +13,7 @@ MODULES = [importlib.import_module(f'multibox.{name}') for name in (
 
 
 def published():
-    """Functions, and methods of classes, by the names under which users find them."""
+    """Pairs of a public name and its function or method."""
     for module in (multibox, *MODULES):
         names = getattr(module, '__all__', None) or [
             name for name, value in vars(module).items()

@@ -1,4 +1,4 @@
-"""The README: its Python runs, its scores are those of the files it names, and its links lead on."""
+"""The README: its Python runs, its scores are those of the named files, its links lead on."""
 import json
 import pathlib
 import re

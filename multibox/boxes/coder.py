@@ -14,7 +14,7 @@ from chainer.backends import cuda
 class Coder:
     """Replaces ChainerCV's ``MultiboxCoder`` in a network and gives the same results.
 
-    The offsets of background boxes are 0; ChainerCV computes them from the last object.
+    Only the offsets of background boxes differ: they are 0 instead of those of the last object.
 
     Args:
         default_bbox: (K, 4) float array (center_y, center_x, height, width) in pixels.
@@ -64,12 +64,12 @@ class Coder:
 
         Returns:
             ``(bbox, label, score)``: (R, 4) float32 pixels, (R,) int32 classes from 0, (R,)
-            float32. Classes follow each other. Within a class scores fall, or boxes keep their
+            float32 probabilities, sorted by class. Within a class scores fall, or boxes keep their
             order if ``nms_thresh`` is None.
         """
         xp = cuda.get_array_module(mb_loc)
         highest = mb_conf.T.copy().max(axis=0)[:, None]  # 10 times faster than without the copy
-        # Shift only where exp would leave float32; elsewhere the bits are those of ChainerCV.
+        # Logits are shifted only where exp would leave float32; the others round as in ChainerCV.
         probability = xp.exp(mb_conf - xp.where(abs(highest) < 80, 0, highest))
         probability /= probability.sum(axis=1, keepdims=True)
         score = probability.T[1:].copy()  # (C - 1, K)

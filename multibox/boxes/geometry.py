@@ -1,4 +1,4 @@
-"""Boxes as arrays: corners and centres, which boxes are usable, intersection over union."""
+"""Boxes as arrays: corners and centres, a check of their area, intersection over union."""
 from multibox.typing import Array
 
 import numpy as np
@@ -6,14 +6,14 @@ from chainer.backends import cuda
 
 
 def to_corners(bbox: Array) -> Array:
-    """(N, 4) boxes (center_y, center_x, height, width) to (y_min, x_min, y_max, x_max)."""
+    """(N, 4) float boxes (center_y, center_x, height, width) to (y_min, x_min, y_max, x_max)."""
     xp = cuda.get_array_module(bbox)
     half = bbox[:, 2:] / 2
     return xp.concatenate((bbox[:, :2] - half, bbox[:, :2] + half), axis=1)
 
 
 def to_center(bbox: Array) -> Array:
-    """(N, 4) boxes (y_min, x_min, y_max, x_max) to (center_y, center_x, height, width)."""
+    """(N, 4) float boxes (y_min, x_min, y_max, x_max) to (center_y, center_x, height, width)."""
     xp = cuda.get_array_module(bbox)
     size = bbox[:, 2:] - bbox[:, :2]
     return xp.concatenate((bbox[:, :2] + size / 2, size), axis=1)

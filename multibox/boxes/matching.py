@@ -1,4 +1,4 @@
-"""The matching rules: which default box answers for which object (Liu et al., ECCV 2016, 2.2).
+"""The matching rules: the object of each default box (Liu et al., ECCV 2016, sec. 2.2).
 
 A rule takes the (K, R) IoU of K default boxes with R objects and a threshold. It returns a (K,)
 int32 array with the index of the object per default box, and -1 for background.
@@ -16,7 +16,8 @@ def match_bipartite(iou: Array, threshold: float = 0.5) -> Array:
 
     The largest IoU of the table pairs a default box with an object, and both leave the table.
     This step repeats until no object is left. Every object therefore keeps a box of its own, even
-    where several objects have the same best box.
+    where several objects have the same best box. An object whose largest IoU is at most 1e-6 stays
+    unmatched.
 
     Args:
         iou: (K, R) float array.
@@ -31,7 +32,7 @@ def match_bipartite(iou: Array, threshold: float = 0.5) -> Array:
     box, overlap = cuda.to_cpu(table.argmax(axis=1)), cuda.to_cpu(table.max(axis=1))
     for _ in range(min(iou.shape)):
         j = int(overlap.argmax())
-        if overlap[j] <= 1e-6:  # ChainerCV's zero: an object without overlap stays unmatched
+        if overlap[j] <= 1e-6:  # as in ChainerCV
             break
         taken = box[j]
         index[taken] = j
@@ -78,7 +79,7 @@ def ignore_near_misses(index: Array, iou: Array, neg_overlap: float) -> Array:
         neg_overlap: a background box is ignored if its IoU with any object is at least this.
 
     Returns:
-        (K,) int32 array, a copy of ``index`` with -2 for ignored boxes.
+        (K,) int32 array: ``index`` with -2 for ignored boxes.
     """
     if iou.shape[1] == 0:
         return index
@@ -88,7 +89,7 @@ def ignore_near_misses(index: Array, iou: Array, neg_overlap: float) -> Array:
 
 
 def _match_largest(iou, is_match):
-    """Match each box to the object of its largest IoU, where that IoU passes ``is_match``."""
+    """Match each box to the object with the largest IoU, if that IoU passes ``is_match``."""
     xp = cuda.get_array_module(iou)
     if iou.shape[1] == 0:
         return xp.full(len(iou), -1, np.int32)

@@ -7,7 +7,7 @@ from chainer.backends import cuda
 
 
 def offsets(bbox: Array, default_bbox: Array, variance: tuple = (0.1, 0.2)) -> Array:
-    """Eq. 2's g: the position and size of a box relative to a default box.
+    """The targets g of Eq. 2: position and size of each box relative to its default box.
 
     Args:
         bbox: (K, 4) float array (center_y, center_x, height, width), sizes above 0.
@@ -15,7 +15,7 @@ def offsets(bbox: Array, default_bbox: Array, variance: tuple = (0.1, 0.2)) -> A
         variance: divisors of the offsets of centre and size; SSD uses (0.1, 0.2).
 
     Returns:
-        (K, 4) array (dy, dx, dh, dw), x first if the boxes have x first.
+        (K, 4) float array (dy, dx, dh, dw), x first if the boxes have x first.
     """
     xp = cuda.get_array_module(default_bbox)
     size = default_bbox[:, 2:]
@@ -62,11 +62,11 @@ def decode(mb_loc: Array, default_bbox: Array, variance: tuple = (0.1, 0.2)) -> 
         variance: as for :func:`encode`.
 
     Returns:
-        (K, 4) array (y_min, x_min, y_max, x_max) in pixels.
+        (K, 4) float array (y_min, x_min, y_max, x_max) in pixels.
     """
     xp = cuda.get_array_module(mb_loc)
     default_size = default_bbox[:, 2:]
     center = default_bbox[:, :2] + mb_loc[:, :2] * variance[0] * default_size
     size = default_size * xp.exp(mb_loc[:, 2:] * variance[1])
     lowest = center - size / 2
-    return xp.concatenate((lowest, lowest + size), axis=1)  # the order in which ChainerCV rounds
+    return xp.concatenate((lowest, lowest + size), axis=1)  # rounded as in ChainerCV

@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression of all classes of an image, whose classes share their boxes."""
+"""Greedy non-maximum suppression per class, for an image whose classes share their boxes."""
 from itertools import pairwise
 
 from multibox.typing import Array
@@ -8,12 +8,12 @@ import numpy as np
 from chainer.backends import cuda
 
 BLOCK = 32  # boxes compared with others at once; this and SHARED change the speed only
-SHARED = 4  # candidates per box, summed over classes, from which one shared search pays
+SHARED = 4  # least candidates per box, over all classes, for one search that serves all classes
 
 
 def suppress(bbox: Array, score: Array, nms_thresh: float | None,
              score_thresh: float) -> list[Array]:
-    """Keep the best box of each group of boxes that overlap, class by class.
+    """Keep the best box of each group of overlapping boxes, class by class.
 
     The result equals that of ``chainercv.utils.non_maximum_suppression``, which this function
     calls on a GPU.
@@ -36,7 +36,7 @@ def suppress(bbox: Array, score: Array, nms_thresh: float | None,
     if xp is not np:
         return [index[chainercv.utils.non_maximum_suppression(bbox[index], nms_thresh, row[index])]
                 for index, row in zip(likely, score)]
-    # The call is ChainerCV's, because the order of equal scores depends on the whole input.
+    # argsort as in ChainerCV, because the order of equal scores depends on the whole input.
     orders = [index[row[index].argsort()[::-1]] for index, row in zip(likely, score)]
     bbox = np.ascontiguousarray(bbox.T)
     with np.errstate(all='ignore'):  # nan and inf - inf overlap nothing
@@ -75,9 +75,9 @@ def _suppress_by_overlaps(order, overlaps):
 class Overlaps:
     """The boxes that overlap box ``i``, including itself: ``overlaps[i]`` is an int array.
 
-    Boxes are compared in blocks of neighbours, when one box of a block is asked for. Only boxes
-    near the hull of a block can overlap it. They are few, because default boxes are listed along
-    the rows of their grid.
+    The first access to a box compares its whole block of neighbours with the other boxes. Only
+    boxes that reach into the hull of the block can overlap a box of the block. These are few, as
+    default boxes are listed along the rows of their grid.
 
     Args:
         bbox: (4, R) float array: y_min, x_min, y_max, x_max.
@@ -116,7 +116,7 @@ def _area(bbox):
 
 
 def _intersection(a, b):
-    """Area shared by boxes (4, ...) of corners: 0 if they do not meet, nan if one holds nan."""
+    """Area shared by boxes of corners, (4, ...) each: 0 if they are apart, nan if one holds nan."""
     low = np.maximum(a[:2], b[:2])
     size = np.minimum(a[2:], b[2:])
     np.maximum(size, low, out=size)
@@ -125,8 +125,7 @@ def _intersection(a, b):
 
 
 def _iou(bbox, a, b):
-    """(len(a), len(b)) IoU of boxes ``a`` with boxes ``b``, both index arrays; rounds as
-    ChainerCV does."""
+    """(len(a), len(b)) IoU, rounded as in ChainerCV; ``a`` and ``b`` are indices of boxes."""
     a, b = bbox.take(a, axis=1)[:, :, None], bbox.take(b, axis=1)[:, None]
     intersection = _intersection(a, b)
     union = _area(a) + _area(b)

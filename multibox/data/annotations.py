@@ -1,4 +1,4 @@
-"""VOC annotations: read and checked once, before training; bad ones are left out and listed."""
+"""VOC annotations, read and checked before training; bad annotations are left out and listed."""
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ class Problem(NamedTuple):
             whole file.
         coordinates: (xmin, ymin, xmax, ymax) as written, each str or None if absent; None if the
             problem is not the box.
-        reason: str, the problem.
+        reason: the problem in words.
     """
     file: Path
     number: int | None
@@ -116,7 +116,7 @@ def _to_bbox(coordinates, width, height):
     # Tools that count from 0 and tools that count from 1 both stay between 0 and the full size.
     if written.min() < 0 or x_max > width or y_max > height:
         raise ValueError(f'box reaches outside the image of {width:g} x {height:g} pixels')
-    # VOC counts from 1. ChainerCV subtracts 1 from all four, and so do its published numbers.
+    # VOC counts from 1. For its published scores ChainerCV subtracts 1 from all four coordinates.
     bbox = np.maximum(np.array([y_min, x_min, y_max, x_max]) - 1, 0).astype(np.float32)
     if (bbox[:2] == bbox[2:]).any():
         raise ValueError('box has no area')
@@ -134,7 +134,7 @@ def _read_example(folder, example_id, label_names):
     image = _find_image(folder, example_id)
     width, height = _image_size(image)
     bboxes, labels, difficult, problems = [], [], [], []
-    # Direct children only, because the <part>s of an object have names and boxes, too.
+    # Direct children only, because the <part>s of an object also have names and boxes.
     for number, entry in enumerate(root.findall('object'), start=1):
         coordinates = tuple(_text(entry, f'bndbox/{corner}') for corner in CORNERS)
         name = _text(entry, 'name')
@@ -160,7 +160,7 @@ def read_annotations(folder: str | Path, ids: list[str],
     """Read and check ``Annotations/<id>.xml`` of a VOC-layout folder.
 
     An object with a problem is left out. An example is left out if a problem concerns its whole
-    file. An image without objects is a valid example of background.
+    file. An image without objects is a valid example, all of it background.
 
     Args:
         folder: holds Annotations/ and JPEGImages/.
@@ -185,7 +185,7 @@ def read_annotations(folder: str | Path, ids: list[str],
 
 
 def read_unannotated(images: list[Path]) -> list[Example]:
-    """Examples without objects, for images whose annotations are not published.
+    """Make examples without objects, for images whose annotations are not published.
 
     Raises:
         UserError: an image is missing or cannot be read.
@@ -199,7 +199,7 @@ def read_unannotated(images: list[Path]) -> list[Example]:
 
 
 def find_label_names(folder: str | Path, ids: list[str]) -> tuple[str, ...]:
-    """Find the class names in use, sorted; arguments as for :func:`read_annotations`."""
+    """List the class names that occur, sorted; arguments as for :func:`read_annotations`."""
     names: set[str] = set()
     for example_id in _progress(ids):
         try:

@@ -14,7 +14,7 @@ import numpy as np
 
 MAX_EXPANSION = 4
 MIN_IOUS = 0.1, 0.3, 0.5, 0.7, 0.9, 0  # between a crop and each object, tried in this order
-MAX_TRIALS = 50  # crops tried per minimum
+MAX_TRIALS = 50  # crops tried per minimum IoU
 MIN_SCALE, MAX_ASPECT = 0.3, 2
 INTERPOLATIONS = (
     cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
@@ -59,7 +59,8 @@ def augment(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, size: int, mea
         steps: the steps besides resizing and flipping, an entry of :data:`AUGMENTATIONS`.
 
     Returns:
-        ``(img, bbox, label)``: (3, size, size) float32; the objects whose centre is inside.
+        ``(img, bbox, label)``: (3, size, size) float32, and the boxes (R', 4) float32 and labels
+        (R',) int32 of the objects whose centre is inside.
     """
     _, height, width = img.shape
     plan = sample_plan(height, width, bbox, steps)
@@ -71,9 +72,12 @@ def sample_plan(height: int, width: int, bbox: np.ndarray, steps: tuple) -> Plan
     """Make the random choices for a photograph.
 
     Args:
-        height, width: its size in pixels.
+        height, width: the size of the photograph in pixels.
         bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels; R may be 0.
         steps: as for :func:`augment`; a step that is left out makes no random draw.
+
+    Returns:
+        :class:`Plan`.
     """
     distortions = _sample_distortions() if 'distort' in steps else []
     crop = 0, 0, height, width
@@ -151,7 +155,7 @@ def _below(n):
 
 
 def _overlaps_all(crop, boxes, min_iou):
-    """Whether the IoU of the crop with each of (area, box) is at least this and at most 1."""
+    """Whether the IoU of the crop with every (area, box) is from ``min_iou`` to 1."""
     top, left, bottom, right = crop
     crop_area = (bottom - top) * (right - left)
     for area, (y_min, x_min, y_max, x_max) in boxes:

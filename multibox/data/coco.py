@@ -23,7 +23,7 @@ def load_coco(folder: str | Path, strict: bool = False, train: bool = True) -> V
 
     Args:
         folder: holds annotations/instances_train2017.json and instances_val2017.json, train2017/
-            and val2017/; str or path.
+            and val2017/.
         strict: refuse a data set with problems instead of leaving the bad parts out.
         train: False reads only val2017; the folder need not hold train2017.
 
@@ -31,7 +31,8 @@ def load_coco(folder: str | Path, strict: bool = False, train: bool = True) -> V
         :class:`multibox.data.voc.VOCData`; classes are numbered by rising category id.
 
     Raises:
-        UserError: a file is missing or not COCO's, or a problem was found under ``strict``.
+        UserError: a file is missing or has another format, no image is left, or a problem was found
+            under ``strict``.
     """
     folder = Path(folder)
     examples, train_names, problems = _read(folder, 'train') if train else ([], None, [])
@@ -69,12 +70,12 @@ def _read(folder, split):
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path}: not a readable file of COCO instances ({error!r})') from None
     pictures = folder / f'{split}2017'
-    there = {picture.name for picture in pictures.iterdir()} if pictures.is_dir() else set()
+    present = {picture.name for picture in pictures.iterdir()} if pictures.is_dir() else set()
     examples, problems = [], []
     for image_id in sorted(images):
         name, size = images[image_id]
         image = pictures / name
-        if name not in there:
+        if name not in present:
             problems.append(Problem(image, None, None, 'image file is missing'))
             continue
         good = []

@@ -10,16 +10,18 @@ import numpy as np
 
 
 def random_colour(rng, hue, saturation, value):
-    """A random RGB colour, 0 to 255, within ranges of hue, saturation and value, 0 to 1."""
+    """A random RGB colour, 0 to 255; hue, saturation and value are ranges within 0 to 1."""
     hue, saturation, value = (rng.uniform(*bounds) for bounds in (hue, saturation, value))
     return tuple(255 * c for c in colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
 def rectangle(left, top, right, bottom):
+    """The four corners (x, y) of a rectangle."""
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def ellipse(x, y, radius_x, radius_y, angle=0):
+    """(32, 2) points of an ellipse around (x, y), turned clockwise by ``angle`` radians."""
     t = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     points = np.stack([radius_x * np.cos(t), radius_y * np.sin(t)], axis=1)
     return points @ rotation(angle) + (x, y)

@@ -11,15 +11,15 @@ SUFFIXES = '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """The given files, and the images in the given folders, sorted per folder.
+    """List the given files, and the images in the given folders, sorted per folder.
 
     Raises:
-        UserError: a path does not exist, or there is no image at all.
+        UserError: a path does not exist, or no path is or holds an image.
     """
     found = []
     for path in paths:
         if not path.exists():
-            raise UserError(f'{path}: no such file or folder')
+            raise UserError(f'{path}: no such file or folder; give an image, or a folder of images')
         if path.is_dir():
             found += sorted(file for file in path.iterdir()
                             if file.is_file() and file.suffix.lower() in SUFFIXES)
@@ -32,7 +32,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def read(path: Path) -> np.ndarray | None:
-    """(3, H, W) float32 RGB, 0 to 255, rotated as EXIF says; None if it cannot be decoded."""
+    """Read an image: (3, H, W) float32 RGB, 0 to 255, rotated by EXIF; None if it is unreadable."""
     try:
         img = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error):  # OpenCV raises for an empty file, and for too many pixels

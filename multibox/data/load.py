@@ -15,16 +15,17 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
     Args:
         folder: see :func:`multibox.data.coco.load_coco` and :func:`multibox.data.load_voc`; None
             for the built-in set.
-        difficult: VOC: train on objects marked difficult, too.
+        difficult: whether to train on objects marked difficult as well; for VOC only.
         strict: refuse a data set with problems instead of leaving the bad parts out.
-        split: VOCdevkit: one of :data:`multibox.data.SPLITS`.
+        split: one of :data:`multibox.data.SPLITS`; for a VOCdevkit only.
         train: False reads only the images to evaluate on; the folder need not hold others.
 
     Returns:
         :class:`multibox.data.voc.VOCData`.
 
     Raises:
-        UserError: the folder has none of these layouts, or the settings do not fit it.
+        UserError: the folder has none of these layouts, the settings do not fit it, or a problem
+            was found under ``strict``.
     """
     if folder is None:
         data = load_voc(drawn_set(), difficult, strict, split, train)
@@ -38,11 +39,18 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
 
 
 def describe(data: VOCData) -> str:
-    """Describe a data set to the user before training, in lines of text."""
+    """Describe a data set to the user before training.
+
+    Args:
+        data: the data set.
+
+    Returns:
+        Lines of text: remarks, problems in the annotations, numbers of images, and classes.
+    """
     lines = [*data.notes]
     if data.problems:
-        lines.append(f'left out, {len(data.problems)} bad annotations (--strict ends here '
-                     'instead):')
+        lines.append(f'left out, {len(data.problems)} bad annotations (--strict refuses '
+                     'them instead):')
         lines += [f'  {problem}' for problem in data.problems]
     lines.append(f'{len(data.train)} images to train, {len(data.test)} to evaluate, classes: '
                  f'{", ".join(data.label_names)}')

@@ -1,4 +1,4 @@
-"""Training batches from several processes, in order; errors of the processes are raised."""
+"""Training batches in order from several worker processes, whose errors are raised."""
 import collections
 import concurrent.futures
 import multiprocessing
@@ -18,8 +18,8 @@ import chainer
 import cv2
 
 GRACE = 5  # seconds for a worker to finish its example at the end
-PATIENCE = 5  # seconds between two looks at whether the workers are alive
-BATCHES_AHEAD = 3  # kept ready, so that workers never wait for the main process
+PATIENCE = 5  # seconds between two checks that the workers are alive
+BATCHES_AHEAD = 3  # batches kept ready, so that workers never wait for the main process
 
 
 class Loader(chainer.dataset.Iterator):
@@ -31,8 +31,9 @@ class Loader(chainer.dataset.Iterator):
     Args:
         sequence: the examples of the whole run.
         batchsize: number of examples per batch, over all processes; a multiple of ``size``.
-        n_processes: number of worker processes; with 0 this process loads.
-        rank, size: number of this process among those that share a batch, and how many they are.
+        n_processes: number of worker processes; with 0 this process loads the examples itself.
+        rank: number of this process, from 0, among those that share a batch.
+        size: number of processes that share a batch.
         example_bytes: memory for the arrays of an example, which the workers share with this
             process. Larger arrays go through a pipe, which is several times slower.
     """
@@ -42,7 +43,7 @@ class Loader(chainer.dataset.Iterator):
         self.sequence, self.batchsize, self.n_processes = sequence, batchsize, n_processes
         self.rank, self.n_own, self.example_bytes = rank, batchsize // size, example_bytes
         self.position = 0
-        cv2.setNumThreads(0)  # in every process: with threads it rounds differently, by 1e-4
+        cv2.setNumThreads(0)  # with threads OpenCV rounds differently, by 1e-4
         self._pending: collections.deque = collections.deque()
         self._executor: Any = None
         self._next: list | None = None
@@ -61,7 +62,7 @@ class Loader(chainer.dataset.Iterator):
         return batch
 
     def peek(self) -> list | None:
-        """The next result of :meth:`__next__`, or None at the end; the position stays."""
+        """The batch that :meth:`__next__` will return, or None at the end; the position stays."""
         if self._next is None and self.position + self.batchsize <= len(self.sequence):
             self._next = self._load()
         return self._next
@@ -80,7 +81,7 @@ class Loader(chainer.dataset.Iterator):
             raise
 
     def _own(self, start):
-        """Positions of the share of this process in the batch that begins at ``start``."""
+        """The positions that this process loads of the batch that begins at ``start``."""
         start += self.rank * self.n_own
         return range(start, start + self.n_own)
 
@@ -100,16 +101,16 @@ class Loader(chainer.dataset.Iterator):
         last = min(self.position + BATCHES_AHEAD * self.batchsize, len(self.sequence))
         for start in range(begun, last, self.batchsize):
             for i, t in enumerate(self._own(start), start // self.batchsize * self.n_own):
-                place = i % self._n_ahead * self.example_bytes
-                self._pending.append((place, self._executor.submit(_load, t, place)))
+                offset = i % self._n_ahead * self.example_bytes
+                self._pending.append((offset, self._executor.submit(_load, t, offset)))
 
     def _receive(self):
-        place, future = self._pending.popleft()
+        offset, future = self._pending.popleft()
         pickled, sizes = self._wait_for(future)
         arrays = []
         for n_bytes in sizes:
-            arrays.append(bytearray(self._shared[place:place + n_bytes]))
-            place += n_bytes
+            arrays.append(bytearray(self._shared[offset:offset + n_bytes]))
+            offset += n_bytes
         return pickle.loads(pickled, buffers=arrays)
 
     def _wait_for(self, future):
@@ -119,7 +120,7 @@ class Loader(chainer.dataset.Iterator):
             except concurrent.futures.TimeoutError:
                 workers = self._workers()
                 if not all(worker.is_alive() for worker in workers):
-                    # Killed while it wrote a result, it left the pool waiting for the rest of it.
+                    # A worker killed while it writes a result leaves the pool waiting for the rest.
                     for worker in workers:
                         worker.kill()
                     self._executor._result_queue._writer.close()
@@ -138,7 +139,7 @@ class Loader(chainer.dataset.Iterator):
             self._executor.shutdown(wait=False, cancel_futures=True)
             for worker in workers:
                 worker.join(GRACE)
-                worker.kill()  # a worker that waits for the lock of a dead one ends only so
+                worker.kill()  # it may wait for the lock of a dead worker
                 worker.join()
             self._executor = self._shared = None
         self._pending.clear()
@@ -173,10 +174,12 @@ class Loader(chainer.dataset.Iterator):
 
 
 def _start_servers():
-    """Start the two helper processes of multiprocessing with the signals blocked, which they and
-    the workers inherit: the main process handles the signals."""
+    """Start the two helper processes of multiprocessing with the signals blocked.
+
+    The helpers and the workers inherit this, so that only the main process handles the signals.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    multiprocessing.resource_tracker.ensure_running()  # unblocks two of them
+    multiprocessing.resource_tracker.ensure_running()  # unblocks two of the signals
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     multiprocessing.forkserver.ensure_running()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -188,7 +191,7 @@ def _start_worker(sequence, shared, example_bytes):
     cv2.setNumThreads(0)  # the processes share the cores already
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     threads = [_exit_with_parent, _exit_at_order]
-    if not hasattr(signal, 'sigwaitinfo'):  # macOS does not tell the sender: the pool's must work
+    if not hasattr(signal, 'sigwaitinfo'):  # macOS hides the sender, and the pool's must work
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         threads.remove(_exit_at_order)
     for wait in threads:
@@ -202,20 +205,20 @@ def _exit_with_parent(parent):
 
 
 def _exit_at_order(parent):
-    # The pool ends a worker by SIGTERM; a SIGTERM from elsewhere went to the whole job.
+    # The pool ends a worker by SIGTERM. A SIGTERM of another sender is meant for the whole job.
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
         pass
     os._exit(1)
 
 
-def _load(t, place):
-    """Example ``t``, pickled without its arrays, which go into shared memory if they fit."""
+def _load(t, offset):
+    """Pickle example ``t`` without its arrays, which go into shared memory if they fit."""
     example, arrays = _sequence[t], []
     pickled = pickle.dumps(example, 5, buffer_callback=lambda array: arrays.append(array.raw()))
     sizes = [array.nbytes for array in arrays]
     if sum(sizes) > _example_bytes:
         return pickle.dumps(example, 5), []
     for array in arrays:
-        _shared[place:place + array.nbytes] = array
-        place += array.nbytes
+        _shared[offset:offset + array.nbytes] = array
+        offset += array.nbytes
     return pickled, sizes

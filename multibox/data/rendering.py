@@ -1,11 +1,11 @@
-"""The pixels of an augmented photograph: only the visible ones, and each step on them once."""
+"""The pixels of an augmented photograph: each step runs once, on the visible pixels only."""
 from typing import Any
 
 import cv2
 import numpy as np
 
-KERNEL = 5  # the reach of every interpolation, in pixels of the photograph or one of the result
-VECTOR = 64  # OpenCV rounds the columns differently that do not fill a vector of this length
+KERNEL = 5  # reach of every interpolation: pixels of the photograph, plus one of the result
+VECTOR = 64  # columns that OpenCV computes at once; it rounds a shorter rest of a row differently
 
 
 def render(img: np.ndarray, plan: Any, size: int, fill: np.ndarray) -> np.ndarray:
@@ -32,7 +32,7 @@ def render(img: np.ndarray, plan: Any, size: int, fill: np.ndarray) -> np.ndarra
     if y.start < y.stop and x.start < x.stop:
         seen = _distort_part(img.transpose(1, 2, 0), y, x, plan.distortions)
         scale_y, scale_x = size / (bottom - top), size / (right - left)
-        # The margin above and left keeps the sampling exact; the other two end where all is fill.
+        # The upper and left margins keep the sampling positions; the others end where all is fill.
         margins = (max(-top, 0), min(bottom - y.stop, KERNEL + int(1 / scale_y)),
                    max(-left, 0), min(right - x.stop, KERNEL + int(1 / scale_x)))
         seen = seen.astype(np.float32)

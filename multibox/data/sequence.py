@@ -1,4 +1,4 @@
-"""The whole run as one sequence of training examples, known before it starts."""
+"""The training examples of a whole run as one sequence, which is fixed before the run starts."""
 from collections.abc import Callable
 from typing import Any
 

@@ -11,7 +11,7 @@ SPLITS = ('07', '07+12', '07++12')
 
 
 def split_file(folder: Path, split: str) -> Path:
-    """The list of the names of a split."""
+    """The file that lists the images of a split."""
     return folder / 'ImageSets' / 'Main' / f'{split}.txt'
 
 
@@ -25,7 +25,11 @@ def _read_lines(path):
 
 
 def read_ids(folder: Path, split: str) -> list[str]:
-    """The file names, without suffix, in the list of a split."""
+    """Read the file names, without suffix, that a split lists.
+
+    Raises:
+        UserError: the list cannot be read.
+    """
     # The split files of a class have a second column: 1, 0 or -1.
     return [line.split()[0] for line in _read_lines(split_file(folder, split))]
 
@@ -36,7 +40,7 @@ def _has_test_annotations(folder):
 
 
 def _devkit_splits(devkit, split):
-    """The splits of the paper in a VOCdevkit; for "07" and "07+12", the nearest ones on disk.
+    """The splits of the paper in a VOCdevkit. "07" and "07+12" take the nearest splits on disk.
 
     Returns:
         ``(train, test, notes)``: two lists of (folder, split name), and a list of str.
@@ -55,7 +59,7 @@ def _devkit_splits(devkit, split):
             train, test = [(voc2007, 'trainval')], [(voc2007, 'test')]
         else:
             notes.append(f'{voc2007}: no annotated test split; VOC2007 val is kept out of '
-                         'training and evaluated on instead')
+                         'training and used for the evaluation')
             train, test = [(voc2007, 'train')], [(voc2007, 'val')]
     if voc2012 in years and (voc2012 / 'Annotations').is_dir():
         train.append((voc2012, 'trainval' if test else 'train'))
@@ -89,19 +93,32 @@ def find_devkit(folder: Path) -> Path | None:
 
 
 def find_splits(folder: Path, split: str, train: bool) -> tuple:
-    """Find (train, test, label names or None, notes) for any folder that load_voc accepts."""
+    """Find the splits of any folder that :func:`multibox.data.load_voc` accepts.
+
+    Args:
+        folder: the folder.
+        split: one of :data:`SPLITS`.
+        train: False looks for the images to evaluate on only.
+
+    Returns:
+        ``(train, test, label_names, notes)``: two lists of (folder, split name), the class names
+        if they are known, else None, and a list of remarks for the user.
+
+    Raises:
+        UserError: the folder has no layout of VOC, or the split does not fit it.
+    """
     if not folder.is_dir():
         raise UserError(f'{folder}: no such folder; it should hold {LAYOUT}')
     devkit = find_devkit(folder)
     if devkit:
         if not train and split == '07+12' and (devkit / 'VOC2007' / 'Annotations').is_dir():
-            split = '07'  # the same test images, whether VOC2012 is there or not
+            split = '07'  # the same test images, whether or not VOC2012 is on the disk
         train_splits, test, notes = _devkit_splits(devkit, split)
         return train_splits if train else [], test, voc_bbox_label_names, notes
     if not (folder / 'Annotations').is_dir():
         raise UserError(f'{folder}: no Annotations/ here; the folder should hold {LAYOUT}')
     if split != SPLITS[1]:
-        raise UserError(f'--split {split}: {folder} is not a VOCdevkit; leave it out')
+        raise UserError(f'--split {split}: {folder} is not a VOCdevkit; leave --split out')
     train_splits, test = _folder_splits(folder, train)
     labels = folder / 'labels.txt'
     return train_splits, test, tuple(_read_lines(labels)) if labels.is_file() else None, []

@@ -1,4 +1,4 @@
-"""The built-in data set: 500 drawn pictures in VOC layout, to try the programs without download."""
+"""The built-in data set: 500 drawn pictures in VOC layout, for trials without a download."""
 import os
 import tempfile
 from pathlib import Path
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from chainercv.utils import mask_to_bbox
 
-VERSION = 1  # names the cache folder; any change to the pictures has to raise it
+VERSION = 1  # part of the name of the cache folder; raise it with every change to the pictures
 SIDE = (200, 260)  # pixels; small pictures are read and augmented fast
 SCALE = (0.15, 0.7)  # longer side of an object over the shorter side of the picture
 MAX_OBJECTS = 5
@@ -20,7 +20,7 @@ SUBPIXEL_BITS = 4  # of OpenCV's fixed-point coordinates
 
 
 def to_pixels(drawing, centre, size, turn=0., aspect=1., mirror=False):
-    """Convert a drawing to pixel coordinates.
+    """Convert a drawing to coordinates in pixels.
 
     Args:
         drawing: list of (polygon, colour); polygons are (N, 2) points (x, y) within [-1, 1].
@@ -48,14 +48,14 @@ def paint(canvas, drawing):
 
 
 def mask_of(drawing, height, width):
-    """(height, width) bool array of the pixels that a drawing covers by half or more."""
+    """(height, width) bool array of the pixels of which a drawing covers half or more."""
     cover = np.zeros((height, width, 3), np.uint8)
     paint(cover, [(polygon, (510, 510, 510)) for polygon, _ in drawing])  # the outline is 255
     return cover[:, :, 0] >= 128
 
 
 def hidden_shares(masks):
-    """Share of each object's pixels that later objects hide; R (H, W) bool masks give R floats."""
+    """The shares of pixels that later objects hide: R floats for R bool masks (H, W)."""
     return [(mask & np.any(masks[i + 1:], axis=0)).sum() / mask.sum()
             for i, mask in enumerate(masks)]
 
@@ -92,8 +92,8 @@ def draw_picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list
         rng: its state alone determines the picture.
 
     Returns:
-        ``(img, bbox, names)``: (H, W, 3) uint8 RGB; (R, 4) float32 boxes, R from 1 to 5, around the
-        part of each object inside the picture, hidden pixels included; R class names.
+        ``(img, bbox, names)``: (H, W, 3) uint8 RGB; (R, 4) float32 boxes, R from 1 to 5; R class
+        names. A box surrounds the part of an object inside the picture, hidden pixels included.
     """
     height, width = rng.integers(SIDE[0], SIDE[1] + 1, 2)
     img = _background(rng, height, width)
@@ -136,6 +136,9 @@ def draw_set(folder: str | Path, n_train: int = 400, n_test: int = 100) -> None:
         folder: the folder to make, with Annotations/, ImageSets/Main/, JPEGImages/ and labels.txt.
         n_train: number of pictures in trainval.txt.
         n_test: number of pictures in test.txt, which do not depend on ``n_train``.
+
+    Raises:
+        FileExistsError: the folder holds a data set already.
     """
     folder = Path(folder)
     for name in ('Annotations', 'ImageSets/Main', 'JPEGImages'):
@@ -156,7 +159,8 @@ def drawn_set(cache: str | Path | None = None) -> Path:
     """The folder of the built-in data set in VOC layout; drawn at first use, within seconds.
 
     Args:
-        cache: folder to keep it in; None for ``multibox`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
+        cache: folder that keeps the set; None for ``multibox`` in ``$XDG_CACHE_HOME`` or
+            ``~/.cache``.
 
     Returns:
         The folder, whose name carries the version of the set.
@@ -177,6 +181,6 @@ def drawn_set(cache: str | Path | None = None) -> Path:
             (Path(temporary) / 'set').rename(folder)
     except OSError as error:
         if not folder.is_dir():  # else another process was first
-            raise UserError(f'{folder}: cannot draw the built-in data set here ({error}); set '
+            raise UserError(f'{folder}: cannot draw the built-in data set into it ({error}); set '
                             'XDG_CACHE_HOME to a folder that can be written to') from error
     return folder

@@ -1,4 +1,4 @@
-"""From an annotated image to the inputs of the loss."""
+"""From an annotated image to a training example: augmentation and matching."""
 import copy
 from collections.abc import Callable
 from typing import Any
@@ -39,10 +39,11 @@ class MakeTargets:
         Args:
             img: (3, H, W) uint8 or float32 array, RGB, 0 to 255.
             bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels.
-            label: (R,) int32 array.
+            label: (R,) int32 array, classes from 0.
 
         Returns:
-            ``(img, mb_loc, mb_label)``: (3, size, size) float32, (K, 4) float32, (K,) int32.
+            ``(img, mb_loc, mb_label)``: (3, size, size) float32, (K, 4) float32, (K,) int32; see
+            docs/conventions.md.
         """
         img, bbox, label = augment(img, bbox, label, self.size, self.mean, self.steps)
         img -= self.mean

@@ -1,4 +1,4 @@
-"""PASCAL VOC, or any folder with its layout, as a training and a test set."""
+"""PASCAL VOC, or any folder with the layout of VOC, as a training set and a test set."""
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,15 +17,15 @@ import cv2
 import numpy as np
 
 SERVER = 'http://host.robots.ox.ac.uk:8080'
-MAX_SHOWN = 10  # problems listed in an error about the whole data set
+MAX_SHOWN = 10  # problems that an error about the whole data set lists
 
 
 class VOCDataset(chainer.dataset.DatasetMixin):
-    """Images decoded on demand, with annotations read beforehand.
+    """Images, which are decoded on demand, and their annotations, which are read beforehand.
 
     Attributes:
         examples: list of :class:`multibox.data.annotations.Example`.
-        dtype: float32 or uint8, of the images.
+        dtype: the dtype of the images, float32 or uint8.
     """
 
     def __init__(self, examples: list, dtype: Any = np.float32):
@@ -54,7 +54,7 @@ class VOCDataset(chainer.dataset.DatasetMixin):
         return img.astype(self.dtype, copy=False), bbox, label, difficult
 
     def as_decoded(self) -> 'VOCDataset':
-        """The same images in uint8, as they are decoded; this saves a copy in training."""
+        """The same data set with images in uint8, which saves a copy per image in training."""
         return VOCDataset(self.examples, np.uint8)
 
     @property
@@ -80,7 +80,7 @@ class VOCData(NamedTuple):
     notes: list
 
     def checksum(self) -> int:
-        """A number that is the same for two copies of a data set with the same content."""
+        """Checksum of file names, boxes and labels, the same for equal copies in other folders."""
         return zlib.crc32(repr([
             (example.path.name, example.bbox.tolist(), example.label.tolist())
             for example in (*self.train.examples, *self.test.examples)]).encode())
@@ -117,10 +117,10 @@ def load_voc(folder: str | Path, difficult: bool = False, strict: bool = False,
 
     Args:
         folder: the folder.
-        difficult: train on objects marked difficult, too. The paper's Caffe code does so;
-            ChainerCV and ssd.pytorch do not.
+        difficult: whether to train on objects marked difficult as well. The paper's Caffe code
+            does so; ChainerCV and ssd.pytorch do not.
         strict: refuse a data set with problems instead of leaving the bad parts out.
-        split: VOCdevkit: one of :data:`SPLITS`.
+        split: one of :data:`multibox.data.SPLITS`; for a VOCdevkit only.
         train: False reads only the images to evaluate on; the folder need not hold others.
 
     Returns:
@@ -136,8 +136,8 @@ def load_voc(folder: str | Path, difficult: bool = False, strict: bool = False,
     shared = {(source, i) for source, ids in train_ids for i in ids} & {
         (source, i) for source, ids in test_ids for i in ids}
     if shared:
-        notes.append(f'{folder}: {len(shared)} images are in both lists; a score on images that '
-                     'were trained on says little')
+        notes.append(f'{folder}: {len(shared)} images are both in the training list and in the '
+                     'test list; a score on training images says little')
     if label_names is None:
         label_names = tuple(sorted({name for source, ids in train_ids + test_ids
                                     for name in find_label_names(source, ids)}))
@@ -176,7 +176,7 @@ def voc2012_test(folder: str | Path) -> VOCDataset:
     """
     devkit = find_devkit(Path(folder))
     if devkit is None or not split_file(devkit / 'VOC2012', 'test').is_file():
-        raise UserError(f'{folder}: no VOC2012/ImageSets/Main/test.txt here; get VOC2012test.tar '
+        raise UserError(f'{folder}: no VOC2012/ImageSets/Main/test.txt; get VOC2012test.tar '
                         f"from PASCAL's evaluation server, {SERVER}, and unpack it over the rest")
     images = devkit / 'VOC2012' / 'JPEGImages'
     return VOCDataset(read_unannotated(

@@ -1,9 +1,9 @@
-"""The operations of the networks, and what computes them: NumPy, oneDNN, cuDNN or CUDA kernels.
+"""The operations of the networks, and their engines: NumPy, oneDNN, cuDNN or CUDA kernels.
 
-``convolution_2d``, ``max_pooling_2d``, ``l2_normalize`` and ``relu`` choose by the arrays that they
-are given. On a CPU the engine ``onednn`` is Intel's library in float32. ``onednn-bf16`` rounds the
-factors of products to bfloat16. ``blas`` needs NumPy alone. On a GPU ``cudnn`` is NVIDIA's library.
-``chainer`` is Chainer's own code.
+``convolution_2d``, ``max_pooling_2d``, ``l2_normalize`` and ``relu`` choose by the device and the
+dtype of their arrays. Engines compute the convolutions. On a CPU, ``onednn`` is Intel's library in
+float32, ``onednn-bf16`` rounds the factors of products to bfloat16, and ``blas`` needs NumPy alone.
+On a GPU, ``cudnn`` is NVIDIA's library. ``chainer`` is Chainer's own code.
 """
 from multibox.engines.chains import using
 from multibox.engines.choice import ENGINES, PRECISIONS, fastest

@@ -1,7 +1,7 @@
-"""The engines for Chains of others: a context in which Chainer's functions use them.
+"""The engines for other networks: a context in which Chainer's functions use the engines.
 
-The networks of this package call the engines by themselves. This file is the only one that
-replaces methods of Chainer's classes.
+The networks of this package call the engines without this context. No other module replaces methods
+of Chainer's classes.
 """
 import contextlib
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from chainer.functions.math.basic_math import Add, MultiAdd
 from chainer.functions.math.sum import Sum
 from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDGrad
 
-# Chainer's functions, and those whose forward methods they borrow.
-BORROWED = {
+# Each function class of Chainer, and the class from which it borrows its forward methods.
+LENDERS = {
     Convolution2DFunction: convolution.Convolution,
     Convolution2DGradW: convolution.WeightGradient,
     Deconvolution2DFunction: convolution.InputGradient,
@@ -30,21 +30,21 @@ BORROWED = {
     MultiAdd: order.OrderedMultiAdd,
     Sum: order.OrderedSum,
 }
-_OURS = {(theirs, method): vars(ours)[method] for theirs, ours in BORROWED.items()
-         for method in ('forward', 'forward_cpu', 'forward_gpu') if method in vars(ours)}
-_CHAINERS = {(theirs, method): vars(theirs)[method] for theirs, method in _OURS}
+_BORROWED = {(function, method): vars(lender)[method] for function, lender in LENDERS.items()
+             for method in ('forward', 'forward_cpu', 'forward_gpu') if method in vars(lender)}
+_ORIGINAL = {(function, method): vars(function)[method] for function, method in _BORROWED}
 
 
 @contextlib.contextmanager
 def using(name: str | None = None, precision: str = 'float32') -> Iterator[None]:
     """Compute with an engine, in this process and as long as the context lasts.
 
-    Every Chain and every function of Chainer's takes part: ``F.convolution_2d`` and
-    ``F.deconvolution_2d``, forward and backward, with any stride, padding and dilation; and 2-D max
-    pooling. ``cudnn`` computes float16 and float32 CuPy arrays, the other engines float32 and
-    float64 NumPy arrays. ReLU, addition and the gradient of a bias keep CuPy arrays in the memory
-    order of a convolution's result. Groups and mixed types on a CPU stay with Chainer, and so does
-    everything under the engine ``chainer``.
+    The engine computes ``F.convolution_2d`` and ``F.deconvolution_2d`` in every Chain, forward and
+    backward, with any stride, padding and dilation. ``cudnn`` computes float16 and float32 CuPy
+    arrays, and the other engines float32 and float64 NumPy arrays. 2-D max pooling uses the code of
+    :func:`multibox.engines.max_pooling_2d`. ReLU, addition and the gradient of a bias keep CuPy
+    arrays in the memory order of a convolution's result. Chainer computes grouped convolutions and
+    mixed types on a CPU, and everything under the engine ``chainer``.
 
     Args:
         name: a key of :data:`multibox.engines.ENGINES`. None means the fastest engine that this
@@ -53,12 +53,12 @@ def using(name: str | None = None, precision: str = 'float32') -> Iterator[None]
             float32 arrays.
 
     Raises:
-        UserError: no such engine or precision, or this machine lacks what the engine needs.
+        UserError: there is no such engine or precision, or this machine cannot use the engine.
     """
     chosen = choice.choose(name, precision)
-    methods_before = {(theirs, method): vars(theirs)[method] for theirs, method in _OURS}
+    methods_before = {(function, method): vars(function)[method] for function, method in _BORROWED}
     choice_before = choice.make_current(chosen)
-    _replace(_OURS if chosen.engines else _CHAINERS)
+    _replace(_BORROWED if chosen.engines else _ORIGINAL)
     try:
         yield
     finally:
@@ -67,5 +67,5 @@ def using(name: str | None = None, precision: str = 'float32') -> Iterator[None]
 
 
 def _replace(methods):
-    for (theirs, method), function in methods.items():
-        setattr(theirs, method, function)
+    for (function, method), code in methods.items():
+        setattr(function, method, code)

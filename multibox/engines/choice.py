@@ -1,4 +1,4 @@
-"""The choice of the engine that convolves and of the precision in which cuDNN multiplies."""
+"""The choice of the engine for convolutions, and of the precision in which cuDNN multiplies."""
 import warnings
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ ENGINES: dict[str, tuple] = {
 
 
 class Choice(NamedTuple):
-    """An engine under its name, as :func:`choose` returns it.
+    """The engines to try under a name, and their precision; see :func:`choose`.
 
     Attributes:
         name: a key of :data:`ENGINES`.
@@ -41,11 +41,15 @@ def choose(name: str | None = None, precision: str = 'float32') -> Choice:
         name: a key of :data:`ENGINES`. None means the fastest engine that this machine has, for
             arrays on the CPU and on the GPU.
         precision: one of :data:`PRECISIONS`, in which ``cudnn`` multiplies float32 arrays; see
-            :class:`multibox.engines.convolution.cudnn.CuDNN`. The other engines know neither
+            :class:`multibox.engines.convolution.cudnn.CuDNN`. The other engines have neither
             'tf32' nor 'bfloat16'.
 
+    Returns:
+        :class:`Choice`.
+
     Raises:
-        UserError: no such engine or precision, or this machine lacks what the engine needs.
+        UserError: there is no such engine or precision, this machine cannot use the engine, or the
+            engine does not have the precision.
     """
     for option, value, known in (('conv', name, ENGINES), ('precision', precision, PRECISIONS)):
         if value not in known and value is not None:
@@ -69,20 +73,23 @@ def fastest(gpu: bool = False) -> str:
     """Name the fastest engine of this machine that computes in float32.
 
     Args:
-        gpu: whether for CuPy arrays. If cuDNN is missing, a warning says so and names the package.
+        gpu: True for CuPy arrays, False for NumPy arrays.
+
+    Returns:
+        A key of :data:`ENGINES`. On a GPU without cuDNN, a warning names the missing package.
     """
     engine, slower = ('cudnn', 'chainer') if gpu else ('onednn', 'blas')
     missing = ENGINES[engine][0].missing()
     if missing and gpu and cuda.available:  # without a GPU, select_device reports it
-        warnings.warn(f"convolutions are Chainer's own, which are slower: {missing}", stacklevel=2)
+        warnings.warn(f"Chainer's slower convolutions are used: {missing}", stacklevel=2)
     return slower if missing else engine
 
 
-_current: Choice | None = None  # None until the first use, or until a program chooses
+_current: Choice | None = None  # None until a program chooses, or until the first use
 
 
 def current() -> Choice:
-    """The choice in force; without a choice so far, the fastest engines of this machine."""
+    """The current choice; without a choice so far, the fastest engines of this machine."""
     global _current
     if _current is None:
         _current = choose()
@@ -90,7 +97,7 @@ def current() -> Choice:
 
 
 def make_current(choice: Choice | None) -> Choice | None:
-    """Put a choice in force for this process; returns the one before, None if there was none."""
+    """Make a choice the current one of this process, and return the previous choice or None."""
     global _current
     before, _current = _current, choice
     return before

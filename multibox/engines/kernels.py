@@ -1,11 +1,11 @@
-"""Launching CUDA kernels: CuPy compiles a kernel of a .cu file when it is first launched."""
+"""Launches of CUDA kernels. CuPy compiles a kernel of a .cu file at its first launch."""
 import functools
 from pathlib import Path
 from typing import Any
 
 from chainer.backends import cuda
 
-# The CUDA type of each dtype that some kernel takes; bfloat16 is the dtype of ml_dtypes.
+# The CUDA type of each dtype that some kernel accepts; bfloat16 is the dtype of ml_dtypes.
 TYPES = {'float32': 'float', 'float16': '__half', 'bfloat16': '__nv_bfloat16'}
 
 
@@ -20,7 +20,7 @@ def address(array: Any) -> int:
 
 
 def takes(*arrays: Any) -> bool:
-    """Whether all arrays are on a GPU and have a dtype of most kernels, float32 or float16."""
+    """Whether all arrays are on a GPU and float32 or float16, as most kernels need."""
     return all(is_on_gpu(array) and array.dtype.name in ('float32', 'float16') for array in arrays)
 
 

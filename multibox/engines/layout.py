@@ -36,23 +36,23 @@ def empty_channels_last(shape: tuple, dtype: Any, xp: Any) -> Array:
 
 
 def strides(shape: tuple, channels_last: bool = False) -> list[int]:
-    """Strides, in elements, of a contiguous array; (B, C, H, W) if the channels come last."""
+    """Strides in elements of a contiguous array, or of (B, C, H, W) with the channels innermost."""
     order = (0, 2, 3, 1) if channels_last else range(len(shape))
-    found, step = [0] * len(shape), 1
+    result, step = [0] * len(shape), 1
     for axis in reversed(order):
-        found[axis], step = step, step * shape[axis]
-    return found
+        result[axis], step = step, step * shape[axis]
+    return result
 
 
 def empty_like(x: Array, shape: tuple, dtype: Any, xp: Any) -> Array:
-    """An uninitialised array (B, C, H, W) of this shape in the memory order of ``x``."""
+    """An uninitialised (B, C, H, W) array of ``shape`` in the memory order of ``x``."""
     return (empty_channels_last if is_channels_last(x) else _empty_channels_first)(shape, dtype, xp)
 
 
 def memory_order(x: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-    """Two functions: from (B, C, H, W) to the order of ``x`` in memory, and back.
+    """Two functions, which take (B, C, H, W) to the memory order of ``x`` and back.
 
-    An array that is not contiguous counts as channels first.
+    An ``x`` that is not contiguous counts as channels first.
     """
     return (pixels, maps) if is_channels_last(x) else (_same, _same)
 

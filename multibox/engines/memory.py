@@ -1,12 +1,12 @@
-"""Memory that stays with the process between the layers of a network."""
+"""Freed memory, which the process keeps for the next layer of a network."""
 import ctypes
 
 
 def keep_freed_memory() -> None:
     """Make glibc keep the memory that this process frees; without glibc nothing happens.
 
-    By default glibc maps large arrays afresh and returns them to the system each time, which costs
-    thousands of page faults per training step. See mallopt(3).
+    By default glibc maps memory for every large array and returns it to the system afterwards. This
+    costs thousands of page faults per training step. See mallopt(3).
     """
     try:
         libc = ctypes.CDLL('libc.so.6')

@@ -1,9 +1,9 @@
 """The operations between convolutions that keep the memory order of maps on a GPU.
 
 The results of CuPy's element-wise functions are channels first. Chainer's ReLU would transpose
-maps that are channels last, and the next convolution would transpose them back. CuPy also sums 32
-channels in one block of threads, which takes longer than the convolution whose bias has that
-gradient. On a CPU, NumPy keeps the order by itself.
+maps that are channels last, and the next convolution would transpose them back. The gradient of a
+bias is a sum over maps. CuPy's sum takes longer than the convolution, because one block of threads
+sums 32 channels. On a CPU, NumPy keeps the order by itself.
 """
 from multibox.engines import kernels, layout
 from multibox.typing import Array, ArrayOrVariable
@@ -37,32 +37,32 @@ def _on_gpu(x):
 
 
 def keeps_order(x: Array) -> bool:
-    """Whether ``x`` is on a GPU and channels last in memory."""
+    """Whether ``x`` is on a GPU and has its channels innermost in memory."""
     return kernels.is_on_gpu(x) and layout.is_channels_last(x)
 
 
-def _element_wise(chainers):
-    """A forward method that computes as Chainer's method does, in the memory order of maps."""
+def _element_wise(chainer_forward):
+    """A forward method that computes as that of Chainer does, in the memory order of maps."""
     def forward(node, inputs):
         if not all(map(keeps_order, inputs)):
-            return chainers(node, inputs)
-        return tuple(map(layout.maps, chainers(node, tuple(map(layout.pixels, inputs)))))
+            return chainer_forward(node, inputs)
+        return tuple(map(layout.maps, chainer_forward(node, tuple(map(layout.pixels, inputs)))))
     return forward
 
 
-def _relu_gradient(chainers):
+def _relu_gradient(chainer_forward):
     def forward(node, inputs):
         if not keeps_order(node.b):
-            return chainers(node, inputs)
+            return chainer_forward(node, inputs)
         return relu_gradient(node.b, *inputs),
     return forward
 
 
-def _sum(chainers):
+def _sum(chainer_forward):
     def forward(node, inputs):
         x, = inputs
         if node.axis != (0, 2, 3) or node.keepdims or not keeps_order(x):
-            return chainers(node, inputs)
+            return chainer_forward(node, inputs)
         return sum_of_maps(x),
     return forward
 
@@ -102,7 +102,7 @@ class OrderedSum(Sum):
 
 
 class Fork(chainer.FunctionNode):
-    """Hand the input on ``n`` times; the gradient is the sum of all."""
+    """Return the input ``n`` times; its gradient is the sum of the incoming gradients."""
 
     def __init__(self, n):
         self.n = n
@@ -123,6 +123,9 @@ def relu_gradient(y: Array, gy: Array) -> Array:
 
 
 def sum_of_maps(x: Array) -> Array:
-    """Sum (B, C, H, W) to (C,), at least in float32. One axis at a time occupies more blocks."""
+    """Sum (B, C, H, W) to (C,), at least in float32.
+
+    The sum over one axis after the other occupies more blocks of threads.
+    """
     rows = layout.pixels(x).sum(axis=2, dtype=np.promote_types(x.dtype, np.float32))  # (B, H, C)
     return rows.sum(axis=1).sum(axis=0).astype(x.dtype, copy=False)

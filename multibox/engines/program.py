@@ -21,8 +21,8 @@ def set_up(device: Any, conv: str | None = None, precision: str = 'float32',
         spare_cores: cores that matrix products and convolutions leave to other work.
 
     Raises:
-        UserError: no such engine, this machine lacks what it needs, or the precision does not fit
-            the device.
+        UserError: there is no such engine, this machine cannot use it, or the precision does not
+            fit the device or the engine.
     """
     on_gpu = device.xp is not np
     if not on_gpu and precision != 'float32':

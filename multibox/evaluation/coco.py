@@ -4,7 +4,7 @@ import io
 
 from multibox.errors import UserError
 
-# The twelve numbers of pycocotools in its order: mean AP, then means of the largest recalls.
+# The twelve numbers of pycocotools in its order: average precisions, then average recalls.
 SUMMARY = ('map', 'map_50', 'map_75', 'map_small', 'map_medium', 'map_large',
            'ar_1', 'ar_10', 'ar_100', 'ar_small', 'ar_medium', 'ar_large')
 
@@ -16,7 +16,7 @@ def import_pycocotools() -> tuple:
         The classes ``COCO`` and ``COCOeval``.
 
     Raises:
-        UserError: it is not installed.
+        UserError: pycocotools is not installed.
     """
     try:
         from pycocotools.coco import COCO
@@ -32,8 +32,8 @@ def coco_score(images: list, label_names: tuple) -> dict:
     """Average precision and recall over IoUs of 0.50 to 0.95 (Lin et al., ECCV 2014).
 
     Difficult objects become crowds, as in ``chainercv.evaluations.eval_detection_coco``, because
-    crowds are the only objects that pycocotools leaves out. A crowd takes any number of detections,
-    by the share of a detection that lies in it; VOC's rule takes the IoU instead.
+    crowds are the only objects that pycocotools leaves out. A crowd takes any number of detections.
+    Their overlap is the share of a detection inside the crowd, whereas VOC's rule takes the IoU.
 
     An object is small below 32 x 32 pixels and large from 96 x 96, by the area of its box. COCO's
     server uses the area of the outline, which is smaller. The means by size therefore differ from
@@ -44,8 +44,8 @@ def coco_score(images: list, label_names: tuple) -> dict:
         label_names: the foreground classes, in the order of their numbers.
 
     Returns:
-        dict of the floats of :data:`SUMMARY` and ``ap``: {class name: float}; None stands for a
-        number without any object that counts.
+        dict with a float for each name of :data:`SUMMARY`, and with ``ap``: {class name: float}. A
+        number for which no object counts is None.
 
     Raises:
         UserError: pycocotools is not installed.

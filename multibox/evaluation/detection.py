@@ -10,7 +10,7 @@ from chainercv.utils import apply_to_iterator
 
 def detect(model: Any, dataset: Any, batchsize: int = 32,
            processes: OneProcess = ONE) -> list[list] | None:
-    """Detections and ground truth of every image; images are loaded per batch and not kept.
+    """Detect objects in every image of a data set; images are loaded per batch and not kept.
 
     Args:
         model: has ``predict(imgs) -> (bboxes, labels, scores)``, lists of (R, 4) float32,
@@ -21,8 +21,8 @@ def detect(model: Any, dataset: Any, batchsize: int = 32,
         processes: the processes that share the images.
 
     Returns:
-        Six lists with one array per image: predicted bbox, label and score; true bbox, label and
-        difficult. None on all processes but the first.
+        Six lists with one array per image: bbox, label and score of the detections; bbox, label and
+        difficult of the ground truth. None on all processes but the first.
     """
     start, stop = (len(dataset) * i // processes.size
                    for i in (processes.rank, processes.rank + 1))

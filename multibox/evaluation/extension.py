@@ -14,12 +14,12 @@ class Evaluation(chainer.training.Extension):
         model: the network.
         dataset: a :class:`multibox.data.VOCDataset`.
         label_names: class names in the order of the labels.
-        batchsize: number of images per call of the network.
+        batchsize: number of images per process and call of the network.
         processes: the processes that share the images.
 
     Attributes:
-        result: ``(iteration, score, images)``, the last two as :func:`evaluate` returns them, or
-            None.
+        result: ``(iteration, score, images)`` of the last evaluation, or None before it. ``score``
+            and ``images`` are the results of :func:`multibox.evaluation.evaluate`.
     """
 
     priority = chainer.training.PRIORITY_WRITER

@@ -9,7 +9,8 @@ def write_submission(out: Path, paths: Iterable[Path], predictions: Iterable[lis
                      label_names: tuple) -> Path:
     """Write ``results/VOC2012/Main/comp4_det_test_CLASS.txt`` into a folder, one file per class.
 
-    A line holds an image, a score and a box: left, top, right, bottom, in pixels that count from 1.
+    A line holds the name of an image, a score, and the left, top, right and bottom of a box in
+    pixels, which count from 1.
     Competition 4 is for networks trained on more data than VOC, such as networks that start from
     ImageNet weights (Everingham et al., VOC2012 development kit).
 

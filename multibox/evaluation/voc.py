@@ -9,7 +9,7 @@ from chainercv.evaluations import calc_detection_voc_ap, calc_detection_voc_prec
 
 
 def precision_recall(images: list, label_names: tuple) -> dict:
-    """Precision and recall of each class as detections are taken by falling score.
+    """Precision and recall of each class over its detections by falling score.
 
     A detection is right if its IoU with an object that was not found before is at least 0.5.
     Difficult objects count neither as found nor as missed.
@@ -56,10 +56,11 @@ def score(curves: dict, use_07_metric: bool = True) -> dict:
 
 def evaluate(model: Any, dataset: Any, label_names: tuple, batchsize: int = 32,
              use_07_metric: bool = True, processes: OneProcess = ONE) -> tuple[dict, list | None]:
-    """:func:`detect` and :func:`score` in one; arguments as there.
+    """Detect and score in one call; see :func:`multibox.evaluation.detect` and :func:`score`.
 
     Returns:
-        dict with ``ap`` and ``map``, the same on every process; and the result of ``detect``.
+        ``(score, images)``: the dict with ``map`` and ``ap``, the same on every process, and the
+        result of ``detect``.
     """
     images = detect(model, dataset, batchsize, processes)
     result = None

@@ -35,8 +35,8 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     Args:
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, comm: as for
             :func:`multibox.multibox_loss`. With ``comm`` the positives of all processes are
-            counted, whereas Caffe divides by those of each GPU. The other normalisations need
-            processes with equal shares of the batch.
+            counted, whereas Caffe divides by those of each GPU. Every normalisation but
+            ``'VALID'`` needs processes with equal shares of the batch.
         normalization: both sums are divided by the number of positives (``'VALID'``), of images
             (``'BATCH_SIZE'``), of boxes in all images (``'FULL'``) or by 1 (``'NONE'``).
 
@@ -65,12 +65,12 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
             counts = {'BATCH_SIZE': len(positive), 'FULL': positive.size, 'NONE': 1}
             n = max(1, counts[normalization])
             if normalization == 'NONE':
-                n /= as_processes(comm).size  # the mean over processes has to be their sum
+                n /= as_processes(comm).size  # ChainerMN's mean over processes becomes a sum
         return F.sum(loc_loss) / n, terms.total(conf_loss, positive | negative) / n
 
 
 class _Capped(chainer.FunctionNode):
-    """A cap on the value only: Caffe's gradient passes as if there were no cap."""
+    """A cap on the value only: in Caffe the gradient passes as if there were no cap."""
 
     def forward(self, inputs):
         return cuda.get_array_module(*inputs).minimum(inputs[0], inputs[0].dtype.type(HIGHEST)),

@@ -1,8 +1,8 @@
 """Softmax cross entropy per box: Eq. 3 of Liu et al., ECCV 2016, before its sum.
 
-On a CPU the work is done in blocks that fit the cache, and only on selected boxes. On a GPU the
-host would have to wait for a selection, so all boxes are computed and masked: by the kernels of
-loss.cu, or by CuPy in float64.
+On a CPU both passes work in blocks that fit the cache, and the backward pass skips boxes without a
+gradient. On a GPU the host would have to wait for such a selection. The kernels of loss.cu (CuPy in
+float64) therefore compute all boxes and mask them.
 """
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ import numpy as np
 from chainer.backends import cuda
 
 BLOCK = 2 ** 16  # elements per block: 256 KB in single precision
-SPAN = 2 ** 14  # boxes whose indices are in memory together
+SPAN = 2 ** 14  # boxes that one search for selected rows covers
 
 
 def softmax_cross_entropy(logits: ArrayOrVariable, labels: ArrayOrVariable) -> chainer.Variable:
@@ -64,7 +64,7 @@ def selected_rows(mask: np.ndarray, width: int) -> Iterator[np.ndarray]:
     """
     height = max(1, BLOCK // 2 // width)  # half a block, because gathered rows are copied again
     n_selected = np.count_nonzero(mask.astype(bool, copy=False))
-    span = SPAN if n_selected > SPAN else max(1, len(mask))  # few rows are faster found at once
+    span = SPAN if n_selected > SPAN else max(1, len(mask))  # few rows: one search for all
     for start in range(0, len(mask), span):
         rows = np.flatnonzero(mask[start:start + span].astype(bool, copy=False)) + start
         for first in range(0, len(rows), height):
@@ -91,15 +91,15 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
             for start in range(0, len(logits), height):
                 block = logits[start:start + height]
                 label = np.maximum(labels[start:start + height], 0).astype(np.intp)
-                of_label = block.reshape(-1).take(np.arange(len(block)) * n_class + label)
-                # This needs no maxima: the sums are at least 1, so they can only overflow.
-                block = block - of_label.repeat(n_class).reshape(block.shape)
+                label_logit = block.reshape(-1).take(np.arange(len(block)) * n_class + label)
+                # No maximum is subtracted: a sum is at least 1, and the next loop mends overflows.
+                block = block - label_logit.repeat(n_class).reshape(block.shape)
                 np.exp(block, out=block)
                 loss[start:start + height] = np.log(block @ ones)  # faster than sum(axis=1)
         for rows in selected_rows(~np.isfinite(loss), logits.shape[1]):
             columns = _shifted_columns(logits.take(rows, axis=0))
-            of_label = columns.take(_index(labels.take(rows)))
-            loss[rows] = np.log(np.exp(columns).sum(axis=0)) - of_label
+            label_logit = columns.take(_index(labels.take(rows)))
+            loss[rows] = np.log(np.exp(columns).sum(axis=0)) - label_logit
         loss[labels < 0] = 0
         return loss.reshape(self.labels.shape),
 
@@ -127,7 +127,7 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
         grad = np.zeros(logits.shape, logits.dtype)
         for rows in selected_rows(weight, logits.shape[1]):
             rows = rows[labels.take(rows) >= 0]
-            columns = _shifted_columns(logits.take(rows, axis=0))  # take: half the time of an index
+            columns = _shifted_columns(logits.take(rows, axis=0))  # take() is twice as fast as []
             np.exp(columns, out=columns)
             row_weight = weight.take(rows)
             columns *= row_weight / columns.sum(axis=0)

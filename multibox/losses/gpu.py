@@ -1,4 +1,4 @@
-"""The multibox loss on a GPU: launches of the kernels in loss.cu, whose NumPy twins are beside."""
+"""The multibox loss on a GPU: launches of the kernels in loss.cu."""
 from pathlib import Path
 
 from multibox.engines import kernels
@@ -15,7 +15,7 @@ TILE, BLOCK, THREADS = 6144, 256, 1024  # as in loss.cu
 
 
 def takes(*arrays: Array) -> bool:
-    """Whether the kernels accept these logits or offsets: on a GPU, not float64, C below TILE."""
+    """Whether the kernels accept logits or offsets: on a GPU, not float64, C below TILE."""
     return all(kernels.is_on_gpu(x) and x.dtype.name in kernels.TYPES and x.shape[-1] < TILE
                for x in arrays)
 
@@ -28,7 +28,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
         labels: (...) int array. A label of C or more gives nan.
 
     Returns:
-        (...) float32 array.
+        (...) float32 array, in nats.
     """
     xp = cuda.get_array_module(logits)
     n_class = logits.shape[-1]
@@ -43,11 +43,14 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 
 
 def cross_entropy_gradient(logits: Array, labels: Array, weight: Array) -> Array:
-    """Backward pass of :func:`cross_entropy`: a new array like ``logits``.
+    """Backward pass of :func:`cross_entropy`.
 
     Args:
-        logits, labels: as above.
-        weight: (...) float array, the gradient of the loss of each box.
+        logits, labels: as for :func:`cross_entropy`.
+        weight: (...) float array, the incoming gradient of each box.
+
+    Returns:
+        (..., C) array in the dtype of ``logits``.
     """
     xp = cuda.get_array_module(logits)
     gradient = xp.empty(logits.shape, logits.dtype)
@@ -60,7 +63,7 @@ def cross_entropy_gradient(logits: Array, labels: Array, weight: Array) -> Array
 
 
 def n_largest(values: Array, n: Array) -> Array:
-    """The work of :func:`multibox.kernels.n_largest` on float32 rows of fewer than 2**28 values."""
+    """:func:`multibox.kernels.n_largest` for (B, K) float32 arrays on a GPU, K below 2**28."""
     xp = cuda.get_array_module(values)
     marked = xp.empty(values.shape, bool)
     if marked.size:

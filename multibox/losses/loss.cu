@@ -89,7 +89,7 @@ __device__ void write_gradient(const T* logits, T* gradient, int n_box, int C, i
     logits += first * C;
     gradient += first * C;
     const int n = min(size_t(WARP), n_box - first) * C, n_vector = n * sizeof(T) / sizeof(uint4);
-    uint4* vectors = reinterpret_cast<uint4*>(gradient);  // aligned: 32 boxes are 64 C bytes
+    uint4* vectors = reinterpret_cast<uint4*>(gradient);  // aligned: 32 boxes are >= 64 C bytes
     for (int i = lane; i < n_vector; i += WARP) vectors[i] = uint4{0, 0, 0, 0};
     for (int i = n_vector * (sizeof(uint4) / sizeof(T)) + lane; i < n; i += WARP)
         gradient[i] = T(0.f);
@@ -142,8 +142,8 @@ __device__ Key key_of(float x, int index) {
     return Key(ordered) << INDEX | ((1u << INDEX) - 1 - index);
 }
 
-// The n-th largest key of a row, or 1, which all keys reach, if there are fewer. Keys of 0 do not
-// count. This is radix select. Each pass counts the next digit of the keys that agree with the
+// The n-th largest key of a row. A row of fewer keys gives 1, which all keys reach. Keys of 0 do
+// not count. This is radix select. Each pass counts the next digit of the keys that agree with the
 // threshold so far, and keeps the digit at which the count from above reaches n. Two or three of
 // the five passes usually suffice. All THREADS of a block take part.
 template <class KeyAt>
@@ -165,7 +165,7 @@ __device__ Key threshold_of_largest(KeyAt key_at, int K, int n) {
                 atomicAdd(&histogram[(key >> shift) & ((1 << DIGIT) - 1)], 1);
         }
         __syncthreads();
-        const int highest = (1 << DIGIT) - 1 - OWN * threadIdx.x;  // of this thread's digits
+        const int highest = (1 << DIGIT) - 1 - OWN * threadIdx.x;  // highest digit of this thread
         int own = 0;
         for (int i = 0; i < OWN; ++i) own += histogram[highest - i];
         int reached = own;  // number of keys from the highest digit down to this thread's digits
@@ -204,8 +204,8 @@ mark_largest(const float* __restrict__ values, const double* __restrict__ n,
 }
 
 // Marks the boxes of an image that count in the confidence loss: positives and the hardest
-// negatives. Writes its sums of both losses and its number of positives, (B, 3). One block per
-// image.
+// negatives. Writes the sums of both losses and the number of positives per image, (B, 3). One
+// block per image.
 template <class T>
 __global__ void __launch_bounds__(THREADS)
 mine(const T* __restrict__ locs, const float* __restrict__ gt_locs, const int* __restrict__ labels,
@@ -244,8 +244,8 @@ mine(const T* __restrict__ locs, const float* __restrict__ gt_locs, const int* _
     of_image[3 * blockIdx.x + 2] = n_positive;
 }
 
-// Both losses: sums over B images, divided by the number of positives. With COUNT the kernel counts
-// the positives, else they are given. A single block.
+// Both losses: sums over B images, divided by the number of positives. With COUNT the kernel writes
+// this number, else it reads the given number. A single block.
 template <bool COUNT>
 __global__ void average(const float* of_image, float* n_positive, float* loc_loss,
                         float* conf_loss, int B) {

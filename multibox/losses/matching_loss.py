@@ -1,4 +1,4 @@
-"""Losses that include the matching, as those of the PyTorch implementations and of Caffe do."""
+"""Losses that include the matching, like the original losses in PyTorch and in Caffe."""
 from collections.abc import Callable, Sequence
 
 from multibox.boxes.geometry import iou_with_default_boxes

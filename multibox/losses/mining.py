@@ -71,11 +71,11 @@ def hardest_with_positives(conf_loss: Array, positive: Array, neg_pos_ratio: flo
                            ignored: Array | None = None) -> Array:
     """Mark the hardest boxes of each image, where positives compete with a loss of 0.
 
-    The PyTorch implementations set the loss of positives to 0 before they sort. Positives are
-    therefore drawn as negatives if too few negatives have a loss above 0.
+    The PyTorch implementations set the loss of positives to 0 before they sort. They therefore take
+    positives as negatives if too few negatives have a loss above 0.
 
     Args:
-        conf_loss: (B, K) float array, the number by which boxes are ranked.
+        conf_loss: (B, K) float array, by which boxes are ranked.
         positive: (B, K) bool array.
         neg_pos_ratio: boxes marked per positive of the same image, >= 0. A fractional product is
             computed in float32, as in PyTorch, and rounded up.
@@ -138,7 +138,7 @@ def n_largest(values: Array, n: Array) -> Array:
 def count_among_largest(values: Array, n: Array, processes: OneProcess) -> int | Array:
     """Count the values of this process among the ``n`` largest values of all processes.
 
-    Of equal values those of the lower rank count, as those of the lower index on one process.
+    Among equal values the lower rank comes first, just as the lower index does on one process.
 
     Args:
         values: (M,) float array, M differs between processes; -inf never counts.
@@ -146,16 +146,16 @@ def count_among_largest(values: Array, n: Array, processes: OneProcess) -> int |
         processes: the processes that share the batch.
 
     Returns:
-        int; ``n`` itself for a process on its own.
+        int; ``n`` itself for a single process.
     """
     if processes.comm is None:
         return n
     n = int(np.ceil(float(n)))
     values = cuda.to_cpu(values)
     own = -np.sort(-values[values > -np.inf])[:n]
-    everyones = processes.all_gather(own)
-    rank = np.repeat(np.arange(len(everyones)), [len(part) for part in everyones])
-    order = np.argsort(-np.concatenate(everyones), kind='stable')[:n]
+    parts = processes.all_gather(own)
+    rank = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    order = np.argsort(-np.concatenate(parts), kind='stable')[:n]
     return int((rank[order] == processes.rank).sum())
 
 

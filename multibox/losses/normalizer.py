@@ -9,16 +9,16 @@ def mean_count(positive: Array, dtype: object, comm: Communicator = None) -> Arr
     """The number of positive boxes, as a divisor that is never 0.
 
     ChainerMN averages gradients over processes, so each process divides by the mean count. The
-    average is then the sum over all processes divided by all their positives.
+    averaged gradient is then the sum over all processes, divided by the positives of all.
 
     Args:
         positive: (B, K) bool array of this process.
-        dtype: dtype of the result.
+        dtype: the float dtype of the result.
         comm: a ChainerMN communicator, or None for a single process.
 
     Returns:
         0-dimensional array on the device of ``positive``: the number of positives, averaged over
-        processes; 1 if there is none. On a single process the host does not wait for it.
+        processes, or 1 if no process has any. On a single process the host does not wait for it.
     """
     xp = cuda.get_array_module(positive)
     n_positive = as_processes(comm).mean(xp.asarray(positive.sum()))

@@ -1,7 +1,7 @@
-"""The loss of the SSD notebooks: the matching of ssd.pytorch, ranked by the cross entropy itself.
+"""The loss of the SSD notebooks in PyTorch: the matching of ssd.pytorch, mining by cross entropy.
 
-Its ranking is exact, so positives that compete with a loss of 0 change no value. Everything after
-the matching therefore equals ChainerCV's loss.
+Positives compete in the mining with a loss of 0. They displace only negatives with a loss of 0, so
+everything after the matching equals ChainerCV's loss.
 """
 from functools import partial
 

@@ -14,7 +14,7 @@ from chainer.backends import cuda
 
 __all__ = ['SSDLoss', 'match', 'multibox_loss', 'weigh']
 
-FLOOR = 1e-15  # of a probability; a box below it has no gradient
+FLOOR = 1e-15  # least probability in the logarithm; a box below it has no gradient
 
 
 def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
@@ -55,10 +55,10 @@ def _counted(probability, gt_mb_labels, k, n_neg_min=0, comm=None):
     """(B, K) bool array of the boxes in the confidence term."""
     xp = cuda.get_array_module(probability)
     column = xp.maximum(gt_mb_labels, 0)[..., None]
-    of_label = xp.take_along_axis(probability, column, axis=2)[..., 0]
+    label_probability = xp.take_along_axis(probability, column, axis=2)[..., 0]
     positive = gt_mb_labels > 0
     return positive | hard_negatives_of_batch(
-        -xp.log(xp.maximum(of_label, FLOOR)), positive, k, n_neg_min,
+        -xp.log(xp.maximum(label_probability, FLOOR)), positive, k, n_neg_min,
         ignored=gt_mb_labels < 0, comm=comm)
 
 
@@ -66,9 +66,9 @@ def _log_loss(probability, gt_mb_labels, counted):
     """(B, K) Variable of -log max(p, 1e-15), 0 for a box that does not count."""
     xp = cuda.get_array_module(counted)
     is_label = gt_mb_labels[..., None] == xp.arange(probability.shape[2])
-    of_label = F.sum(F.where(is_label, probability, xp.zeros_like(probability.array)), axis=2)
-    of_label = F.where(counted, of_label, xp.ones_like(of_label.array))
-    return -F.log(F.maximum(of_label, xp.full_like(of_label.array, FLOOR)))
+    p = F.sum(F.where(is_label, probability, xp.zeros_like(probability.array)), axis=2)
+    p = F.where(counted, p, xp.ones_like(p.array))
+    return -F.log(F.maximum(p, xp.full_like(p.array, FLOOR)))
 
 
 class SSDLoss:
@@ -87,8 +87,8 @@ class SSDLoss:
         """Mine, weigh and normalise; the matching is done by the caller.
 
         Args:
-            y_true: (B, K, C + 12) float array: the one-hot class, all 0 to ignore the box; 4
-                offsets; 8 numbers that are not read.
+            y_true: (B, K, C + 12) float array: the one-hot class, or only zeros to ignore the box;
+                4 offsets; 8 numbers that are not read.
             y_pred: (B, K, C + 12) float array or Variable: C probabilities up to 1, 4 offsets, 8
                 numbers that are not read.
 

@@ -1,4 +1,4 @@
-"""The loss of amdegroot/ssd.pytorch: forced matches, ranking with one maximum per batch."""
+"""The loss of amdegroot/ssd.pytorch: forced matches, and a ranking with one maximum per batch."""
 from functools import partial
 
 from multibox.boxes.matching import match_forced as match
@@ -46,14 +46,14 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         positive = gt_mb_labels > 0
         conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
         ranking = _with_one_maximum(mb_confs.array, comm) if global_maximum else conf_loss.array
-        drawn = hardest_with_positives(
+        mined = hardest_with_positives(
             ranking, positive, k, positive.shape[1] - 1, ignored=gt_mb_labels < 0)
         return terms.mean_over_positives(
-            mb_locs, conf_loss, gt_mb_locs, positive, positive | drawn, comm)
+            mb_locs, conf_loss, gt_mb_locs, positive, positive | mined, comm)
 
 
 def _with_one_maximum(mb_confs, comm):
-    """(B, K, C) logits to the (B, K) cross entropy of background, as far as float32 reaches."""
+    """(B, K) cross entropy of background for (B, K, C) logits; see ``global_maximum``."""
     xp = cuda.get_array_module(mb_confs)
     mb_confs = mb_confs.astype(np.result_type(mb_confs.dtype, np.float32), copy=False)
     finite = xp.where(xp.isfinite(mb_confs), mb_confs, -xp.inf)
@@ -65,7 +65,7 @@ def _with_one_maximum(mb_confs, comm):
 
 
 class MultiBoxLoss(MatchingLoss):
-    """``layers/modules/multibox_loss.py`` of ssd.pytorch, without the arguments it never reads.
+    """``layers/modules/multibox_loss.py`` of ssd.pytorch, without its unused arguments.
 
     Args:
         num_classes: C, with the background.

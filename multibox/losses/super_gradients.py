@@ -30,7 +30,8 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
 
     Args:
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: as for :func:`multibox.multibox_loss`.
-        comm: not used: the losses of processes with equal shares of a batch average to its loss.
+        comm: not used. If the processes have equal shares of a batch, the mean of their losses is
+            the loss of the batch.
 
     Returns:
         ``(loc_loss, conf_loss)``: two scalar Variables. The sum of each image is divided by its
@@ -58,9 +59,9 @@ def _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice)
 def _mined(mb_confs, gt_mb_labels, neg_pos_ratio, count_twice):
     positive = gt_mb_labels > 0
     loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
-    drawn = hardest_with_positives(
+    mined = hardest_with_positives(
         loss.array, positive, neg_pos_ratio, loss.shape[1], ignored=gt_mb_labels < 0)
-    counted = positive.astype(np.int32) + drawn if count_twice else positive | drawn
+    counted = positive.astype(np.int32) + mined if count_twice else positive | mined
     return terms.total(loss, counted, axis=1)
 
 
@@ -115,14 +116,14 @@ class SSDLoss:
         self.neg_pos_ratio, self.count_twice = neg_pos_ratio, count_twice
 
     def match_dboxes(self, targets: ArrayOrVariable) -> tuple[Array, Array]:
-        """The object of each default box, for one image.
+        """Match the objects of one image with the default boxes.
 
         Args:
             targets: (R, 6) float array: image, class from 0, cx, cy, w, h.
 
         Returns:
-            ``(boxes, labels)``: (4, K) float array, the default box itself where there is no
-            object, and (K,) int32 array, 0 for background.
+            ``(boxes, labels)``: (4, K) float array of the matched objects (cx, cy, w, h), and (K,)
+            int32 array, 0 for background. A background box has its own default box in ``boxes``.
         """
         xp = cuda.get_array_module(self.dboxes)
         targets = chainer.as_variable(targets).array

@@ -70,7 +70,7 @@ def smooth_l1(mb_locs: ArrayOrVariable, gt_mb_locs: Array, positive: Array) -> c
     Args:
         mb_locs: (B, K, 4) float Variable, predicted offsets.
         gt_mb_locs: (B, K, 4) float array, offsets of the matched objects.
-        positive: (B, K) bool array; other boxes give a loss and a gradient of 0, even where nan.
+        positive: (B, K) bool array; other boxes give a loss and a gradient of 0, even for nan.
 
     Returns:
         (B, K) Variable, float32 (float64 for float64 predictions). Differentiable once.
@@ -91,7 +91,7 @@ class _Counted(chainer.FunctionNode):
             return chainer.Variable(self._times(grad_outputs[0].array)),
 
     def _times(self, x):
-        """Multiply (B, K) numbers by how often their boxes count; 0 times nan gives 0."""
+        """Multiply (B, K) numbers by the counts of their boxes; 0 times nan gives 0."""
         zero = x.dtype.type(0)
         if kernels.is_on_gpu(x):
             xp = cuda.get_array_module(x)
@@ -105,11 +105,11 @@ class _Counted(chainer.FunctionNode):
 
 
 def total(loss: chainer.Variable, counted: Array, axis: int | None = None) -> chainer.Variable:
-    """Sum ``loss`` over boxes; a box that does not count passes back exactly 0, even where nan.
+    """Sum ``loss`` over boxes; a box that does not count passes back exactly 0, even for nan.
 
     Args:
         loss: (B, K) float Variable.
-        counted: (B, K) bool or int array, how many times a box counts.
+        counted: (B, K) bool or int array, the number of times that a box counts.
         axis: None sums over the batch, 1 over the boxes of each image.
 
     Returns:
@@ -129,7 +129,7 @@ def mean_over_positives(mb_locs: ArrayOrVariable, conf_loss: chainer.Variable, g
         conf_loss: (B, K) float Variable, cross entropy of each box.
         gt_mb_locs: (B, K, 4) float array, offsets of the matched objects.
         positive: (B, K) bool array.
-        counted: (B, K) bool or int array, how many times a box counts in the confidence term.
+        counted: (B, K) bool or int array, the number of times that a box counts in ``conf_loss``.
         comm: a ChainerMN communicator, or None.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The networks, written out, and their default boxes."""
+"""The networks and their default boxes."""
 from multibox.networks.models import MODELS, make_detector
 
 __all__ = ['MODELS', 'make_detector']

@@ -8,10 +8,10 @@ from chainercv.links.model.ssd import Normalize
 
 
 class Convolution2D(L.Convolution2D):
-    """``chainer.links.Convolution2D``, computed by the engine in force."""
+    """``chainer.links.Convolution2D``, computed by the current engine."""
 
     def forward(self, x: ArrayOrVariable, relu: bool = False) -> chainer.Variable:
-        """(B, in_channels, H, W) to (B, out_channels, out_h, out_w), with a ReLU if asked for."""
+        """(B, in_channels, H, W) to (B, out_channels, out_h, out_w); ``relu`` applies a ReLU."""
         return convolution_2d(x, self.W, self.b, self.stride, self.pad, self.dilate, relu)
 
 

@@ -10,7 +10,8 @@ MODELS: dict[str, Callable[[int], SSD]] = {
     'ssd300': SSD300,
     'ssd512': SSD512,
     'slim300': SlimSSD300,
-    # Sec. 3.4 of the paper. The pixels are those of lufficc/SSD, for SSD300 also of ssd.pytorch.
+    # Sec. 3.4 of the paper. The sizes in pixels are those of lufficc/SSD and, for SSD300, of
+    # ssd.pytorch.
     'ssd300-coco': partial(SSD300, boxes=BOXES_300._replace(
         sizes=(21, 45, 99, 153, 207, 261, 315))),
     'ssd512-coco': partial(SSD512, boxes=BOXES_512._replace(
@@ -33,5 +34,8 @@ def make_detector(name: str, n_fg_class: int) -> SSD:
     Returns:
         A ``chainercv.links.model.ssd.SSD``. Called with (B, 3, insize, insize) float32 images, RGB
         minus ``model.mean``, it returns ``(mb_locs, mb_confs)``, (B, K, 4) and (B, K, C) Variables.
+
+    Raises:
+        KeyError: there is no network of this name.
     """
     return MODELS[name](n_fg_class)

@@ -19,7 +19,7 @@ class SlimExtractor(chainer.Chain):
         super().__init__()
         conv = NormalizedConvolution
         with self.init_scope():
-            self.stem = conv(3, 32, ksize=6, stride=4)  # larger maps than 75 x 75 would cost most
+            self.stem = conv(3, 32, ksize=6, stride=4)  # maps above 75 x 75 would take longest
             self.to38 = chainer.Sequential(conv(32, 64, stride=2), conv(64, 64))
             self.to19 = chainer.Sequential(conv(64, 128, stride=2), conv(128, 128))
             self.to10 = chainer.Sequential(conv(128, 128, stride=2), conv(128, 128))

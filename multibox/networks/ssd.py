@@ -19,9 +19,10 @@ class DefaultBoxes(NamedTuple):
     """The default boxes of a network (Liu et al., ECCV 2016, sec. 2.2).
 
     Attributes:
-        aspect_ratios: per grid, besides 1 and besides their inverses.
-        steps: pixels between neighbouring boxes, per grid.
-        sizes: pixels, per grid and one more.
+        aspect_ratios: a tuple per grid. The ratio 1 and the inverse ratios are added to it.
+        steps: pixels between the centres of neighbouring boxes, one number per grid.
+        sizes: sides of the square boxes in pixels, one number per grid, and one more at the end. A
+            grid has a second square with the geometric mean of its size and the next size.
     """
     aspect_ratios: tuple
     steps: tuple
@@ -32,7 +33,7 @@ class Multibox(chainer.Chain):
     """The heads: two 3 x 3 convolutions per feature map, one for offsets and one for logits.
 
     Args:
-        channels: number of channels per feature map.
+        channels: number of channels of each feature map.
         n_class: C, with the background.
         aspect_ratios: per feature map, see :class:`DefaultBoxes`.
     """
@@ -52,7 +53,7 @@ class Multibox(chainer.Chain):
         """Feature maps (B, channels, grid, grid) to ``(mb_locs, mb_confs)``.
 
         Returns:
-            (B, K, 4) offsets and (B, K, C) logits, cell by cell of each map in turn.
+            (B, K, 4) offsets and (B, K, C) logits, map by map, and cell by cell within a map.
         """
         rows = []
         for x, *heads in zip(maps, self.loc, self.conf):
@@ -68,8 +69,8 @@ class SSD(chainercv.links.model.ssd.SSD):
     It computes in the dtype of its weights; its outputs are at least float32.
 
     Args:
-        extractor: a link from images to feature maps, with the attributes ``insize``, the side of
-            its input in pixels, ``grids``, the side of each map in cells, and ``channels``.
+        extractor: a link from images to feature maps. Its attributes are ``insize``, the side of
+            its input in pixels, and per map ``grids``, the side in cells, and ``channels``.
         n_fg_class: number of classes without the background.
         boxes: the default boxes.
     """

@@ -1,7 +1,7 @@
 """SSD300 and SSD512 of Liu et al., ECCV 2016, on VGG16, with ChainerCV's parameter names.
 
-Three ReLUs come after the max pooling behind their convolution. The results are the same as before
-the pooling, from a quarter of the pixels.
+Three ReLUs come after the max pooling that follows their convolution. The result is the same in
+either order, and after the pooling the ReLU has a quarter of the pixels.
 """
 from multibox.engines import fork, max_pooling_2d, relu
 from multibox.networks.layers import Convolution2D, L2Normalization
@@ -22,7 +22,7 @@ BOXES_512 = DefaultBoxes(
 
 
 class VGG16(chainer.Chain):
-    """VGG16 up to conv7: its fully connected layers are convolutions, the first one dilated."""
+    """VGG16 up to conv7. Its fully connected layers are convolutions, and the first is dilated."""
 
     def __init__(self):
         super().__init__()
@@ -75,7 +75,7 @@ class VGG16(chainer.Chain):
 
 
 class _ExtendedVGG16(VGG16):
-    """VGG16 and further stages of a 1 x 1 convolution and one that reduces the map."""
+    """VGG16 and further stages: a 1 x 1 convolution, then a convolution that reduces the map."""
 
     n_stage: int
 
@@ -153,7 +153,7 @@ class SSD300(SSD):
 
 
 class SSD512(SSD):
-    """SSD on images of 512 x 512 pixels, with 24564 default boxes; arguments as above."""
+    """SSD on images of 512 x 512 pixels, with 24564 default boxes; see :class:`SSD300`."""
 
     def __init__(self, n_fg_class: int, boxes: DefaultBoxes = BOXES_512):
         super().__init__(Extractor512(), n_fg_class, boxes)

@@ -11,16 +11,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-LOSSES = {'main/loss': 'black', 'main/loss/loc': 'tab:blue', 'main/loss/conf': 'tab:orange'}
+LOSS_COLORS = {'main/loss': 'black', 'main/loss/loc': 'tab:blue', 'main/loss/conf': 'tab:orange'}
 
 
 def plot_curves(out: str | Path) -> None:
-    """Draw ``out/loss.png`` and, after an evaluation, ``out/map.png``.
+    """Plot ``out/loss.png`` and, after an evaluation, ``out/map.png``.
 
-    It needs neither a display nor pyplot's global state, so it may run during training.
+    This function needs neither a display nor pyplot's global state, so it may run during training.
 
     Args:
-        out: folder with Chainer's ``log``; without a log nothing is drawn.
+        out: folder with Chainer's ``log``; without a log nothing is written.
 
     Raises:
         UserError: a picture cannot be written.
@@ -41,7 +41,7 @@ def plot_curves(out: str | Path) -> None:
 
 
 def plot_precision_recall(path: str | Path, curves: dict, ap: dict) -> None:
-    """Draw the precision of each class over its recall.
+    """Plot the precision of each class over its recall.
 
     If there are more classes than colours, the best and the worst classes get a colour and a name,
     and the others are grey.
@@ -79,7 +79,7 @@ def _series(entries, key):
 
 
 def _draw_losses(axes, entries):
-    for key, color in LOSSES.items():
+    for key, color in LOSS_COLORS.items():
         iteration, loss = _series(entries, key)
         if len(loss) > 60:  # fewer points are readable without smoothing
             axes.plot(iteration, loss, color=color, alpha=0.2, linewidth=0.8)
@@ -92,8 +92,8 @@ def _draw_losses(axes, entries):
     axes.yaxis.set_minor_formatter(NullFormatter())
     iteration, lr = _series(entries, 'lr')
     cuts = np.flatnonzero(lr[1:] < 0.66 * lr[:-1]) + 1
-    for i in np.setdiff1d(cuts, cuts - 1):  # two in a row: the mean of an entry spans the cut
-        cut = iteration[i - 1]  # an entry averages the iterations up to its own
+    for i in np.setdiff1d(cuts, cuts - 1):  # of two in a row, the first entry spans the cut
+        cut = iteration[i - 1]  # entry i averages the iterations after this one
         axes.axvline(cut, color='gray', linestyle='--', linewidth=1)
         axes.annotate(f'lr {lr[i]:.0e}', (cut, 1), xycoords=('data', 'axes fraction'),
                       xytext=(3, -9), textcoords='offset points', color='gray', fontsize=8)
@@ -118,7 +118,7 @@ def _draw_precision_recall(axes, curves, ap):
 
 
 def _smooth(values, width):
-    """Mean of the last ``width`` values that are not nan; means of past values keep cuts sharp."""
+    """Mean of the last ``width`` values without nan; a mean of past values keeps cuts sharp."""
     known = np.isfinite(values)
     total, count = (np.convolve(terms, np.ones(width))[:len(values)]
                     for terms in (np.where(known, values, 0), known))

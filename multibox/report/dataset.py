@@ -15,8 +15,9 @@ def data_statistics(data: VOCData) -> dict:
         data: the data set.
 
     Returns:
-        dict with ``notes``, list of str; ``splits``, list of names; and the rows of three tables,
-        ``summary``, ``classes`` and ``sizes``: a name and one cell per split.
+        dict with ``notes``, the remarks of the data set; ``splits``, the names of the splits; and
+        ``summary``, ``classes`` and ``sizes``, three tables. Each row is a name and one cell per
+        split.
     """
     splits = {name: split.examples
               for name, split in (('training', data.train), ('test', data.test)) if split}
@@ -59,7 +60,7 @@ def _count(examples, n_class):
 
 
 def _size_shares(examples):
-    """(6,) float array: share of the boxes between each two neighbours in SIZES."""
+    """(6,) float array: share of the boxes in each interval of SIZES."""
     sizes = np.concatenate([
         np.sqrt(np.prod((example.bbox[:, 2:] - example.bbox[:, :2]) / example.size, axis=1))
         for example in examples])

@@ -1,4 +1,4 @@
-"""Pictures of detections, beside the ground truth or in the photograph itself."""
+"""Pictures of detections: beside the ground truth, or in the photograph itself."""
 import functools
 from typing import Any
 
@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 COLORS = [matplotlib.colormaps['tab20'](i)[:3] for i in (*range(0, 20, 2), *range(1, 20, 2))]
 PALETTE = np.array(COLORS) * 255
 HEIGHT, GAP = 400, 12  # pixels: height of an image, and distance between two
-MOST = 100  # detections per image; more would hide it, and an untrained network finds thousands
-FITS = 1000  # longer side in pixels up to which a screen shows an image unreduced
+MAX_DRAWN = 100  # detections per image; an untrained network finds thousands, which would hide it
+SCREEN = 1000  # pixels: the longest side of an image that a screen shows unreduced
 
 
 @functools.cache
@@ -33,7 +33,8 @@ def draw_detections(path: Any, images: list, predictions: list, ground_truth: li
         predictions: (bboxes, labels, scores), as ``model.predict(images)`` returns them.
         ground_truth: (bboxes, labels), lists of (R, 4) float32 and (R,) int32 arrays.
         label_names: the foreground classes, in the order of their numbers.
-        min_score: detections with a lower score are not drawn, and per image only the best 100.
+        min_score: detections with a lower score are not drawn. Per image, at most the best
+            :data:`MAX_DRAWN` are drawn.
 
     Raises:
         UserError: the picture cannot be written.
@@ -41,11 +42,11 @@ def draw_detections(path: Any, images: list, predictions: list, ground_truth: li
     tiles = []
     for img, gt_bbox, gt_label, bbox, label, score in zip(images, *ground_truth, *predictions):
         n_found = int((score >= min_score).sum())
-        keep = np.argsort(-score, kind='stable')[:min(n_found, MOST)]
+        keep = np.argsort(-score, kind='stable')[:min(n_found, MAX_DRAWN)]
         scored = [f'{label_names[n]} {s:.2f}' for n, s in zip(label[keep], score[keep])]
         tiles.append(('ground truth', draw_boxes(
             img, gt_bbox, gt_label, [label_names[n] for n in gt_label], HEIGHT)))
-        which = f', the {MOST} surest of {n_found:,}' if n_found > MOST else ''
+        which = f', the {MAX_DRAWN} surest of {n_found:,}' if n_found > MAX_DRAWN else ''
         tiles.append((f'detected, score from {min_score}{which}',
                       draw_boxes(img, bbox[keep], label[keep], scored, HEIGHT)))
     n_column = 2 if len(images) < 3 else 4
@@ -70,10 +71,13 @@ def draw_boxes(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, names: list
 
     Args:
         img: (3, H, W) float32 array; see docs/conventions.md.
-        bbox: (R, 4) float array.
+        bbox: (R, 4) float array, in pixels of ``img``.
         label: (R,) int array; a class has the same colour in every image.
         names: R strings.
         height: height of the result in pixels; None for the height of the image.
+
+    Returns:
+        The picture, in the proportions of ``img``.
     """
     tile = Image.fromarray(img.transpose(1, 2, 0).clip(0, 255).astype(np.uint8))
     height = height or img.shape[1]
@@ -84,7 +88,7 @@ def draw_boxes(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, names: list
     draw = ImageDraw.Draw(tile)
     bbox = (bbox * scale).round()
     colors = [tuple(map(round, color)) for color in PALETTE[label % len(PALETTE)]]
-    unit = max(1, round(max(tile.size) / FITS))
+    unit = max(1, round(max(tile.size) / SCREEN))
     font = _font(13 * unit)
     for (y_min, x_min, y_max, x_max), color in zip(bbox, colors):
         draw.rectangle((x_min - unit, y_min - unit, x_max + unit, y_max + unit), outline='black',
@@ -102,13 +106,13 @@ def draw_boxes(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, names: list
 
 
 def text_color(color: tuple) -> str:
-    """'black' or 'white': the one with more contrast to (R, G, B) from 0 to 255 (WCAG 2, 1.4.3)."""
+    """'black' or 'white', by contrast with (R, G, B) from 0 to 255 (WCAG 2, criterion 1.4.3)."""
     luminance = np.dot((np.array(color) / 255) ** 2.2, (0.2126, 0.7152, 0.0722))
     return 'white' if luminance < 0.18 else 'black'
 
 
 def _label_places(box, size, limit):
-    """(8, 4) float32 array of positions for a label, best first: above, inside, below the box."""
+    """(8, 4) float32 array of boxes for a label, best first: above, inside and below its object."""
     (y_min, x_min, y_max, x_max), (height, width) = box, size
     corners = [(y, x) for y in (y_min - height, y_min, y_max - height, y_max)
                for x in (x_min, x_max - width)]

@@ -1,4 +1,4 @@
-"""metrics.json: a score, and everything that is needed to reproduce it."""
+"""metrics.json: a score, and all that is needed to reproduce it."""
 import math
 import platform
 import shlex
@@ -24,10 +24,10 @@ def write_metrics(path: Path, result: dict, *, iteration: int | None, settings: 
         path: the file, ``OUT/metrics.json``.
         result: dict with ``map`` and ``ap`` by class name, from :func:`multibox.evaluation.score`,
             possibly with more entries; nan is written as null.
-        iteration: number of training iterations; None for weights from elsewhere.
+        iteration: number of training iterations; None for an evaluation without training.
         settings: all flags and their values.
         seconds: duration of the run.
-        device: name of its device.
+        device: name of the device, as given by ``--device``.
         hardware: from :func:`multibox.devices.hardware`.
 
     Returns:
@@ -55,8 +55,8 @@ def versions() -> dict:
     """Versions of the software that the numbers depend on.
 
     Returns:
-        dict of strings; None for CuPy if it is missing. In a git checkout the version of multibox
-        is the commit, followed by ``-dirty`` if files were changed.
+        {name: version}; the version of CuPy is None if CuPy is missing. In a git checkout the
+        version of multibox is the commit, followed by ``-dirty`` if files were changed.
     """
     cuda = chainer.backends.cuda
     return {
@@ -76,7 +76,7 @@ def _command(argv):
 
 
 def _commit(folder):
-    if not (folder / '.git').exists():  # git would answer for a repository in a parent folder
+    if not (folder / '.git').exists():  # git would take the repository of a parent folder
         return None
     command = ['git', '-C', folder, 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
     try:

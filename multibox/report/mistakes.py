@@ -4,8 +4,8 @@ from typing import NamedTuple
 import numpy as np
 from chainercv.utils import bbox_iou
 
-FOUND = 0.5  # least IoU of a detection with the object that it finds, in VOC's evaluation
-NEAR = 0.1  # least IoU of a misplaced detection, in Hoiem et al., ECCV 2012
+FOUND = 0.5  # least IoU of a detection with the object that it finds, as in VOC's evaluation
+NEAR = 0.1  # least IoU of a misplaced detection, as in Hoiem et al., ECCV 2012
 
 
 class Match(NamedTuple):
@@ -47,9 +47,9 @@ class Outcome(NamedTuple):
 def compare(images: list[list], min_score: float) -> Outcome:
     """Match detections with objects by the rule of VOC's average precision.
 
-    Detections are taken by falling score. Each belongs to the object of its class with the highest
-    IoU. A difficult object is neither found nor missed, and its detections are no mistakes. An
-    object with only a misplaced detection is missed.
+    Detections are taken by falling score. A detection belongs to the object of its class with the
+    highest IoU. A difficult object is neither found nor missed, and its detections are no mistakes.
+    An object with only a misplaced detection is missed.
 
     Args:
         images: from :func:`multibox.evaluation.detect`.
@@ -80,11 +80,11 @@ def _matches(i, image, min_score):
     same = iou * np.pad(label[order][:, None] == true_label, edge)
     taken = np.zeros(len(objects), bool)
     for d, detection in enumerate(detections):
-        of = same if same[d].max() >= NEAR else iou
-        r = of[d].argmax()
-        if of[d, r] < NEAR:
+        overlap = same if same[d].max() >= NEAR else iou
+        r = overlap[d].argmax()
+        if overlap[d, r] < NEAR:
             yield Match(i, 'background', None, detection, 0.0)
-        elif of is iou:
+        elif overlap is iou:
             yield Match(i, 'class', objects[r], detection, iou[d, r])
         elif same[d, r] < FOUND:
             yield Match(i, 'misplaced', objects[r], detection, same[d, r])
@@ -93,11 +93,11 @@ def _matches(i, image, min_score):
                 yield Match(i, 'again' if taken[r] else 'found', objects[r], detection, same[d, r])
             taken[r] = True
     for r in np.flatnonzero(~taken & ~difficult):
-        of = same if same[:, r].max() >= NEAR else iou
-        d = of[:, r].argmax()
-        near = of[d, r] >= NEAR
+        overlap = same if same[:, r].max() >= NEAR else iou
+        d = overlap[:, r].argmax()
+        near = overlap[d, r] >= NEAR
         yield Match(i, 'missed', objects[r], detections[d] if near else None,
-                    of[d, r] if near else 0.0)
+                    overlap[d, r] if near else 0.0)
 
 
 def _voc_iou(a, b):

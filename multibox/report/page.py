@@ -13,12 +13,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 MIN_SCORE = 0.3  # least score of a detection in counts and pictures; average precision uses all
 N_SHOWN = 12  # pictures per kind of mistake
-MAX_PROBLEMS = 200  # annotation problems listed; a list of all could be too large to open
+MAX_PROBLEMS = 200  # annotation problems listed; the list of all could be too large to open
 PRECISION_RECALL = {'precision_recall.png': 'Precision over recall, one line per class. The table '
                                             'above lists the average precision of each class.'}
 TRAINING = {'loss.png': 'The terms of the loss over the iterations.',
             'map.png': 'mAP over the iterations.'}
-MISTAKES = {  # heading: list of Outcome, and text
+MISTAKES = {  # heading: (field of Outcome, text)
     'Missed objects': ('missed', 'Objects without a nearby detection of their class come first. '
                        'Larger objects come before smaller ones.'),
     'False detections': ('false', 'These detections lie on background, have the wrong class, or '
@@ -46,8 +46,8 @@ TEMPLATES.filters.update(number=_number, base64=lambda data: base64.b64encode(da
 def write_report(out: str | Path, title: str, metrics: dict, images: list, data: VOCData) -> None:
     """Write ``out/report.html``, completely or not at all.
 
-    Test images are loaded one at a time, and only the worst :data:`N_SHOWN` mistakes of each kind
-    are shown. Memory and the file stay small for data of any size.
+    Test images are loaded one at a time, and the page shows only the :data:`N_SHOWN` worst mistakes
+    of each kind. Memory use and the file therefore stay small for a data set of any size.
 
     Args:
         out: folder with ``precision_recall.png`` and, for a training run, ``loss.png`` and

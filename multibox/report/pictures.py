@@ -1,4 +1,4 @@
-"""Pictures of mistakes: cut-outs of images, with the object and the detection as boxes."""
+"""Pictures of mistakes: cut-outs of images, and the boxes of the object and the detection."""
 import io
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from multibox.report.mistakes import Match
 import numpy as np
 from PIL import Image
 
-SIDE = 280  # pixels: longer side of a cut-out in the page
+SIDE = 280  # pixels: longer side of a cut-out on the page
 CONTEXT = 2.0  # side of a cut-out, as a multiple of the longer side of its boxes
 MIN_SIDE = 48  # pixels of the image; a smaller cut-out would be blurred
 
@@ -18,8 +18,8 @@ class Figure(NamedTuple):
     Attributes:
         jpeg: bytes of the cut-out, a JPEG file.
         size: (width, height) of the cut-out in pixels.
-        boxes: {'true' for the object or 'found' for the detection: (x, y, width, height)}, in
-            pixels of the cut-out.
+        boxes: {kind: (x, y, width, height)} in pixels of the cut-out. The kind is 'true' for the
+            object and 'found' for the detection.
         caption: the mistake in words.
         name: file name of the image.
     """
@@ -38,6 +38,9 @@ def figure(img: np.ndarray, match: Match, label_names: tuple, name: str) -> Figu
         match: the mistake.
         label_names: the foreground classes, in the order of their numbers.
         name: file name of the image.
+
+    Returns:
+        :class:`Figure`.
     """
     boxes = {kind: each[0] for kind, each in (('true', match.object), ('found', match.detection))
              if each is not None}
@@ -49,11 +52,11 @@ def figure(img: np.ndarray, match: Match, label_names: tuple, name: str) -> Figu
     jpeg = io.BytesIO()
     tile.resize(size, Image.Resampling.BICUBIC).save(jpeg, 'JPEG', quality=80)
     rectangles = {kind: _rectangle((bbox - (y, x, y, x)) * scale) for kind, bbox in boxes.items()}
-    return Figure(jpeg.getvalue(), size, rectangles, describe(match, label_names), name)
+    return Figure(jpeg.getvalue(), size, rectangles, caption(match, label_names), name)
 
 
-def describe(match: Match, label_names: tuple) -> str:
-    """Put a mistake into a few words; arguments as for :func:`figure`."""
+def caption(match: Match, label_names: tuple) -> str:
+    """A mistake in a few words; arguments as for :func:`figure`."""
     true = label_names[match.object[1]] if match.object else 'nothing'
     if match.detection is None:
         return f'{true}, no detection nearby'

@@ -14,9 +14,9 @@ N_EXAMPLE = 8  # test images in detections.png
 def write_results(out: Path, data: Any, images: list, result: dict, *, title: str,
                   iteration: int | None, settings: dict, seconds: float, device: str,
                   hardware: str) -> None:
-    """Write report.html, metrics.json, precision_recall.png and detections.png, and print scores.
+    """Write report.html, metrics.json, precision_recall.png and detections.png; print the scores.
 
-    Without a test image there are no scores, and neither of the pictures is written.
+    Without a test image there is no score, and the two pictures are not written.
 
     Args:
         out: the folder.

@@ -1,4 +1,4 @@
-"""The scores in the report: key figures, and a table by class."""
+"""The scores in the report: the key figures, and the table of the classes."""
 from collections import Counter
 
 from multibox.data.voc import VOCData
@@ -11,7 +11,7 @@ COCO_NAMES = {'map': 'AP', 'map_50': 'AP at IoU 0.50', 'map_75': 'AP at IoU 0.75
 
 
 def key_figures(metrics: dict, outcome: Outcome, data: VOCData) -> dict:
-    """The figures at the top of the page.
+    """Collect the numbers at the top of the page.
 
     Args:
         metrics: from :func:`multibox.report.metrics.write_metrics`.
@@ -38,7 +38,7 @@ def key_figures(metrics: dict, outcome: Outcome, data: VOCData) -> dict:
 
 
 def class_table(metrics: dict, outcome: Outcome, label_names: tuple) -> dict:
-    """Scores and counts of each class, the best class first.
+    """Tabulate the scores and counts of each class, the best class first.
 
     Args:
         metrics, outcome: as for :func:`key_figures`.

@@ -1,4 +1,4 @@
-"""Training: network and loss, the rules of the update, snapshots, signals, settings."""
+"""Training: network and loss, optimizers, precision, snapshots, signals, settings."""
 from multibox.training.chain import NonFiniteLoss, TrainChain
 from multibox.training.learning_rate import LearningRate, scaled_cuts
 from multibox.training.loop import run

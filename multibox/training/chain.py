@@ -16,8 +16,8 @@ class NonFiniteLoss(ArithmeticError):
     Args:
         term: name of the term, ``'loc'``, ``'conf'`` or ``'total'``.
         value: its value.
-        n_later: number of batches after the one that this loss belongs to. It is 0 on a CPU: the
-            error comes before the update, so the weights are good. On a GPU they are not.
+        n_later: number of batches computed after the batch with this loss. On a CPU it is 0: the
+            error comes before the update, so the weights are good. On a GPU they are updated.
     """
 
     def __init__(self, term: str, value: float, n_later: int):
@@ -73,10 +73,10 @@ class TrainChain(chainer.Chain):
         return loss
 
     def check(self) -> None:
-        """Read the losses since the last call; the host waits for the GPU.
+        """Read the losses since the last call, for which the host waits for the GPU.
 
         Raises:
-            NonFiniteLoss: a term of a whole batch is nan or infinite; on every process.
+            NonFiniteLoss: a term of a whole batch is nan or infinite; raised on every process.
         """
         unread, self._unread = self._unread, []
         for n_later, values in zip(reversed(range(len(unread))), map(cuda.to_cpu, unread)):

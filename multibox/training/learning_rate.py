@@ -1,24 +1,27 @@
-"""The step size over the iterations of a run."""
+"""The learning rate over the iterations of a run."""
 from collections.abc import Sequence
 
 import chainer
 
 
 def learning_rate(iteration: int, base: float, cuts: Sequence[int], warmup: int = 0) -> float:
-    """The step size of an update.
+    """The learning rate of an update.
 
     Args:
         iteration: number of updates done before, from 0.
-        base: the step size after the warm-up and before the first cut.
-        cuts: iterations from which the step size is ten times smaller than before.
-        warmup: number of iterations over which it grows linearly from base / warmup to base.
+        base: learning rate after the warm-up and before the first cut.
+        cuts: iterations from which the learning rate is ten times lower than before.
+        warmup: number of iterations of linear growth from ``base / warmup`` to ``base``.
+
+    Returns:
+        The learning rate, a float.
     """
     rate = base * 0.1 ** sum(iteration >= cut for cut in cuts)
     return rate * min(1, (iteration + 1) / warmup) if warmup else rate
 
 
 def scaled_cuts(iteration: int) -> list[int]:
-    """The iterations at which a run of ``iteration`` updates cuts its step size.
+    """The iterations at which a run of ``iteration`` updates cuts its learning rate.
 
     SSD's schedule for VOC 07+12 with expansion cuts at 80k and 100k of 120k iterations (Caffe's
     ``ssd_pascal.py``, ChainerCV's trainer). A shorter run cuts at the same fractions.
@@ -27,14 +30,14 @@ def scaled_cuts(iteration: int) -> list[int]:
 
 
 class LearningRate(chainer.training.Extension):
-    """Trainer extension: set the step size before each update, and report it as ``lr``.
+    """Trainer extension: set the learning rate before each update, and report it as ``lr``.
 
-    The step size depends on the iteration alone, so a resumed run needs no state.
+    The learning rate depends on the iteration alone, so a resumed run needs no state.
 
     Args:
-        attribute: the name of the step size in the optimizer, ``'lr'`` or ``'alpha'``.
-        base: step size after the warm-up.
-        cuts: iterations at which it is cut by ten.
+        attribute: name of the optimizer's learning rate, ``'lr'`` or ``'alpha'``.
+        base: learning rate after the warm-up.
+        cuts: iterations at which the learning rate is divided by ten.
         warmup: number of iterations of linear growth at the start.
     """
 

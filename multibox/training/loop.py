@@ -1,4 +1,4 @@
-"""The run itself: to its end, to a signal, or to a loss that is not finite."""
+"""The training loop: to the last iteration, to a signal, or to a loss that is not finite."""
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ def run(trainer: Any, paths: list[Path]) -> None:
         paths: the image files of the training set, to name the images of a bad batch.
 
     Raises:
-        UserError: a loss or a weight is not finite. The message names the iteration, the term, the
-            images of the batch, and the snapshot to go on from.
+        UserError: a loss or a weight is not finite. The message names the iteration and the
+            snapshot to go on from. For a loss it also names the term and the images of the batch.
+        SystemExit: a signal ended the run; see :meth:`multibox.training.Stop.save_and_exit`.
     """
     loader, optimizer = trainer.updater.get_iterator('main'), trainer.updater.get_optimizer('main')
     try:

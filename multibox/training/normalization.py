@@ -15,7 +15,7 @@ from chainer.functions.normalization.batch_normalization import (
 
 
 def share_batch_statistics(model: chainer.Chain, processes: OneProcess) -> None:
-    """Replace every batch normalisation of a network by one over all processes.
+    """Replace every batch normalisation of a network by one over the batches of all processes.
 
     Args:
         model: a chain on the host, changed in place; its normalisations have gamma and beta, and
@@ -36,7 +36,7 @@ def share_batch_statistics(model: chainer.Chain, processes: OneProcess) -> None:
 
 
 class SharedBatchNormalization(chainer.links.BatchNormalization):
-    """Chainer's link with the mean and the variance of all processes, which have equal shares.
+    """Chainer's link with mean and variance over all processes, which share the batch evenly.
 
     Args:
         processes: the processes of the run.
@@ -55,7 +55,7 @@ class SharedBatchNormalization(chainer.links.BatchNormalization):
             self.eps, self.avg_mean, self.avg_var, self.decay,
             impl_selector=lambda *_: _SharedStatistics(self.processes))
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # one value per channel: other processes have more
+            warnings.simplefilter('ignore')  # of one value per channel: other processes have more
             return normalize.apply((x, self.gamma, self.beta))[0]
 
 

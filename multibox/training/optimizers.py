@@ -1,4 +1,4 @@
-"""The rules of the update: the optimizers, weight decay, gradients of biases, many processes."""
+"""The optimizers: momentum SGD, Adam, weight decay, gradients of biases, many processes."""
 from typing import Any, NamedTuple
 
 from multibox.engines import kernels
@@ -33,7 +33,12 @@ class Adam(LossScaling, chainer.optimizers.Adam):
 
 
 class Optimizer(NamedTuple):
-    """An optimizer that is made from step size and momentum, and the name of its step size."""
+    """A class of optimizers.
+
+    Attributes:
+        make: the class, called with the learning rate and the momentum.
+        step_size: name of the learning rate in the optimizer.
+    """
     make: type
     step_size: str
 
@@ -46,7 +51,7 @@ OPTIMIZERS = {
 
 def make_optimizer(name: str, chain: chainer.Link, lr: float, weight_decay: float,
                    momentum: float = 0.9, bias_scale: float = 2.) -> Any:
-    """Set up an optimizer with SSD's rules, as in ChainerCV's trainer and the Caffe original.
+    """Set up an optimizer with the rules of SSD, as in ChainerCV's trainer and in Caffe.
 
     Gradients of biases are scaled, and biases do not decay. float16 weights are trained with
     :class:`LossScaling`.
@@ -54,9 +59,9 @@ def make_optimizer(name: str, chain: chainer.Link, lr: float, weight_decay: floa
     Args:
         name: one of :data:`OPTIMIZERS`.
         chain: the link to train.
-        lr: initial step size.
+        lr: initial learning rate.
         weight_decay: coefficient of the decay of weights.
-        momentum: share of the last step in the next one; the first decay rate of Adam.
+        momentum: share of the last step in the next step; for Adam the first decay rate.
         bias_scale: factor on the gradients of biases.
 
     Returns:
@@ -75,12 +80,15 @@ def make_optimizer(name: str, chain: chainer.Link, lr: float, weight_decay: floa
 def make_multi_node(optimizer: Any, processes: OneProcess) -> Any:
     """Wrap an optimizer that is set up with ChainerMN's, which averages gradients over processes.
 
-    All processes begin with the weights of the first one. ChainerMN would send them in the first
-    update. They are sent here, so that a run has as many updates as on one process.
+    All processes begin with the weights of the first process. ChainerMN would send them instead of
+    the first update. This function sends them, so a run has as many updates as on one process.
 
     Args:
         optimizer: a Chainer optimizer whose target has all its parameters.
-        processes: the processes of the run; the optimizer of a single process is not wrapped.
+        processes: the processes of the run.
+
+    Returns:
+        The wrapped optimizer; ``optimizer`` itself for a single process.
     """
     if processes.comm is None:
         return optimizer

@@ -1,4 +1,4 @@
-"""Training in float16: weights of 16 bits, float32 weights behind them, and a scaled loss."""
+"""Training in float16: float16 weights, their float32 master weights, and loss scaling."""
 from multibox.engines import kernels
 from multibox.engines.momentum_sgd import gpu as momentum_sgd
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def halve(model: chainer.Link) -> None:
-    """Convert the weights of a network to float16, in which it then computes.
+    """Convert the weights of a network to float16; the network then computes in float16.
 
     Normalisations keep their parameters and statistics in float32, as under Chainer's ``mixed16``.
 
@@ -20,12 +20,12 @@ def halve(model: chainer.Link) -> None:
 
 
 class LossScaling:
-    """Mixin to a Chainer optimizer: float32 weights behind those in float16, and a scaled loss.
+    """Mixin for a Chainer optimizer: float32 master weights for float16 weights, and loss scaling.
 
-    It takes effect on a target with float16 parameters. Chainer doubles the scale at every update
-    until gradients overflow. From then on it leaves out an update whose gradients overflow and
-    halves the scale, and doubles it after every 1000 updates without overflow. Chainer does not
-    save the scale and the float32 weights; this class does.
+    The class takes effect on a target with float16 parameters. Chainer doubles the scale at every
+    update until gradients overflow. From then on, Chainer leaves out an update whose gradients
+    overflow and halves the scale. It doubles the scale after every 1000 updates without overflow.
+    Chainer does not save the scale and the master weights; this class does.
     """
 
     def setup(self, link):
@@ -46,13 +46,13 @@ class LossScaling:
             super().check_nan_in_grads()
         if not self._halved:
             return
-        for each in self.target.params():
-            if each.dtype != np.float16:  # Chainer would scale its weight decay, too
-                each.grad /= self._loss_scale
-                each._loss_scale = None
+        for parameter in self.target.params():
+            if parameter.dtype != np.float16:  # Chainer would also scale its weight decay
+                parameter.grad /= self._loss_scale
+                parameter._loss_scale = None
 
     def serialize(self, serializer):
-        """Save or restore the optimizer, the scale and the float32 weights."""
+        """Save or restore the optimizer, the scale and the master weights."""
         super().serialize(serializer)
         if not self._halved:
             return

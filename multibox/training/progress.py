@@ -1,4 +1,4 @@
-"""The output of a run: a progress bar on a terminal, and one line per log entry anywhere."""
+"""The output of a run: one line per log entry, and on a terminal a progress bar."""
 import math
 import sys
 from time import perf_counter
@@ -10,13 +10,13 @@ from tqdm import tqdm
 
 
 class Progress(chainer.training.Extension):
-    """Trainer extension: a bar of iterations and one line for each new entry of ``LogReport``.
+    """Trainer extension: a bar of iterations, and one line per new entry of ``LogReport``.
 
     The bar is drawn on a terminal only; the lines also appear in a file or a pipe. Speed and
     remaining time count from the start of this process, so a resumed run reports its own speed.
 
     Args:
-        n_iteration: iterations of the whole run.
+        n_iteration: number of iterations of the whole run.
         batchsize: images per iteration, over all processes.
     """
 
@@ -60,15 +60,15 @@ class Progress(chainer.training.Extension):
 
 def format_entry(entry: dict[str, Any], epoch: float, n_iteration: int, images_per_second: float,
                  seconds_left: float) -> str:
-    """Put one entry of Chainer's log on a line.
+    """Format one entry of Chainer's log as a line.
 
     Args:
         entry: dict with ``iteration``, ``main/loss``, ``main/loss/loc``, ``main/loss/conf``, ``lr``
             and, after an evaluation, ``validation/main/map``.
         epoch: passes over the training set so far.
-        n_iteration: iterations of the whole run.
+        n_iteration: number of iterations of the whole run.
         images_per_second: speed of training.
-        seconds_left: time to the end of the run at that speed.
+        seconds_left: seconds to the end of the run at that speed.
 
     Returns:
         str without a line break.

@@ -1,4 +1,4 @@
-"""The settings of a run: flags, their defaults and checks, and the merge with a resumed run."""
+"""The settings of a run: flags, their defaults and checks, and those of a resumed run."""
 import argparse
 import pathlib
 
@@ -25,20 +25,20 @@ from multibox.training.snapshots import (
 
 from chainer.training import Trainer
 
-# The settings that a resumed run must share with its beginning.
+# The settings that must not change when a run is resumed.
 FIXED = ('model', 'classes', 'images', 'difficult', 'augmentation', 'loss', 'match', 'optimizer',
          'batchsize', 'k', 'alpha', 'seed', 'processes', 'precision')
 
 
 def parse_args(argv: list[str] | None, description: str | None, paper: dict,
                slim: dict) -> argparse.Namespace:
-    """Read the flags of ``train.py``; a resumed run takes the others from its beginning.
+    """Read the flags of ``train.py``. A resumed run keeps the settings whose flags are not given.
 
     Args:
-        argv: the command line; None for that of this process.
+        argv: the arguments; None for those of this process.
         description: the text at the top of ``--help``.
-        paper, slim: the defaults that depend on the network, by flag: those of slim300, and those
-            of all others.
+        paper: {flag: default} for every network but slim300.
+        slim: {flag: default} for slim300.
 
     Returns:
         The values of all flags.
@@ -79,15 +79,15 @@ def _make_parser(description, paper, slim):
     data.add_argument('--augmentation', choices=AUGMENTATIONS, default='full',
                       help="full as in the starred rows of the paper's tables, or less")
     data.add_argument('--loader-processes', type=int, metavar='N', help='number of processes that '
-                      'load images (default: 1; on a GPU, one per core but one, at most 8)')
+                      'load images (default: 1; on a GPU, one less than the cores, at most 8)')
     model = parser.add_argument_group('network')
     model.add_argument('--model', choices=sorted(MODELS),
-                       help='(default: ssd300; slim300 on the built-in set)')
+                       help='architecture (default: ssd300; slim300 on the built-in set)')
     model.add_argument('--pretrained', default='none', metavar='SOURCE', help='weights of VGG16 or '
                        'of the network: imagenet, hed, an .npz, .pth or .caffemodel file, or none')
     model.add_argument('--reuse', type=pathlib.Path, metavar='FILE', help='start from a model.npz, '
                        'including the class heads of classes that both networks know')
-    recipe = parser.add_argument_group('recipe', 'Defaults of slim300, and of the other networks: '
+    recipe = parser.add_argument_group('recipe', 'Defaults for slim300, then for the others: '
                                        + '; '.join(f'{key.replace("_", "-")} {slim[key]}, {value}'
                                                    for key, value in paper.items()))
     recipe.add_argument('--loss', choices=sorted(LOSSES), default='chainercv',
@@ -98,11 +98,11 @@ def _make_parser(description, paper, slim):
     recipe.add_argument('--batchsize', type=int, metavar='N',
                         help='images per update, over all processes')
     recipe.add_argument('--optimizer', choices=sorted(OPTIMIZERS), help='update rule')
-    recipe.add_argument('--lr', type=float, metavar='X', help='step size before the first cut')
+    recipe.add_argument('--lr', type=float, metavar='X', help='learning rate before the first cut')
     recipe.add_argument('--cuts', type=int, nargs='*', metavar='N', help='iterations at which the '
-                        'step size is cut by ten (default: 2/3 and 5/6 of all)')
+                        'learning rate is divided by ten (default: 2/3 and 5/6 of all)')
     recipe.add_argument('--warmup', type=int, metavar='N',
-                        help='iterations of linear growth of the step size')
+                        help='iterations of linear growth of the learning rate')
     recipe.add_argument('--weight-decay', type=float, metavar='X',
                         help='decay of weights; biases do not decay')
     recipe.add_argument('--momentum', type=float, default=0.9, metavar='X',
@@ -112,12 +112,12 @@ def _make_parser(description, paper, slim):
     recipe.add_argument('--k', type=float, default=3.0, metavar='X',
                         help='hard negatives per positive')
     recipe.add_argument('--alpha', type=float, default=1.0, metavar='X',
-                        help='weight of the location loss')
+                        help='weight of the localisation loss')
     recipe.add_argument('--seed', type=int, default=0, metavar='N', help='seed of all random draws')
     run = parser.add_argument_group('run')
     add_hardware_flags(run)
     run.add_argument('--precision', choices=engines.PRECISIONS, default='float32',
-                     help='numbers that a GPU multiplies')
+                     help='numeric type in which a GPU multiplies')
     run.add_argument('--out', type=pathlib.Path, default=pathlib.Path('result'), metavar='DIR',
                      help='folder for all results')
     run.add_argument('--resume', action='store_true', help='continue the run in DIR from its '
@@ -128,10 +128,15 @@ def _make_parser(description, paper, slim):
 
 
 def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
-    """Refuse values out of range and folders that do not fit, and make the folder of the results.
+    """Check the values of the flags, and make the folder of the results.
+
+    Args:
+        args: the values of all flags.
+        processes: the processes of the run.
 
     Raises:
-        UserError: the message names the flag or the folder.
+        UserError: a value is out of range, or the folder does not fit ``--resume``; the message
+            names the flag or the folder.
     """
     check_numbers(args, ('iteration', 'batchsize', 'log_interval', 'snapshot_interval'), lowest=1)
     check_numbers(args, ('lr', 'weight_decay', 'momentum', 'bias_scale', 'k', 'alpha', 'seed',
@@ -146,11 +151,11 @@ def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
     make_out(args.out)
 
 
-def begin(trainer: Trainer, args: argparse.Namespace, data: VOCData,
-          processes: OneProcess) -> None:
-    """Compare settings and data over processes and with the beginning of a resumed run.
+def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
+                    processes: OneProcess) -> None:
+    """Check that all processes have the same settings and data, and write the settings.
 
-    A resumed run then loads its newest good snapshot. The settings of the run are written.
+    A resumed run is also compared with its earlier settings, and loads its newest good snapshot.
 
     Args:
         trainer: the trainer, which has not run yet.
@@ -170,6 +175,7 @@ def begin(trainer: Trainer, args: argparse.Namespace, data: VOCData,
         iteration = resume(trainer, args.out, processes)
         print(f'resuming after iteration {iteration}')
         if iteration > args.iteration:
-            raise UserError(f'--iteration {args.iteration}: the run in {args.out} is past it')
+            raise UserError(f'--iteration {args.iteration}: the run in {args.out} is past it; give '
+                            'a larger number')
     if processes.is_first:
         save_settings(args.out, settings)

@@ -16,27 +16,29 @@ from chainer.training import extensions
 
 
 def is_finite(link: chainer.Link) -> bool:
-    """Whether no parameter of a link is nan or infinite."""
+    """Whether all parameters of a link are finite."""
     return all(bool(link.xp.isfinite(parameter.array).all())
                for parameter in link.params() if parameter.array is not None)
 
 
-def snapshot(link: chainer.Link, n_retains: int = 2) -> Any:
-    """Make the extension that writes ``OUT/snapshot_iter_N`` and keeps the last ``n_retains``.
+def snapshot(link: chainer.Link) -> Any:
+    """Make the extension that writes ``OUT/snapshot_iter_N`` and keeps the last two snapshots.
 
     Args:
         link: the link that is trained; nothing is written once a parameter is not finite.
-        n_retains: number of snapshots to keep.
+
+    Returns:
+        An extension of Chainer's trainer.
     """
-    return extensions.snapshot(
-        savefun=save_npz, n_retains=n_retains, condition=lambda: is_finite(link))
+    return extensions.snapshot(savefun=save_npz, n_retains=2, condition=lambda: is_finite(link))
 
 
 def resume(trainer: Any, out: Path, processes: OneProcess = ONE) -> int:
     """Load the newest good snapshot into a trainer that has not run yet.
 
-    A snapshot that cannot be read to its end is named on stdout, and the one before it is taken.
-    All arrays are read and their checksums compared before any is loaded; nothing is unpickled.
+    A snapshot that cannot be read completely is named on stdout, and the snapshot before it is
+    taken. All arrays are read and their checksums compared before any array is loaded. Nothing is
+    unpickled.
 
     Args:
         trainer: the trainer, built as for the run that is resumed.
@@ -79,19 +81,19 @@ def find_snapshots(out: str | Path) -> list[Path]:
 
 def _check_same_updater(path, saved, updater):
     """Raise UserError unless weights, optimizer and iterator fit the snapshot."""
-    here = {}
-    updater.serialize(DictionarySerializer(here)['updater'])
-    # A fresh optimizer has no momentum yet, so of the names in the file alone only weights count.
-    names = [*here, *(name for name in saved if name.startswith('updater/model:'))]
+    own = {}
+    updater.serialize(DictionarySerializer(own)['updater'])
+    # A new optimizer has no momentum yet, so names that only the file has count for weights alone.
+    names = [*own, *(name for name in saved if name.startswith('updater/model:'))]
     differences = []
     for name in dict.fromkeys(names):
-        then, now = (arrays[name].shape if name in arrays else 'absent' for arrays in (saved, here))
-        if name in saved and name in here and here[name].dtype == object:
+        then, now = (arrays[name].shape if name in arrays else 'absent' for arrays in (saved, own))
+        if name in saved and name in own and own[name].dtype == object:
             continue  # None: this weight gets its shape in the first forward pass
         if then != now:
             differences.append(f'{name.removeprefix("updater/")} is {then} there and {now} here')
     if differences:
-        raise UserError(f'{path}: of another network or data set: {"; ".join(differences[:3])} '
+        raise UserError(f'{path}: is of another network or data set: {"; ".join(differences[:3])} '
                         f'({len(differences)} in all); give the --model and --data of that run')
 
 
@@ -101,7 +103,7 @@ def save_settings(out: str | Path, settings: dict) -> None:
 
 
 def read_settings(out: str | Path) -> dict:
-    """Read the file of :func:`save_settings`; an empty dict if it cannot be read."""
+    """Read the settings that :func:`save_settings` wrote; an empty dict if that fails."""
     try:
         return json.loads((Path(out) / 'settings.json').read_text(encoding='utf-8'))
     except (OSError, ValueError):
@@ -117,7 +119,7 @@ def check_settings(out: str | Path, settings: dict, fixed: Iterable[str]) -> Non
         fixed: names of the settings that have to be the same.
 
     Raises:
-        UserError: one of them differs.
+        UserError: a fixed setting differs.
     """
     before = read_settings(out)
     if not before:
@@ -126,4 +128,4 @@ def check_settings(out: str | Path, settings: dict, fixed: Iterable[str]) -> Non
     for name in fixed:
         if name in before and before[name] != now.get(name):
             raise UserError(f'{out}: the run to resume had {name} {before.get(name)}, not '
-                            f'{now.get(name)}; give the same, or another --out')
+                            f'{now.get(name)}; give the same value, or another --out')

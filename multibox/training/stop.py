@@ -1,4 +1,4 @@
-"""The end of a run at a signal: the signal waits until the iteration is complete."""
+"""The end of a run: the last iteration, or a signal, which waits for the end of its iteration."""
 import signal
 import sys
 from typing import Any
@@ -24,7 +24,7 @@ class Stop:
         self.signal = self._noted = 0
 
     def __call__(self, trainer: Any) -> bool:
-        # Two numbers: a signal that comes during the exchange counts at the next iteration.
+        # _noted is separate: a signal that comes during the exchange counts at the next iteration.
         self.signal = max(self.processes.all_gather(self._noted))
         return self.signal > 0 or trainer.updater.iteration >= self.n_iteration
 

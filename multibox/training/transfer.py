@@ -1,4 +1,4 @@
-"""From the loader to the GPU, while the GPU computes on the batch before."""
+"""Copies of batches from the loader to the GPU, while the GPU computes on the batch before."""
 from typing import Any
 
 from multibox.typing import Array
@@ -11,7 +11,7 @@ class Transfer:
     """A converter for Chainer's updater that sends the next batch to the GPU ahead of its use.
 
     Batches are laid out in page-locked memory, and a separate stream copies them. The next batch is
-    only peeked at, so the position that a snapshot holds of the loader stays right.
+    only peeked at, so a snapshot holds the right position of the loader.
 
     Args:
         loader: the :class:`multibox.data.Loader` of the batches.
@@ -26,10 +26,11 @@ class Transfer:
         self._pinned: Any = None
 
     def __call__(self, batch: list, device: Any = None) -> tuple[Array, ...]:
-        """The arrays of a batch, with those of its examples stacked, on the current GPU.
+        """Stack the arrays of the examples of a batch on the current GPU.
 
         Args:
-            batch: the loader's latest list of tuples of arrays; all have the shapes of the first.
+            batch: the latest batch of the loader, a list of tuples of arrays. The shapes are those
+                of the first batch.
             device: not used; the updater passes it.
 
         Returns:
@@ -55,7 +56,7 @@ class Transfer:
         for pinned, column in zip(self._pinned, columns):
             np.stack(column, out=pinned)
         self._arrays = tuple(cuda.cupy.empty(each.shape, each.dtype) for each in self._pinned)
-        # The GPU may still compute on arrays whose memory these arrays got.
+        # The GPU may still compute on freed arrays whose memory the new arrays have.
         self._stream.wait_event(cuda.cupy.cuda.get_current_stream().record())
         for array, pinned in zip(self._arrays, self._pinned):
             array.set(pinned, self._stream)

@@ -1,4 +1,4 @@
-"""Weights: the model.npz of a run, the files of other frameworks, export to ONNX."""
+"""Weights: model.npz, the files of other frameworks, the start of a network, export to ONNX."""
 from multibox.weights.model_file import load_model, save_model
 from multibox.weights.sources import read
 from multibox.weights.start import start

@@ -26,18 +26,20 @@ def parse_args(argv=None):
     to_npz = commands.add_parser('convert', help='convert weights to an .npz of this project')
     to_npz.add_argument('source', metavar='SOURCE', help="imagenet, hed, or a file: ChainerCV's "
                         ".npz, ssd.pytorch's .pth, the .caffemodel of SSD's authors")
-    to_npz.add_argument('--model', choices=sorted(MODELS), help='(default: ssd300; ssd300-coco for '
-                        "a .pth with other than 20 classes, as in ssd.pytorch's code)")
+    to_npz.add_argument('--model', choices=sorted(MODELS), help='architecture (default: ssd300; '
+                        "for a .pth ssd300-coco, unless it has VOC's 20 classes)")
     to_npz.add_argument('--classes', metavar='X', help='voc, coco, a file with one name per line, '
                         'or the number of classes (default: voc, if there are 20)')
     to_npz.add_argument('--bgr', action='store_true', help='the .pth expects BGR images, as '
                         "ssd.pytorch's copies of Caffe's weights do")
-    to_npz.add_argument('--out', type=pathlib.Path, required=True, metavar='FILE')
+    to_npz.add_argument('--out', type=pathlib.Path, required=True, metavar='FILE',
+                        help='the .npz file to write')
     to_onnx = commands.add_parser('export', help='export a model.npz to ONNX, without suppression')
-    to_onnx.add_argument('model', type=pathlib.Path, metavar='FILE')
-    to_onnx.add_argument('--out', type=pathlib.Path, required=True, metavar='FILE')
+    to_onnx.add_argument('model', type=pathlib.Path, metavar='MODEL', help='a model.npz')
+    to_onnx.add_argument('--out', type=pathlib.Path, required=True, metavar='FILE',
+                         help='the .onnx file to write')
     show = commands.add_parser('show', help='list the names and shapes of the arrays of SOURCE')
-    show.add_argument('source', metavar='SOURCE')
+    show.add_argument('source', metavar='SOURCE', help='as for convert')
     return parser.parse_args(argv)
 
 

@@ -12,7 +12,7 @@ from multibox.weights.conventions import swap_red_and_blue, swap_x_and_y
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-# The fields of caffe.proto that are read: name, number, type, and a default other than zero.
+# The fields of caffe.proto that are read: name, number, type, and the default unless it is zero.
 # protobuf skips the others. Chainer's generated caffe_pb2 does not import under protobuf 4.
 FIELDS = {
     'BlobShape': {'dim': (1, 'int64*')},
@@ -26,20 +26,20 @@ FIELDS = {
     'OldLayer': {'name': (4, 'bytes'), 'blobs': (6, 'BlobProto*')},
     'Net': {'old_layers': (2, 'OldLayer*'), 'layer': (100, 'Layer*')},
 }
-VARIANCE = 0.1, 0.1, 0.2, 0.2  # of x, y, width and height, in every network of SSD's authors
-# The layers that the heads read, in the order of the feature maps.
+VARIANCE = 0.1, 0.1, 0.2, 0.2  # for x, y, width and height, in every network of SSD's authors
+# The layers whose outputs the heads read, in the order of the feature maps.
 SOURCES = 'conv4_3_norm', 'fc7', *(f'conv{n}_2' for n in range(6, 11))
 
 
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """Read the weights of a .caffemodel, under the names of this project.
 
-    A blob without a counterpart is named by its layer and index. Caffe's images are BGR minus
-    (104, 117, 123), and its offsets have x first; the weights are converted for both. Caffe's
-    Normalize adds 1e-10 to the sum of squares; this project adds 1e-5 to the norm.
+    A blob without a counterpart is named by its layer and index. Caffe takes images as BGR minus
+    (104, 117, 123) and gives offsets with x first. The returned weights are converted to RGB and to
+    y first. Caffe's Normalize adds 1e-10 to the sum of squares; this project adds 1e-5 to the norm.
 
     Returns:
-        {name: array}.
+        {name: float32 array}.
 
     Raises:
         UserError: there is no such file, or it is not a .caffemodel.
@@ -55,11 +55,11 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def default_bbox(path: str | pathlib.Path, model: Any) -> np.ndarray:
-    """The default boxes of a .caffemodel, as prior_box_layer.cpp computes them.
+    """Compute the default boxes of a .caffemodel as Caffe's prior_box_layer.cpp does.
 
     Args:
         path: the file.
-        model: the network of :func:`make_detector` that its weights fit.
+        model: a network of :func:`multibox.networks.make_detector` that the weights fit.
 
     Returns:
         (K, 4) float64, see docs/conventions.md; the boxes of the network if the file has no
@@ -77,7 +77,7 @@ def default_bbox(path: str | pathlib.Path, model: Any) -> np.ndarray:
                             for prior, grid in zip(priors, model.extractor.grids)])
     if len(priors) != len(model.extractor.grids) or boxes.shape != model.coder.default_bbox.shape:
         raise UserError(f'{path}: {len(priors)} PriorBox layers give {len(boxes)} default boxes, '
-                        f'and the heads have {len(model.coder.default_bbox)}')
+                        f'and the heads have {len(model.coder.default_bbox)}; is --model right?')
     return boxes
 
 
@@ -100,7 +100,7 @@ def _boxes(prior, path, insize, grid):
 
 
 def rename(layer: str, index: int) -> str:
-    """The name in this project of a blob of a layer: weights are blob 0, biases blob 1."""
+    """The name of a blob in this project; weights are blob 0 of a layer, and biases are blob 1."""
     leaf = 'Wb'[index:index + 1]
     if layer == 'conv4_3_norm':
         return 'extractor/norm4/scale'
@@ -110,7 +110,7 @@ def rename(layer: str, index: int) -> str:
     elif layer in ('fc6', 'fc7'):  # the fully connected layers of VGG16, as convolutions
         return f'extractor/conv{layer[2]}/{leaf}'
     elif part := re.fullmatch(r'conv(\d+)(_\d)', layer):
-        # The paper's conv6_1 is conv8_1 here, because fc6 and fc7 are conv6 and conv7.
+        # conv6_1 becomes conv8_1, because this project names fc6 and fc7 conv6 and conv7.
         number = int(part[1])
         return f'extractor/conv{number + 2 * (number > 5)}{part[2]}/{leaf}'
     return f'{layer}/{index}'

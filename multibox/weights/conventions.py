@@ -1,20 +1,20 @@
 """Conversions from the conventions of other frameworks to those of docs/conventions.md."""
 import numpy as np
 
-FIRST = 'extractor/conv1_1/W'
-# The convolutions of VGG16 in order. Every framework uses these names, or none.
+FIRST_WEIGHTS = 'extractor/conv1_1/W'
+# The convolutions of VGG16 in order. The other frameworks use these names, or only numbers.
 VGG16 = tuple(f'conv{block}_{layer}' for block, n_layer in enumerate((2, 2, 3, 3, 3), start=1)
               for layer in range(1, n_layer + 1))
 
 
 def swap_red_and_blue(arrays: dict[str, np.ndarray]) -> None:
-    """Turn the first convolution of a network for BGR images, (out, 3, h, w), into one for RGB."""
-    if FIRST in arrays:
-        arrays[FIRST] = np.ascontiguousarray(arrays[FIRST][:, ::-1])
+    """Convert the first weights of a network, (out, 3, h, w), from BGR images to RGB, in place."""
+    if FIRST_WEIGHTS in arrays:
+        arrays[FIRST_WEIGHTS] = np.ascontiguousarray(arrays[FIRST_WEIGHTS][:, ::-1])
 
 
 def swap_x_and_y(arrays: dict[str, np.ndarray]) -> None:
-    """Reorder the rows of the location heads from (dx, dy, dw, dh) to (dy, dx, dh, dw)."""
+    """Reorder the location heads from (dx, dy, dw, dh) to (dy, dx, dh, dw), in place."""
     for name, array in arrays.items():
         if name.startswith('multibox/loc/') and array.ndim and len(array) % 4 == 0:
             boxes = array.reshape(-1, 4, *array.shape[1:])

@@ -1,4 +1,4 @@
-"""From a source of weights to a file for evaluate.py, detect.py and train.py."""
+"""Conversion of weights of other frameworks to a file for evaluate.py, detect.py and train.py."""
 import pathlib
 
 from multibox.errors import UserError
@@ -21,30 +21,30 @@ def convert(source: str, name: str | None, out: pathlib.Path, classes: str | Non
             bgr: bool = False) -> str:
     """Convert weights to an .npz file of this project.
 
-    A source with heads becomes a model.npz. A source without heads, a VGG16, becomes an .npz for
-    ``--pretrained``.
+    A source with heads becomes a model.npz. A source without heads, which is a VGG16, becomes an
+    .npz for ``--pretrained``.
 
     Args:
         source: as for :func:`multibox.weights.read`.
-        name: the architecture, a key of ``MODELS``. None means ssd300; for a .pth, the architecture
-            that ssd.pytorch builds for this number of classes.
+        name: the architecture, a key of ``multibox.MODELS``. None means ssd300; for a .pth it means
+            the architecture that ssd.pytorch builds for this number of classes.
         out: the .npz file to write.
         classes: ``'voc'``, ``'coco'``, the path of a file with one name per line, or the number of
-            classes; None means VOC's names for 20 classes.
+            classes. None means VOC's names, if there are 20 classes.
         bgr: whether a .pth expects BGR images.
 
     Returns:
-        A report in lines to print.
+        Lines to print: the parameters that match and those that do not, and the file.
 
     Raises:
-        UserError: the source cannot be read, or does not fit the network; names and shapes are
-            listed.
+        UserError: an argument does not fit the source, the source cannot be read, or its weights do
+            not fit the network; the message then lists names and shapes.
     """
     if out.suffix != '.npz':
-        raise UserError(f'--out {out}: must end in .npz')
+        raise UserError(f'--out {out}: must end in .npz; give another name')
     kind = pathlib.Path(source).suffix
     if bgr and kind != '.pth':
-        raise UserError(f'--bgr: is for a .pth; {source} is converted to RGB without it')
+        raise UserError(f'--bgr: is for a .pth only; leave it out for {source}')
     arrays = read(source)
     if BOXES in arrays:
         raise UserError(f'{source}: is a model.npz already; evaluate.py, detect.py and train.py '
@@ -65,7 +65,7 @@ def convert(source: str, name: str | None, out: pathlib.Path, classes: str | Non
     elif kind == '.pth':  # as ssd.pytorch's prior_box.py clips centres and sides
         model.coder.default_bbox = model.coder.default_bbox.clip(0, model.insize)
     save_model(out, model, name, label_names)
-    return (f'{result.table()}\n{out}: a {name} for {n_class} classes, {", ".join(label_names)}; '
+    return (f'{result.summary()}\n{out}: a {name} for {n_class} classes, {", ".join(label_names)}; '
             'evaluate.py, detect.py and train.py --reuse accept it')
 
 
@@ -75,11 +75,11 @@ def _convert_trunk(source, arrays, name, out):
         raise _refusal(source, name, result)
     with open_whole(out) as file:
         np.savez(file, **{array: arrays[array] for array in result.matched})
-    return f'{result.table()}\n{out}: a trunk without heads, for train.py --pretrained'
+    return f'{result.summary()}\n{out}: a trunk without heads, for train.py --pretrained'
 
 
 def _refusal(source, name, result):
-    return UserError(f'{source}: does not fit a {name}; is --model right?\n{result.described()}')
+    return UserError(f'{source}: does not fit a {name}; is --model right?\n{result.details()}')
 
 
 def _count_classes(source, arrays):
@@ -108,7 +108,7 @@ def _find_label_names(classes, n_class, source):
             raise UserError(f'--classes {classes}: cannot be read ({error})') from None
         names = tuple(line.strip() for line in lines if line.strip())
     if len(set(names)) < len(names):
-        raise UserError(f'--classes {classes}: names a class twice')
+        raise UserError(f'--classes {classes}: names a class twice; give each name once')
     if len(names) != n_class:
         raise UserError(f'--classes {classes}: {len(names)} classes, and {source} has {n_class}')
     return names

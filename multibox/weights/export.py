@@ -1,8 +1,8 @@
-"""Export a network to ONNX, up to its raw outputs; the reader decodes and suppresses.
+"""Export of a network to ONNX, up to its raw outputs. This code runs the file and decodes them:
 
     session = onnxruntime.InferenceSession('model.onnx')
-    about = session.get_modelmeta().custom_metadata_map
-    boxes, mean, (v_centre, v_size), names = [np.array(json.loads(about[key])) for key in (
+    metadata = session.get_modelmeta().custom_metadata_map
+    boxes, mean, (v_centre, v_size), names = [np.array(json.loads(metadata[key])) for key in (
         'default_bbox', 'mean', 'variance', 'label_names')]
     images = (rgb - mean[:, None, None]).astype('float32')[None]      # rgb: (3, insize, insize)
     mb_locs, mb_confs = session.run(None, {'images': images})
@@ -11,7 +11,7 @@
     corners = np.hstack((centre - size / 2, centre + size / 2))             # in (insize, insize)
     scores = softmax(mb_confs[0])[:, 1:]                                    # (K, classes)
 
-A threshold on the scores and suppression within each class remain to be done.
+It leaves out two steps: a threshold on the scores, and suppression within each class.
 """
 import json
 import pathlib
@@ -32,7 +32,7 @@ OPSET = 11  # the newest that onnx_chainer writes
 def export(path: str | pathlib.Path, out: pathlib.Path) -> str:
     """Write a model.npz as ONNX, with the input ``images`` and outputs ``mb_locs``, ``mb_confs``.
 
-    Shapes and conventions are those of the networks of :func:`make_detector`, for any number of
+    Shapes and conventions are those of :func:`multibox.networks.make_detector`, for any number of
     images. The metadata hold ``label_names``, ``mean`` (RGB), ``default_bbox`` and ``variance`` as
     JSON.
 
@@ -47,7 +47,7 @@ def export(path: str | pathlib.Path, out: pathlib.Path) -> str:
         UserError: onnx is missing, the model cannot be read, or the file cannot be written.
     """
     if out.suffix != '.onnx':
-        raise UserError(f'--out {out}: must end in .onnx')
+        raise UserError(f'--out {out}: must end in .onnx; give another name')
     model, name, label_names = load_model(path)
     onnx_model = to_onnx(model, label_names)
     with open_whole(out) as file:
@@ -58,12 +58,19 @@ def export(path: str | pathlib.Path, out: pathlib.Path) -> str:
 
 
 def to_onnx(model: Any, label_names: tuple) -> Any:
-    """The ``onnx.ModelProto`` of a network on the host; see :func:`export`."""
+    """Convert a network on the host; see :func:`export`.
+
+    Returns:
+        An ``onnx.ModelProto``.
+
+    Raises:
+        UserError: onnx is missing or too new.
+    """
     try:
         import onnx
         import onnx.mapping  # onnx_chainer needs it; onnx 1.19 dropped it
     except ImportError:
-        raise UserError('export needs onnx 1.18 or older; '
+        raise UserError('export needs onnx 1.18 or older; run '
                         'python -m pip install -r requirements-onnx.txt') from None
     import onnx_chainer
     example = np.zeros((1, 3, model.insize, model.insize), np.float32)
@@ -73,16 +80,16 @@ def to_onnx(model: Any, label_names: tuple) -> Any:
                                     output_names=['mb_locs', 'mb_confs'])
     _keep_only_images_as_input(graph.graph)
     _free_batchsize(graph.graph)
-    facts = {'label_names': list(label_names), 'mean': np.ravel(model.mean).tolist(),
-             'variance': list(model.coder.variance),
-             'default_bbox': chainer.backends.cuda.to_cpu(model.coder.default_bbox).tolist()}
-    onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in facts.items()})
+    metadata = {'label_names': list(label_names), 'mean': np.ravel(model.mean).tolist(),
+                'variance': list(model.coder.variance),
+                'default_bbox': chainer.backends.cuda.to_cpu(model.coder.default_bbox).tolist()}
+    onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in metadata.items()})
     onnx.checker.check_model(graph)
     return graph
 
 
 def _keep_only_images_as_input(graph):
-    """Remove the weights from the inputs, where they would keep runtimes from folding them."""
+    """Remove the weights from the inputs, because runtimes do not fold weights that are inputs."""
     images, = (value for value in graph.input if value.name == 'images')
     del graph.input[:]
     graph.input.append(images)
@@ -96,4 +103,4 @@ def _free_batchsize(graph):
               if node.op_type == 'Constant'}
     for node in graph.node:
         if node.op_type == 'Reshape':
-            shapes[node.input[1]].int64_data[0] = 0  # the size of the input
+            shapes[node.input[1]].int64_data[0] = 0  # ONNX's 0: the size of the input

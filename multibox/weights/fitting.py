@@ -1,4 +1,4 @@
-"""The fit of arrays into the parameters of a network, by name and shape."""
+"""A comparison of arrays with the parameters of a network, by name and shape."""
 import typing
 
 import chainer
@@ -6,13 +6,13 @@ import numpy as np
 
 
 class Fit(typing.NamedTuple):
-    """The fit of arrays into a network, by name.
+    """The result of a comparison of arrays with a network.
 
     Attributes:
         matched: names of parameters with an array of the same shape.
         left_over: names of arrays without a parameter.
         missing: names of parameters without an array.
-        misfits: list of (name, shape wanted, shape found).
+        misfits: list of (name, shape of the parameter, shape of the array) that differ.
     """
 
     matched: list
@@ -25,13 +25,13 @@ class Fit(typing.NamedTuple):
         """Number of parameters of the network."""
         return len(self.matched) + len(self.missing) + len(self.misfits)
 
-    def described(self) -> str:
-        """The misfits with both shapes, one per line, and :meth:`table`."""
+    def details(self) -> str:
+        """List the misfits with both shapes, one per line, and then :meth:`summary`."""
         lines = [f'{name}: wanted {wanted}, found {found}' for name, wanted, found in self.misfits]
-        return '\n'.join([*lines, self.table()])
+        return '\n'.join([*lines, self.summary()])
 
-    def table(self) -> str:
-        """Three lines: how many parameters match, and the links left over and missing."""
+    def summary(self) -> str:
+        """Three lines: the number of parameters that match, the links left over, those missing."""
         return (f'matched    {len(self.matched)} of {self.n_wanted} parameters\n'
                 f'left over  {", ".join(links(self.left_over)) or "none"}\n'
                 f'missing    {", ".join(links(self.missing)) or "none"}')
@@ -41,11 +41,11 @@ def fit(model: chainer.Link, arrays: dict[str, np.ndarray]) -> Fit:
     """Compare arrays with a network by name and shape.
 
     Args:
-        model: a network of :func:`make_detector`.
+        model: a network of :func:`multibox.networks.make_detector`.
         arrays: {name: array}.
 
     Returns:
-        The fit; the running mean and variance of normalisations count as parameters.
+        :class:`Fit`. The running mean and variance of a normalisation count as parameters.
     """
     wanted = slots(model)
     matched = [name for name, slot in wanted.items()
@@ -57,7 +57,7 @@ def fit(model: chainer.Link, arrays: dict[str, np.ndarray]) -> Fit:
 
 
 def fill(model: chainer.Link, arrays: dict[str, np.ndarray]) -> Fit:
-    """Copy every array whose name and shape fit into a network, and return the fit."""
+    """Copy every array whose name and shape fit into a network; see :func:`fit`."""
     result, wanted = fit(model, arrays), slots(model)
     for name in result.matched:
         wanted[name][...] = arrays[name]
@@ -65,7 +65,7 @@ def fill(model: chainer.Link, arrays: dict[str, np.ndarray]) -> Fit:
 
 
 def slots(model: chainer.Link) -> dict[str, np.ndarray]:
-    """The arrays that a file of weights may fill: parameters and running statistics, by name."""
+    """{name: array} of all that a file of weights can fill: parameters and running statistics."""
     parameters = {name.lstrip('/'): p.array for name, p in model.namedparams()}
     statistics = {f'{name}/{key}'.lstrip('/'): link.__dict__[key]
                   for name, link in model.namedlinks() for key in link._persistent
@@ -74,5 +74,5 @@ def slots(model: chainer.Link) -> dict[str, np.ndarray]:
 
 
 def links(names: list[str]) -> list[str]:
-    """The links of parameters, each once."""
+    """The names of the links that hold the named parameters, each once."""
     return list(dict.fromkeys(name.rsplit('/', 1)[0] for name in names))

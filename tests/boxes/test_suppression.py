@@ -1,4 +1,4 @@
-"""Suppression of all classes against ChainerCV's of each, and the coder against ChainerCV's."""
+"""Suppression per class and the coder, against ChainerCV's."""
 from unittest import mock
 
 from multibox.boxes import Coder, suppression
@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-WAYS = pytest.mark.parametrize('shared', [0, 10 ** 6], ids=['one search', 'by blocks'])
+SEARCHES = pytest.mark.parametrize('shared', [0, 10 ** 6], ids=['one search', 'by blocks'])
 
 
-def one_way(shared, block=3):
-    """Take one way on the CPU whatever pays, in blocks so small that a few boxes fill several."""
+def choose_search(shared, block=3):
+    """Choose one of the CPU's two searches, with blocks so small that a few boxes fill several."""
     return mock.patch.multiple(suppression, SHARED=shared, BLOCK=block)
 
 
@@ -37,7 +37,7 @@ def assert_keeps_the_same(*arguments):
 
 @st.composite
 def crowds(draw):
-    """Boxes on a coarse grid: often the same, without area or nan; scores of few values."""
+    """Boxes on a coarse grid, and scores of few values. Many boxes are equal, empty or nan."""
     n_box, n_class = draw(st.integers(0, 24)), draw(st.integers(1, 4))
     corner = draw(hnp.arrays('i', (n_box, 2), elements=st.integers(0, 6)))
     size = draw(hnp.arrays('i', (n_box, 2), elements=st.integers(0, 4)))
@@ -47,25 +47,25 @@ def crowds(draw):
     return bbox, draw(hnp.arrays('f', (n_class, n_box), elements=values))
 
 
-@WAYS
+@SEARCHES
 @given(crowd=crowds(), thresh=st.sampled_from([0, .1, 1 / 3, .45, .5, 1]))
-def test_of_each_class_the_boxes_chainercv_keeps(shared, crowd, thresh):
-    with one_way(shared):
+def test_each_class_keeps_the_boxes_that_chainercv_keeps(shared, crowd, thresh):
+    with choose_search(shared):
         assert_keeps_the_same(*crowd, thresh, .25)
 
 
-@WAYS
+@SEARCHES
 @pytest.mark.parametrize('n', [0, 1, 2, 300])
 @pytest.mark.parametrize('unit', [1, 1e-3], ids='unit {}'.format)
 def test_scattered_boxes_as_chainercv(shared, n, unit):
     rng = np.random.RandomState(n)
     corner = rng.uniform(0, 80, (n, 2))
     bbox = np.hstack((corner, corner + rng.uniform(5, 60, (n, 2)))) * unit
-    with one_way(shared, block=32):
+    with choose_search(shared, block=32):
         assert_keeps_the_same(bbox.astype('f'), rng.uniform(size=(3, n)).astype('f'), .45, .2)
 
 
-@WAYS
+@SEARCHES
 @pytest.mark.parametrize('bbox', [
     [[np.nan] * 4, [0, 0, 10, 10], [20, 20, 30, 30]],
     [[np.nan] * 4] * 3,
@@ -76,7 +76,7 @@ def test_scattered_boxes_as_chainercv(shared, n, unit):
     [[0, 0, 10, 10], [0, 0, 10, 5], [0, 5, 10, 10]],
 ], ids=['nan', 'all nan', 'a nan', 'inf', 'no area', 'inverted', 'exactly half'])
 def test_odd_boxes_as_chainercv(shared, bbox):
-    with one_way(shared):
+    with choose_search(shared):
         assert_keeps_the_same(np.array(bbox, 'f'), np.array([[.9, .8, .7]], 'f'), .5, 0)
 
 
@@ -97,7 +97,7 @@ def test_without_suppression_every_likely_box_is_kept(xp):
 @given(crowd=crowds(), thresh=st.sampled_from([.1, 1 / 3, .5]))
 def test_overlaps_are_all_pairs_of_enough_iou(crowd, thresh):
     bbox = crowd[0]
-    with np.errstate(all='ignore'), one_way(0):
+    with np.errstate(all='ignore'), choose_search(0):
         expected = bbox_iou(bbox, bbox) >= thresh
         overlaps = Overlaps(np.ascontiguousarray(bbox.T), thresh)
         for i in reversed(range(len(bbox))):
@@ -105,28 +105,31 @@ def test_overlaps_are_all_pairs_of_enough_iou(crowd, thresh):
 
 
 def small_coders():
-    """ChainerCV's coder of 180 boxes, and ours of the same; many overlap by an IoU of 0.5."""
+    """ChainerCV's coder of 180 default boxes, and multibox's coder of the same boxes.
+
+    Many of the boxes overlap by an IoU of 0.5.
+    """
     theirs = MultiboxCoder((6, 3), ((2,), (2,)), (50, 100), (60, 120, 240), (.1, .2))
     return theirs, Coder(theirs._default_bbox, theirs._variance)
 
 
 def levels(seed, *shape):
-    """Few different numbers, so that many scores and many boxes are equal."""
+    """Numbers of few levels, so that many scores and many boxes are equal."""
     return np.random.RandomState(seed).randint(-3, 4, shape).astype('f')
 
 
-@WAYS
+@SEARCHES
 @given(seed=st.integers(0, 99), nms_thresh=st.sampled_from([None, .3, .45, .5]),
        score_thresh=st.sampled_from([.01, .1, .3, .9, 1.1]), outlier=st.sampled_from([0, np.nan]))
 def test_detections_are_chainercvs_to_the_bit(shared, seed, nms_thresh, score_thresh, outlier):
     theirs, ours = small_coders()
     mb_loc, mb_conf = levels(seed, 180, 4) / 4, levels(seed + 1, 180, 9)
-    mb_loc[::2] = 0  # default boxes, where rounding decides whether 0.5 is reached
+    mb_loc[::2] = 0  # default boxes: rounding decides whether they reach an IoU of 0.5
     mb_loc[::50] += outlier
     mb_conf[::70] += outlier
     with np.errstate(all='ignore'):
         expected = theirs.decode(mb_loc, mb_conf, nms_thresh, score_thresh)
-    with one_way(shared, block=32):
+    with choose_search(shared, block=32):
         found = ours.decode(mb_loc, mb_conf, nms_thresh, score_thresh)
     for array, chainercvs in zip(found, expected, strict=True):
         assert array.dtype == chainercvs.dtype

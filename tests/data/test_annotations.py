@@ -11,20 +11,20 @@ BOMB = ('<!DOCTYPE annotation [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;
         '<annotation><object><name>&b;</name></object></annotation>')
 
 
-def box(xmin, ymin, xmax, ymax):
+def bndbox(xmin, ymin, xmax, ymax):
     return (f'<bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin>'
             f'<xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox>')
 
 
-def thing(coordinates=(11, 21, 31, 41), name='cat', rest=''):
-    return f'<object><name>{name}</name>{rest}{box(*coordinates)}</object>'
+def voc_object(coordinates=(11, 21, 31, 41), name='cat', rest=''):
+    return f'<object><name>{name}</name>{rest}{bndbox(*coordinates)}</object>'
 
 
-GOOD = thing()
+GOOD = voc_object()
 
 
 def write(folder, xml, example_id='a', image='a.jpg'):
-    """Write one annotation, given whole or as the elements within, and its image."""
+    """Write one annotation and its image. ``xml`` is a whole annotation or the elements in it."""
     for name in ('Annotations', 'JPEGImages'):
         (folder / name).mkdir(exist_ok=True)
     if not xml.startswith('<!') and '<annotation>' not in xml:
@@ -40,24 +40,24 @@ def read_one(folder, xml, **kwargs):
 
 
 @pytest.mark.parametrize('entry, reason', [
-    pytest.param(thing((30, 20, 30, 40)), 'no area', id='zero width'),
-    pytest.param(thing((30, 20, 40, 20)), 'no area', id='zero height'),
-    pytest.param(thing((0, 20, 1, 40)), 'no area', id='zero width once clipped'),
-    pytest.param(thing((40, 20, 30, 40)), 'inverted', id='inverted x'),
-    pytest.param(thing((30, 40, 40, 20)), 'inverted', id='inverted y'),
-    pytest.param(thing((-1, 20, 30, 40)), 'outside the image of 100 x 80', id='left of image'),
-    pytest.param(thing((10, -1, 30, 40)), 'outside the image', id='above image'),
-    pytest.param(thing((10, 20, 101, 40)), 'outside the image', id='right of image'),
-    pytest.param(thing((10, 20, 30, 81)), 'outside the image', id='below image'),
-    pytest.param(thing(('ten', 20, 30, 40)), 'not numbers', id='word'),
-    pytest.param(thing(('', 20, 30, 40)), 'not numbers', id='empty'),
-    pytest.param(thing(('nan', 20, 30, 40)), 'not finite', id='nan'),
-    pytest.param(thing((10, 20, 'inf', 40)), 'not finite', id='inf'),
+    pytest.param(voc_object((30, 20, 30, 40)), 'no area', id='zero width'),
+    pytest.param(voc_object((30, 20, 40, 20)), 'no area', id='zero height'),
+    pytest.param(voc_object((0, 20, 1, 40)), 'no area', id='zero width once clipped'),
+    pytest.param(voc_object((40, 20, 30, 40)), 'inverted', id='inverted x'),
+    pytest.param(voc_object((30, 40, 40, 20)), 'inverted', id='inverted y'),
+    pytest.param(voc_object((-1, 20, 30, 40)), 'outside the image of 100 x 80', id='left of image'),
+    pytest.param(voc_object((10, -1, 30, 40)), 'outside the image', id='above image'),
+    pytest.param(voc_object((10, 20, 101, 40)), 'outside the image', id='right of image'),
+    pytest.param(voc_object((10, 20, 30, 81)), 'outside the image', id='below image'),
+    pytest.param(voc_object(('ten', 20, 30, 40)), 'not numbers', id='word'),
+    pytest.param(voc_object(('', 20, 30, 40)), 'not numbers', id='empty'),
+    pytest.param(voc_object(('nan', 20, 30, 40)), 'not finite', id='nan'),
+    pytest.param(voc_object((10, 20, 'inf', 40)), 'not finite', id='inf'),
     pytest.param('<object><name>cat</name><bndbox><xmin>1</xmin></bndbox></object>', 'missing',
                  id='three corners missing'),
     pytest.param('<object><name>cat</name></object>', 'missing', id='no bndbox'),
-    pytest.param(thing(name='cow'), "class 'cow' is not one of the 2", id='unknown class'),
-    pytest.param(f'<object>{box(1, 2, 3, 4)}</object>', 'class None', id='no class'),
+    pytest.param(voc_object(name='cow'), "class 'cow' is not one of the 2", id='unknown class'),
+    pytest.param(f'<object>{bndbox(1, 2, 3, 4)}</object>', 'class None', id='no class'),
 ])
 def test_a_bad_object_is_left_out_and_listed(tmp_path, entry, reason):
     (example,), (problem,) = read_one(tmp_path, SIZE + GOOD + entry)
@@ -119,14 +119,14 @@ def test_an_unreadable_image_is_listed(tmp_path):
 
 
 def test_several_problems_of_one_file_are_all_listed_with_their_numbers(tmp_path):
-    bad = thing((30, 20, 30, 40))
-    (example,), problems = read_one(tmp_path, SIZE + bad + GOOD + thing(name='cow') + bad)
+    bad = voc_object((30, 20, 30, 40))
+    (example,), problems = read_one(tmp_path, SIZE + bad + GOOD + voc_object(name='cow') + bad)
     assert len(example.bbox) == 1
     assert [problem.number for problem in problems] == [1, 3, 4]
 
 
 def test_a_problem_reads_as_one_line_with_the_coordinates_as_written(tmp_path):
-    _, (problem,) = read_one(tmp_path, SIZE + thing(('40.50', ' 20\n', 30, 40)))
+    _, (problem,) = read_one(tmp_path, SIZE + voc_object(('40.50', ' 20\n', 30, 40)))
     file = tmp_path / 'Annotations' / 'a.xml'
     assert problem.coordinates == ('40.50', '20', '30', '40')
     assert str(problem) == (f'{file}, object 1, xmin=40.50 ymin=20 xmax=30 ymax=40: '
@@ -144,13 +144,13 @@ def test_a_problem_of_a_whole_file_reads_as_one_line(tmp_path):
     (('48.6', '1.5', '50.25', '3e1'), (0.5, 47.6, 29, 49.25)),
 ], ids=['as ChainerCV', 'full image from 1', 'full image from 0', 'fractions'])
 def test_coordinates_lose_one_and_stay_within_the_image(tmp_path, written, bbox):
-    (example,), problems = read_one(tmp_path, SIZE + thing(written))
+    (example,), problems = read_one(tmp_path, SIZE + voc_object(written))
     assert not problems
     np.testing.assert_array_equal(example.bbox, np.float32([bbox]))
 
 
 def test_arrays_have_the_documented_types_and_order(tmp_path):
-    (example,), _ = read_one(tmp_path, SIZE + thing(name='dog') + thing((1, 2, 3, 4)))
+    (example,), _ = read_one(tmp_path, SIZE + voc_object(name='dog') + voc_object((1, 2, 3, 4)))
     assert example.path == tmp_path / 'JPEGImages' / 'a.jpg'
     assert (example.bbox.dtype, example.bbox.shape) == (np.float32, (2, 4))
     assert example.label.dtype == np.int32
@@ -170,13 +170,13 @@ def test_an_image_without_objects_is_a_valid_example(tmp_path):
     ('<difficult>\n 1 </difficult>', True),
 ], ids=['absent', '0', '1', 'spaces'])
 def test_difficult_is_read_and_defaults_to_false(tmp_path, mark, difficult):
-    (example,), _ = read_one(tmp_path, SIZE + thing(rest=mark))
+    (example,), _ = read_one(tmp_path, SIZE + voc_object(rest=mark))
     assert example.difficult.tolist() == [difficult]
 
 
 def test_parts_of_an_object_are_not_objects(tmp_path):
-    part = f'<part><name>dog</name>{box(1, 2, 3, 4)}</part>'
-    (example,), problems = read_one(tmp_path, SIZE + thing(rest=part))
+    part = f'<part><name>dog</name>{bndbox(1, 2, 3, 4)}</part>'
+    (example,), problems = read_one(tmp_path, SIZE + voc_object(rest=part))
     assert not problems
     assert example.label.tolist() == [0]
     assert example.bbox.tolist() == [[20, 10, 40, 30]]
@@ -188,8 +188,8 @@ def test_parts_of_an_object_are_not_objects(tmp_path):
     '<size><width>?</width><height>80</height></size>',
 ], ids=['missing', 'zero', 'half', 'too large', 'not a number'])
 def test_the_image_itself_is_asked_for_its_size(tmp_path, size):
-    (example,), (problem,) = read_one(tmp_path, size + thing((1, 1, WIDTH, HEIGHT))
-                                      + thing((1, 1, WIDTH + 1, HEIGHT)))
+    (example,), (problem,) = read_one(tmp_path, size + voc_object((1, 1, WIDTH, HEIGHT))
+                                      + voc_object((1, 1, WIDTH + 1, HEIGHT)))
     assert len(example.bbox) == 1
     assert 'outside the image of 100 x 80 pixels' in problem.reason
 
@@ -215,8 +215,8 @@ def test_a_quick_reading_shows_no_progress_bar(tmp_path, capsys):
 
 
 def test_label_names_are_those_of_objects_sorted(tmp_path):
-    part = f'<part><name>wing</name>{box(1, 2, 3, 4)}</part>'
-    write(tmp_path, thing(name='yak') + thing(name='ant', rest=part), 'a')
-    write(tmp_path, thing(name=' ant\n') + '<object/>', 'b')
+    part = f'<part><name>wing</name>{bndbox(1, 2, 3, 4)}</part>'
+    write(tmp_path, voc_object(name='yak') + voc_object(name='ant', rest=part), 'a')
+    write(tmp_path, voc_object(name=' ant\n') + '<object/>', 'b')
     write(tmp_path, '<annotation><object>', 'broken')
     assert find_label_names(tmp_path, ['a', 'b', 'broken', 'gone']) == ('ant', 'yak')

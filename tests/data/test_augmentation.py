@@ -1,4 +1,4 @@
-"""The augmentation against ChainerCV's: the same draws, the same boxes, the same pixels."""
+"""The augmentation makes the same random draws, boxes and pixels as ChainerCV's."""
 import random
 
 from multibox.data import augment, seed_all
@@ -36,14 +36,17 @@ def chainercv_augment(img, bbox, label, size):
 
 
 def photograph(rng, height, width):
-    """Smooth colours with noise and saturated patches, (3, height, width) uint8 in (H, W, 3)."""
+    """Smooth colours with noise and saturated patches: (3, height, width) uint8.
+
+    The array is a view of a contiguous (height, width, 3) array.
+    """
     small = rng.randint(0, 256, (3 + height // 40, 3 + width // 40, 3)).astype(np.uint8)
     img = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     return cv2.add(img, rng.randint(0, 30, img.shape).astype(np.uint8)).transpose(2, 0, 1)
 
 
 def objects(rng, height, width, n, whole):
-    """Boxes from corner to corner at times, the rest anywhere; whole pixels or not."""
+    """Up to n random boxes, in whole pixels if asked. At times one covers the whole image."""
     ends = np.sort(rng.uniform(0, 1, (n, 2, 2)), axis=1) * (height, width)
     bbox = np.round(ends) if whole else ends
     bbox = bbox.reshape(n, 4).astype('f')
@@ -52,7 +55,7 @@ def objects(rng, height, width, n, whole):
     return bbox[(bbox[:, :2] < bbox[:, 2:]).all(axis=1)]
 
 
-def state():
+def random_state():
     return random.getstate(), [str(part) for part in np.random.get_state()]
 
 
@@ -66,12 +69,12 @@ def test_draws_boxes_and_pixels_are_chainercvs(height, width, n, whole, size, se
     seed_all(seed)
     try:
         expected = chainercv_augment(img.astype('f'), bbox, label, size)
-    except (cv2.error, ZeroDivisionError):  # its crop has no pixel
+    except (cv2.error, ZeroDivisionError):  # ChainerCV's crop has no pixel
         return
-    after = state()
+    after = random_state()
     seed_all(seed)
     ours = augment(img, bbox, label, size, MEAN)
-    assert state() == after
+    assert random_state() == after
     np.testing.assert_array_equal(ours[2], expected[2])
     np.testing.assert_allclose(ours[1], expected[1], rtol=0, atol=1e-4)
     np.testing.assert_allclose(ours[0], expected[0], rtol=0, atol=0.01)
@@ -91,9 +94,9 @@ def test_float_and_uint8_images_of_any_layout_give_the_same():
     rng = np.random.RandomState(0)
     img, bbox = photograph(rng, 70, 90), np.array([[5, 10, 40, 50]], 'f')
     results = []
-    for same in (img, img.astype('f') + np.float32(.4), np.ascontiguousarray(img)):
+    for variant in (img, img.astype('f') + np.float32(.4), np.ascontiguousarray(img)):
         seed_all(11)
-        results.append(augment(same, bbox, np.zeros(1, 'i'), 50, MEAN)[0])
+        results.append(augment(variant, bbox, np.zeros(1, 'i'), 50, MEAN)[0])
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
 
@@ -117,8 +120,8 @@ def test_a_crop_beside_the_photograph_is_the_fill():
 
 
 @pytest.mark.parametrize('interpolation', range(5))
-def test_fill_behind_the_photograph_is_not_computed_but_there(interpolation):
-    """Canvases far larger than the photograph, against resizing all of them."""
+def test_the_fill_around_the_photograph_equals_that_of_a_whole_canvas(interpolation):
+    """The expected image is a canvas far larger than the photograph, resized by OpenCV."""
     rng = np.random.RandomState(interpolation)
     img = photograph(rng, 60, 80)
     for crop, size in (((0, 0, 240, 320), 96), ((-100, -7, 131, 313), 96), ((10, -3, 70, 400), 96),

@@ -1,4 +1,4 @@
-"""COCO 2017's JSON as a training and a test set, on a folder written by hand."""
+"""Reading COCO 2017's JSON as a training and a test set, from small folders."""
 import json
 
 import train
@@ -19,7 +19,7 @@ def entry(number, image, category, bbox, crowd=0):
 
 @pytest.fixture
 def write(tmp_path):
-    """Write a COCO folder of 40 x 30 pixel images; objects by split."""
+    """Function that writes a folder of COCO with images of 40 x 30 pixels, and returns it."""
     def write(train, val, images=((7, 'b.jpg'), (3, 'a.jpg')), **changes):
         (tmp_path / 'annotations').mkdir(exist_ok=True)
         for split, objects in (('train', train), ('val', val)):

@@ -1,4 +1,4 @@
-"""A loader process that dies while it writes a result, which the pool then waits to read."""
+"""A loader process that dies in the middle of its result. The pool waits for the other half."""
 import multiprocessing
 import os
 from multiprocessing.connection import Connection
@@ -11,7 +11,7 @@ import pytest
 
 
 class DiesInMidResult:
-    """A data set whose second example ends its process after half of its result is written."""
+    """A data set whose examples end a loader process when half of a result is written."""
 
     def __len__(self):
         return 4

@@ -1,4 +1,7 @@
-"""The sequence of a run, its augmentation and its loader: the same whatever the processes."""
+"""The order of a run's examples, their augmentation and their loader.
+
+The number of processes changes none of them.
+"""
 import contextlib
 import multiprocessing
 import os
@@ -19,7 +22,7 @@ MEAN = np.array((123, 117, 104), 'f')[:, None, None]
 
 
 class Photographs:
-    """Five random images, of which the last has no object."""
+    """Five random images. The last one has no objects."""
 
     def __len__(self):
         return 5
@@ -36,7 +39,7 @@ class Augment:
         return augment(img, bbox, label, 40, MEAN)
 
 
-def read(n_processes, length=20, batchsize=4, start=0, **kwargs):
+def read_all(n_processes, length=20, batchsize=4, start=0, **kwargs):
     loader = Loader(TrainingSequence(Photographs(), Augment(), 7, length), batchsize, n_processes,
                     **kwargs)
     loader.position = start
@@ -66,16 +69,16 @@ def test_random_access_gives_what_reading_in_order_gives():
         [sequence.source(t) for t in range(20)][i] for i in (17, 3)]
 
 
-EXAMPLE_BYTES = 4 * 3 * 40 * 40 + 2 * 5 * 4  # of an example of Augment with both objects
+EXAMPLE_BYTES = 4 * 3 * 40 * 40 + 2 * 5 * 4  # image, boxes and labels of two objects
 
 
 @pytest.mark.parametrize('n_processes', [1, 3])
 @pytest.mark.parametrize('example_bytes', [0, EXAMPLE_BYTES - 8, EXAMPLE_BYTES],
                          ids=['pipe', 'memory for some', 'memory for all'])
 def test_workers_give_what_one_process_gives(n_processes, example_bytes):
-    examples = read(n_processes, length=60, example_bytes=example_bytes)
-    assert_same(examples, read(0, length=60))
-    examples[0][0][:] = 0  # theirs to change
+    examples = read_all(n_processes, length=60, example_bytes=example_bytes)
+    assert_same(examples, read_all(0, length=60))
+    examples[0][0][:] = 0  # an example may be changed by its receiver
 
 
 def test_the_memory_of_an_example_is_that_of_its_arrays():
@@ -85,7 +88,7 @@ def test_the_memory_of_an_example_is_that_of_its_arrays():
 
 
 def test_the_same_image_is_augmented_differently_in_the_next_epoch():
-    examples = read(0, length=10, batchsize=5)
+    examples = read_all(0, length=10, batchsize=5)
     sequence = TrainingSequence(Photographs(), Augment(), 7, 10)
     first = {sequence.source(t)[1]: examples[t][0] for t in range(5)}
     for t in range(5, 10):
@@ -122,7 +125,7 @@ def test_a_restored_loader_goes_on_where_it_was(n_processes):
     loader.finalize()
     restored = Loader(sequence, 4, n_processes)
     restored.serialize(NpzDeserializer(saved.target))
-    assert_same([example for batch in restored for example in batch], read(0, start=8))
+    assert_same([example for batch in restored for example in batch], read_all(0, start=8))
     restored.finalize()
 
 
@@ -157,19 +160,22 @@ def fail_at_one(img, bbox, label):
 def test_after_an_error_the_loader_goes_on_where_it_is_told_to():
     sequence = TrainingSequence(Photographs(), fail_at_one, 0, 12)
     loader = Loader(sequence, 2, 2)
+    n_read = 0
     for position in range(0, 12, 2):
         loader.position = position
         with contextlib.suppress(UserError):
             assert_same(next(loader), [sequence[t] for t in (position, position + 1)])
+            n_read += 1
+    assert 0 < n_read < 6
     loader.finalize()
 
 
-def test_what_is_loaded_ahead_has_a_place_of_its_own():
+def test_examples_loaded_ahead_share_no_memory():
     loader = Loader(TrainingSequence(Photographs(), Augment(), 7, 60), 4, 1, example_bytes=1000)
     for _ in range(5):
         next(loader)
-        places = [place for place, _ in loader._pending]
-        assert len(set(places)) == len(places) > 4
+        offsets = [offset for offset, _ in loader._pending]
+        assert len(set(offsets)) == len(offsets) > 4
     loader.finalize()
 
 
@@ -231,7 +237,7 @@ def test_augmented_boxes_stay_inside_and_keep_their_labels():
 
 
 def test_a_box_follows_its_object_through_the_augmentation():
-    """A white rectangle on black: after all five steps its box is still where it is white."""
+    """The object is a white rectangle on black. Its box must still surround the white pixels."""
     n_checked = 0
     for t in range(60):
         seed_all(t)

@@ -16,7 +16,7 @@ def pictures():
 
 @pytest.fixture
 def few(monkeypatch):
-    """A drawn_set of four pictures."""
+    """Let ``drawn_set`` draw four pictures only."""
     draw_set = synthetic.draw_set
     monkeypatch.setattr(synthetic, 'draw_set', lambda folder: draw_set(folder, n_train=3, n_test=1))
 
@@ -35,7 +35,7 @@ def test_boxes_are_tight_around_the_painted_pixels(name, form):
     placed = synthetic.to_pixels(drawing, **({'centre': (60, 70), 'size': 80} | form))
     canvas = np.full((140, 120, 3), 255, np.uint8)
     synthetic.paint(canvas, placed)
-    # On white, half of a dark outline: at most 127 of 255, half mixed with 255.
+    # An outline is at most 127. Where it covers half of a white pixel, the mixture is at most 191.
     rows, columns = np.nonzero((canvas <= 191).all(axis=2))
     (bbox,) = synthetic.mask_to_bbox(synthetic.mask_of(placed, 140, 120)[None])
     painted = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
@@ -80,7 +80,7 @@ def test_hidden_shares_count_what_is_painted_later():
     assert synthetic.hidden_shares(masks) == [0.5, 1, 0]
 
 
-def test_a_place_that_hides_too_much_is_refused(monkeypatch):
+def test_no_object_is_placed_where_it_hides_too_much(monkeypatch):
     monkeypatch.setattr(synthetic, 'hidden_shares',
                         lambda masks: [synthetic.MAX_HIDDEN + 0.01 * (len(masks) > 2)])
     n_objects = [len(synthetic.draw_picture(np.random.default_rng(seed))[2]) for seed in range(12)]
@@ -106,10 +106,10 @@ def test_a_drawn_set_loads_as_voc_without_a_problem_and_with_the_boxes_drawn(tmp
     data = load_voc(tmp_path / 'set', strict=True)
     assert (len(data.train), len(data.test)) == (8, 3)
     assert data.label_names == tuple(synthetic.CLASSES)
-    img, bbox, names = synthetic.draw_picture(np.random.default_rng([1, 2]))  # the last of test
+    img, bbox, names = synthetic.draw_picture(np.random.default_rng([1, 2]))  # the last test image
     loaded_img, loaded_bbox, label, _ = data.test[2]
     assert [data.label_names[i] for i in label] == names
-    # VOC's inclusive corners, minus 1 on loading: the far sides come back a pixel short.
+    # VOC's corners are inclusive, and loading subtracts 1: the far sides come back a pixel short.
     np.testing.assert_array_equal(loaded_bbox, bbox - (0, 0, 1, 1))
     assert abs(loaded_img - img.transpose(2, 0, 1)).mean() < 8  # JPEG
 

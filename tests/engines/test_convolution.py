@@ -22,20 +22,20 @@ from chainer.functions.connection.convolution_2d import Convolution2DFunction
 from chainer.utils import conv
 
 TOLERANCE = {'float32': 5e-6, 'float64': 1e-14}  # sums of thousands of products
-# One product of two numbers rounded to 8 bits; the sums are float32.
+# bfloat16 rounds both factors of a product to 8 bits. The sums are float32.
 BFLOAT16_TOLERANCE = 2 ** -7
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """Blocks of 256 pixels: small cases need several."""
+    """Blocks of 256 pixels, so that small cases need several."""
     monkeypatch.setattr(blas, 'MIN_COLUMNS', 256)
     monkeypatch.setattr(blas, 'MIN_ELEMENTS', 1)
 
 
 @pytest.fixture(params=['blas', 'onednn', 'onednn-bf16', 'cudnn'])
 def engine(request, monkeypatch):
-    """The name of an engine that this machine has, or pretends to have."""
+    """The name of an engine that this machine has. A stand-in takes the place of cuDNN."""
     if request.param == 'cudnn':
         fake_cudnn.pretend(monkeypatch)
     missing = engines.ENGINES[request.param][0].missing()
@@ -59,7 +59,7 @@ def assert_as_chainers(engine, function, arrays, **options):
 
 @pytest.fixture
 def im2col_calls(monkeypatch):
-    """A list that grows by one whenever Chainer's own code lowers a batch."""
+    """A list with one entry per call of Chainer's im2col."""
     calls = []
     chainers = conv.im2col_cpu
     monkeypatch.setattr(conv, 'im2col_cpu', lambda *a, **k: calls.append(1) or chainers(*a, **k))
@@ -134,10 +134,10 @@ def test_backward_is_the_numeric_gradient(use):
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
-def test_engine_replaces_chainers_lowering(use, engine, im2col_calls, dtype):
+def test_engine_replaces_chainers_im2col(use, engine, im2col_calls, dtype):
     arrays = draw((2, 4, 6, 6), (4, 4, 3, 3), 4, dtype=dtype)
     outputs(F.convolution_2d, arrays)
-    assert len(im2col_calls) == 2  # Chainer lowers for y and again for gW
+    assert len(im2col_calls) == 2  # Chainer calls im2col for y and for gW
     use(engine)
     outputs(F.convolution_2d, arrays)
     assert len(im2col_calls) == 2
@@ -148,7 +148,7 @@ def test_engine_replaces_chainers_lowering(use, engine, im2col_calls, dtype):
     (('float16', 'float16'), {}),
     (('float32', 'float64'), {}),
 ], ids=['groups', 'float16', 'mixed types'])
-def test_what_no_engine_covers_stays_chainers(use, engine, im2col_calls, dtypes, options):
+def test_calls_that_no_engine_covers_stay_chainers(use, engine, im2col_calls, dtypes, options):
     if engine == 'cudnn' and 'float16' in dtypes:
         pytest.skip('cudnn computes it')
     x, W = draw((2, 4, 6, 6), (4, 4 // options.get('groups', 1), 3, 3))
@@ -221,8 +221,8 @@ def test_the_same_call_gives_the_same_bits(use, engine):
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_end_of_the_context_undoes_even_two_of_them():
-    methods = list(chains._OURS)
+def test_the_end_of_nested_contexts_restores_chainer():
+    methods = list(chains._BORROWED)
     chainers = [getattr(*method) for method in methods]
     with engines.using('blas'), engines.using('blas'):
         assert not any(
@@ -230,7 +230,7 @@ def test_the_end_of_the_context_undoes_even_two_of_them():
     assert [getattr(*method) for method in methods] == chainers
 
 
-def test_an_error_within_the_context_undoes_it_too():
+def test_an_error_within_a_context_restores_chainer():
     chainers = Convolution2DFunction.forward_cpu
     with pytest.raises(ZeroDivisionError), engines.using('blas'):
         raise ZeroDivisionError
@@ -254,7 +254,7 @@ def test_kept_memory_costs_no_page_faults():
         '    for _ in range(8): np.ones((64, 1 << 16), np.float32)\n'
         'print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n')
     faults = int(subprocess.check_output([sys.executable, '-c', count_faults]))
-    assert faults < 8  # one array is 4096 pages
+    assert faults < 8  # one array alone has 4096 pages
 
 
 def test_without_glibc_keeping_memory_does_nothing(monkeypatch):

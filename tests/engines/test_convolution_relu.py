@@ -1,4 +1,4 @@
-"""A convolution and its ReLU as one function, against Chainer's two."""
+"""A convolution and its ReLU as one function, against Chainer's two functions."""
 from multibox import engines
 from multibox.engines.convolution import graphs
 from multibox.engines.convolution.function import ConvolutionReLU
@@ -21,13 +21,13 @@ def fused(*arrays):
     return ConvolutionReLU(pad=1).apply(arrays)[0]
 
 
-def one_after_the_other(*arrays):
+def separate(*arrays):
     return F.relu(F.convolution_2d(*arrays, pad=1))
 
 
 @pytest.fixture(params=['onednn', 'blas', 'chainer', 'cudnn'])
 def engine(request, monkeypatch, use):
-    """An engine that is in use; in place of cuDNN a stand-in computes as its graphs declare."""
+    """The name of the engine in use. A stand-in takes the place of cuDNN."""
     if request.param == 'cudnn':
         fake_cudnn.pretend(monkeypatch)
     missing = [engine.missing() for engine in engines.ENGINES[request.param]]
@@ -38,9 +38,9 @@ def engine(request, monkeypatch, use):
 
 
 @pytest.mark.parametrize('shapes', [SHAPES, SHAPES[:2]], ids=['bias', 'no bias'])
-def test_results_and_gradients_are_those_of_the_two(engine, shapes):
+def test_results_and_gradients_are_those_of_two_functions(engine, shapes):
     arrays = draw(*shapes)
-    for ours, theirs in zip(outputs(fused, arrays), outputs(one_after_the_other, arrays),
+    for ours, theirs in zip(outputs(fused, arrays), outputs(separate, arrays),
                             strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -49,7 +49,7 @@ def test_types_no_engine_covers_are_chainers(engine):
     arrays = [array.astype(np.float16) for array in draw(*SHAPES)]
     y = fused(*arrays).array
     assert y.dtype == np.float16
-    np.testing.assert_allclose(y, one_after_the_other(*arrays).array, atol=1e-2)
+    np.testing.assert_allclose(y, separate(*arrays).array, atol=1e-2)
 
 
 def test_derivatives_are_numeric(use):
@@ -93,7 +93,7 @@ def test_on_a_gpu_results_and_gradients_are_chainers(use, precision):
     results = [cuda.to_cpu(variable.array) for variable in (y, *grads)]
     exact = [chainer.Variable(array.astype(float)) for array in arrays]
     before = F.convolution_2d(*exact, pad=1)
-    passed = gy * (results[0] > 0)  # near 0 rounding decides
+    passed = gy * (results[0] > 0)  # near 0, rounding decides about the ReLU
     expected = [np.maximum(before.array, 0), *(grad.array for grad in chainer.grad(
         [before], exact, [chainer.Variable(passed.astype(float))]))]
     for ours, right in zip(results, expected, strict=True):

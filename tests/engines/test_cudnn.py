@@ -1,6 +1,6 @@
-"""The engine cuDNN: types, plans, memory order, and the messages where it is missing.
+"""The engine cuDNN: types, plans, memory order, and messages where it is missing.
 
-A stand-in for the package computes on NumPy arrays; on a GPU the package itself computes.
+Most tests use a stand-in for the package on NumPy arrays. Tests on a GPU use the package itself.
 """
 import sys
 
@@ -103,7 +103,7 @@ def test_images_at_an_odd_address_are_copied(use, cudnn):
     x = memory[start:][:X.size].reshape(2, 9, 7, 3).transpose(0, 3, 1, 2)
     x[...] = X
     expected = F.convolution_2d(x, W).array
-    use('cudnn')  # whose stand-in asserts alignment
+    use('cudnn')  # the stand-in asserts alignment
     np.testing.assert_allclose(F.convolution_2d(x, W).array, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -115,7 +115,7 @@ def test_without_a_gpu_it_is_refused(use, monkeypatch):
 
 def test_without_the_package_a_gpu_gets_chainers_own_and_one_warning(monkeypatch):
     monkeypatch.setattr(cuda, 'available', True)
-    monkeypatch.setitem(sys.modules, 'cudnn', None)  # an import of it fails
+    monkeypatch.setitem(sys.modules, 'cudnn', None)  # the package cannot be imported
     with pytest.warns(UserWarning, match=r'nvidia-cudnn-frontend.*requirements-cuda13.txt') as said:
         assert engines.fastest(gpu=True) == 'chainer'
     assert len(said) == 1

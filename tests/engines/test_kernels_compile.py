@@ -1,4 +1,7 @@
-"""Every kernel compiles for the GPUs it is written for; that takes CuPy and NVRTC, but no GPU."""
+"""Every kernel compiles for the GPUs it is written for.
+
+The tests need CuPy and NVRTC, but no GPU.
+"""
 import ast
 import importlib.util
 import pathlib
@@ -43,7 +46,7 @@ def include_folders():
 
 
 def compiled(source, arch, names=(), folders=()):
-    """Names of kernels in the machine code, compiled with CuPy's options."""
+    """Compile a source with CuPy's options. Returns the kernels' names in the machine code."""
     nvrtc = pytest.importorskip('cupy.cuda').nvrtc
     program = nvrtc.createProgram(source, 'kernel.cu', [], [])
     for name in names:
@@ -67,8 +70,10 @@ def cupy_core(module):
 
 
 def elementwise_source(arguments, T):
-    """What CuPy makes of arguments of ``ElementwiseKernel``, for arrays of 4 axes, not contiguous,
-    and of type T where none is given."""
+    """The code that CuPy generates from the arguments of an ``ElementwiseKernel``.
+
+    The arrays have 4 axes and are not contiguous. T is the type of arrays without a given type.
+    """
     cupy, kernel = pytest.importorskip('cupy'), cupy_core('_kernel')
     compute = cupy.ElementwiseKernel(*arguments)
     *arrays, _ = compute.params

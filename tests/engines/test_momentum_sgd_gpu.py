@@ -1,4 +1,4 @@
-"""The update of many parameters in one kernel against Chainer's, parameter by parameter."""
+"""The update of many parameters by one kernel, against Chainer's update per parameter."""
 from multibox.engines import kernels
 from multibox.engines.momentum_sgd import gpu as momentum_sgd
 from multibox.training import make_optimizer
@@ -16,7 +16,7 @@ SIZES = 1, 5, 4095, 4096, 4097, 9000  # a block has 4096 elements
 
 
 class Net(chainer.Chain):
-    """A weight and a bias of each size, in float32."""
+    """One weight and one bias per size, in float32."""
 
     def __init__(self, sizes=SIZES):
         super().__init__()
@@ -30,7 +30,7 @@ class Net(chainer.Chain):
                 setattr(self, f'part{i}', part)
 
 
-def to(xp, chain, dtype='f'):
+def cast_and_send(xp, chain, dtype='f'):
     for parameter in chain.params():
         parameter.array = parameter.array.astype(dtype)
     chain.to_device('@numpy' if xp is np else '@cupy:0')
@@ -38,7 +38,7 @@ def to(xp, chain, dtype='f'):
 
 
 def set_gradients(optimizer, seed, loss_scale=None):
-    """Draw them; ``backward`` says to parameters which scale the loss had."""
+    """Give parameters random gradients and, as ``backward`` does, the scale of the loss."""
     rng = np.random.default_rng(seed)
     for _, parameter in sorted(optimizer.target.namedparams()):
         gradient = rng.standard_normal(parameter.shape).astype(parameter.dtype)
@@ -51,9 +51,9 @@ def chainers_update(optimizer):
     chainer.optimizers.MomentumSGD.update(optimizer)
 
 
-def pair(xp, dtype='f', **options):
-    """An optimizer for the kernels, and the same for Chainer on the CPU."""
-    both = [make_optimizer('momentum_sgd', to(module, Net(**options), dtype), .1, .05)
+def make_pair(xp, dtype='f', **options):
+    """Two equal optimizers: one for the kernels, and one for Chainer on the CPU."""
+    both = [make_optimizer('momentum_sgd', cast_and_send(module, Net(**options), dtype), .1, .05)
             for module in (xp, np)]
     for optimizer in both:
         optimizer.use_fp32_update()
@@ -80,7 +80,7 @@ def assert_updates_are_the_same(actual, expected, tolerance=1e-6):
 @pytest.mark.parametrize('dtype, scale, tolerance', [
     ('f', None, 1e-6), ('e', None, 1e-3), ('e', 1024., 1e-3)])
 def test_updates_are_chainers(kernel_xp, dtype, scale, tolerance):
-    actual, expected = pair(kernel_xp, dtype)
+    actual, expected = make_pair(kernel_xp, dtype)
     for seed in range(3):
         for optimizer in actual, expected:
             set_gradients(optimizer, seed, scale)
@@ -94,7 +94,7 @@ def test_updates_are_chainers(kernel_xp, dtype, scale, tolerance):
 
 
 def test_masters_of_float16_keep_what_rounding_drops(kernel_xp):
-    actual, expected = pair(kernel_xp, 'e')
+    actual, expected = make_pair(kernel_xp, 'e')
     for seed in range(2):
         for optimizer in actual, expected:
             set_gradients(optimizer, seed)
@@ -108,7 +108,7 @@ def test_masters_of_float16_keep_what_rounding_drops(kernel_xp):
 
 
 def test_decay_of_float32_does_not_grow_with_the_scale_of_the_loss(kernel_xp):
-    scaled, plain = pair(kernel_xp)
+    scaled, plain = make_pair(kernel_xp)
     set_gradients(scaled, 0, 1024.)
     set_gradients(plain, 0)
     for parameter in scaled.target.params():
@@ -121,23 +121,23 @@ def test_decay_of_float32_does_not_grow_with_the_scale_of_the_loss(kernel_xp):
 @pytest.mark.parametrize('dtype', ['f', 'e'])
 def test_one_launch_for_each_kind_of_parameter(kernel_xp, monkeypatch, dtype):
     launches, launch = [], kernels.launch
-    optimizer, _ = pair(kernel_xp, dtype)
+    optimizer, _ = make_pair(kernel_xp, dtype)
     set_gradients(optimizer, 0)
-    optimizer._loss_scaling_is_dynamic = False  # the search for overflow is a launch of its own
+    optimizer._loss_scaling_is_dynamic = False  # the search for overflow would be another launch
     monkeypatch.setattr(kernels, 'launch', lambda *args: launches.append(launch(*args)))
     momentum_sgd.update(optimizer)
     assert len(launches) == 2
 
 
 def test_more_parameters_than_a_launch_takes(kernel_xp):
-    actual, expected = pair(kernel_xp, sizes=[3] * 65)
+    actual, expected = make_pair(kernel_xp, sizes=[3] * 65)
     for optimizer in actual, expected:
         set_gradients(optimizer, 0)
     assert_updates_are_the_same(actual, expected)
 
 
 def test_gradients_and_parameters_may_lie_in_any_order(kernel_xp):
-    actual, expected = pair(kernel_xp, sizes=[12])
+    actual, expected = make_pair(kernel_xp, sizes=[12])
     for optimizer in actual, expected:
         for parameter in optimizer.target.params():
             parameter.array = parameter.array.reshape(3, 4, order='AF'[parameter.name == 'b'])
@@ -148,7 +148,7 @@ def test_gradients_and_parameters_may_lie_in_any_order(kernel_xp):
 
 
 def test_several_hooks_act_in_their_order(kernel_xp):
-    actual, expected = pair(kernel_xp, sizes=[7])
+    actual, expected = make_pair(kernel_xp, sizes=[7])
     for optimizer in actual, expected:
         for parameter in optimizer.target.params():
             parameter.update_rule.add_hook(GradientScaling(.5), 'halve')
@@ -167,13 +167,13 @@ class Doubling(MomentumSGDRule):
         double(self, parameter)
 
 
-class OfSigns(WeightDecay, GradientScaling):
+class KeepPositive(WeightDecay, GradientScaling):
     def __call__(self, rule, parameter):
         parameter.grad *= parameter.array > 0
 
 
 def test_other_hooks_and_rules_are_left_to_chainer(kernel_xp):
-    actual, expected = pair(kernel_xp, sizes=[7] * 5)
+    actual, expected = make_pair(kernel_xp, sizes=[7] * 5)
     for optimizer in actual, expected:
         net = optimizer.target
         net.part0.W.update_rule.add_hook(Lasso(.1))
@@ -181,15 +181,15 @@ def test_other_hooks_and_rules_are_left_to_chainer(kernel_xp):
         net.part2.W.update_rule.enabled = False
         net.part2.W.update_rule._state = {'v': 0}
         net.part3.W.update_rule = Adam().create_update_rule()
-        net.part4.W.update_rule.add_hook(OfSigns(1.), 'signs')
+        net.part4.W.update_rule.add_hook(KeepPositive(1.), 'signs')
         net.part4.b.update_rule = Doubling(optimizer.hyperparam)
         set_gradients(optimizer, 0)
     assert_updates_are_the_same(actual, expected)
 
 
 @pytest.mark.parametrize('dtype', ['e', 'd'])
-def test_types_without_float32_behind_are_left_to_chainer(kernel_xp, dtype):
-    actual, expected = pair(kernel_xp, dtype, sizes=[7])
+def test_types_without_float32_masters_are_left_to_chainer(kernel_xp, dtype):
+    actual, expected = make_pair(kernel_xp, dtype, sizes=[7])
     for optimizer in actual, expected:
         for parameter in optimizer.target.params():
             parameter.update_rule.use_fp32_update(False)
@@ -208,19 +208,19 @@ def test_an_update_takes_chainers_steps(kernel_xp, monkeypatch):
         for name in 'check_nan_in_grads', 'call_hooks', 'is_safe_to_update', 'update_loss_scale':
             note(name, getattr(optimizer, name))
         set_gradients(optimizer, 0)
-        optimizer.target.part0.W.cleargrad()  # then it only decays
+        optimizer.target.part0.W.cleargrad()  # without a gradient, the weight only decays
         update()
         return taken
-    actual, expected = pair(kernel_xp, sizes=[7])
+    actual, expected = make_pair(kernel_xp, sizes=[7])
     assert (steps(actual, lambda: momentum_sgd.update(actual))
             == steps(expected, lambda: chainers_update(expected)))
     assert_same(actual, expected)
 
 
 @pytest.mark.parametrize('chainer_first', [True, False])
-def test_snapshots_go_from_one_to_the_other(kernel_xp, tmp_path, chainer_first):
-    ours, chainers = pair(kernel_xp)
-    _, expected = pair(kernel_xp)
+def test_chainer_and_the_kernels_load_the_others_snapshots(kernel_xp, tmp_path, chainer_first):
+    ours, chainers = make_pair(kernel_xp)
+    _, expected = make_pair(kernel_xp)
     for seed in range(2):
         set_gradients(expected, seed)
         chainers_update(expected)
@@ -242,7 +242,7 @@ def test_one_number_that_is_not_finite_is_found(kernel_xp, dtype, bad):
     gradients = [kernel_xp.ones(size, dtype) for size in SIZES]
     assert momentum_sgd.all_finite(gradients)
     gradients[3] = kernel_xp.ones(2 * SIZES[3], dtype)[::2]
-    gradients[3][300] = bad  # between others of its thread
+    gradients[3][300] = bad  # not the first or last element of its thread
     assert not momentum_sgd.all_finite(gradients)
     gradients[3][300], gradients[3][-1] = 1, bad
     assert not momentum_sgd.all_finite(gradients)

@@ -8,21 +8,21 @@ from chainer.backends import cuda
 from chainercv.links.model.ssd import Normalize
 
 
-def draw(*shape):
+def random_array(*shape):
     return np.random.default_rng(0).standard_normal(shape).astype('f')
 
 
 def test_normalize_is_a_kernel(kernel_xp):
     link = L2Normalization(3, initial=chainer.initializers.Constant(20))
     link.to_device('@numpy' if kernel_xp is np else '@cupy:0')
-    y = link(kernel_xp.asarray(draw(2, 3, 4, 5)))
+    y = link(kernel_xp.asarray(random_array(2, 3, 4, 5)))
     assert y.creator.label == 'L2Normalize'
     lengths = np.sqrt((cuda.to_cpu(y.array) ** 2).sum(axis=1))
     np.testing.assert_allclose(lengths, 20, rtol=1e-4)
 
 
 def test_numpy_arrays_stay_chainercvs():
-    x = draw(2, 3, 4, 5)
+    x = random_array(2, 3, 4, 5)
     y = engines.l2_normalize(x, np.full(3, 20, 'f'))
     link = Normalize(3, initial=chainer.initializers.Constant(20))
     np.testing.assert_array_equal(y.array, link(x).array)

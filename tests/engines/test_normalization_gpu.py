@@ -7,11 +7,11 @@ import pytest
 from chainer.backends import cuda
 from chainercv.links.model.ssd import Normalize
 
-EPS = .1  # enough to tell lengths with it from lengths without
+EPS = .1  # large enough to change every result
 
 
 def normalized(function, x, scale, gy):
-    """y, and the gradients of sum(y * gy) by x and scale."""
+    """y, and the gradients of sum(y * gy) with respect to x and scale."""
     x, scale = chainer.Variable(x), chainer.Parameter(scale)
     y = function(x, scale)
     y.grad = gy
@@ -26,7 +26,10 @@ def chainercvs(x, scale):
 
 
 def assert_as_chainercvs(xp, x, tolerance=1e-5):
-    """Of x, an array of xp, in its dtype; expected in float64. Returns what the kernels gave."""
+    """Compare the kernels on x, an array of xp, with ChainerCV's link in float64.
+
+    Returns the results of the kernels: y and the gradients of x and of the scale.
+    """
     rng = np.random.default_rng(1)
     scale = (20 + rng.standard_normal(x.shape[1])).astype(x.dtype)
     gy = rng.standard_normal(x.shape).astype(x.dtype)
@@ -42,34 +45,35 @@ def assert_as_chainercvs(xp, x, tolerance=1e-5):
     return actual
 
 
-def draw(xp, shape, dtype='f'):
+def random_array(xp, shape, dtype='f'):
     return xp.asarray(np.random.default_rng(0).standard_normal(shape).astype(dtype))
 
 
 @pytest.mark.parametrize('shape', [(2, 24, 5, 9), (1, 3, 1, 1), (33, 20, 1, 2), (1, 8, 4, 8)],
                          ids=str)
 def test_output_and_gradients(kernel_xp, shape):
-    assert_as_chainercvs(kernel_xp, draw(kernel_xp, shape))
+    assert_as_chainercvs(kernel_xp, random_array(kernel_xp, shape))
 
 
 def test_float16_sums_in_float32(kernel_xp):
-    x = 200 * abs(draw(kernel_xp, (1, 32, 2, 3), np.float16))  # their squares are beyond float16
+    x = 200 * abs(random_array(kernel_xp, (1, 32, 2, 3), np.float16))  # squares are beyond float16
     assert_as_chainercvs(kernel_xp, x, tolerance=2e-3)
 
 
 def test_channels_innermost_in_memory_stay_there(kernel_xp):
-    y, gx, _ = assert_as_chainercvs(kernel_xp, draw(kernel_xp, (2, 5, 7, 12)).transpose(0, 3, 1, 2))
+    x = random_array(kernel_xp, (2, 5, 7, 12)).transpose(0, 3, 1, 2)
+    y, gx, _ = assert_as_chainercvs(kernel_xp, x)
     assert y.transpose(0, 2, 3, 1).flags.c_contiguous
     assert gx.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
 def test_views_are_read_as_they_are(kernel_xp):
-    y, gx, _ = assert_as_chainercvs(kernel_xp, draw(kernel_xp, (2, 24, 6, 8))[:, ::2, ::2])
+    y, gx, _ = assert_as_chainercvs(kernel_xp, random_array(kernel_xp, (2, 24, 6, 8))[:, ::2, ::2])
     assert y.flags.c_contiguous and gx.flags.c_contiguous
 
 
 def test_a_pixel_without_length_is_as_chainercvs(kernel_xp):
-    x = draw(kernel_xp, (1, 5, 2, 2))
+    x = random_array(kernel_xp, (1, 5, 2, 2))
     x[..., 1, 1] = 0
     y, *_ = assert_as_chainercvs(kernel_xp, x)
     assert (y[..., 1, 1] == 0).all()

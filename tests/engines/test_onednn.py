@@ -1,4 +1,4 @@
-"""What is oneDNN's own: when it can be used, where, and how its results lie in memory."""
+"""The engine oneDNN: where it can be used, its bfloat16, and its results' order in memory."""
 import importlib.metadata
 import os
 import signal
@@ -53,7 +53,7 @@ def test_products_of_bfloat16_are_rounded(use):
     use('onednn')
     exact = F.convolution_2d(X, W).array
     if engines.ENGINES['onednn-bf16'][0].missing():
-        pytest.skip('no bfloat16 here')
+        pytest.skip('this processor has no bfloat16')
     use('onednn-bf16')
     rounded = F.convolution_2d(X, W).array
     # Factors that bfloat16 holds exactly give the exact product again.
@@ -83,10 +83,10 @@ def test_a_forked_child_computes_without_it(use):
     use('onednn')
     expected = F.convolution_2d(X, W).array
     child = os.fork()
-    if child == 0:  # oneDNN would wait here for ever, for threads that only the parent has
-        same = np.allclose(F.convolution_2d(X, W).array, expected, atol=1e-5)
+    if child == 0:  # oneDNN would wait for ever for threads that only the parent has
+        is_close = np.allclose(F.convolution_2d(X, W).array, expected, atol=1e-5)
         refused = 'forked' in (engines.ENGINES['onednn'][0].missing() or '')
-        os._exit(0 if same and refused else 1)
+        os._exit(0 if is_close and refused else 1)
     deadline = time.monotonic() + 30
     ended, status = 0, None
     while not ended and time.monotonic() < deadline:
@@ -103,5 +103,5 @@ def test_a_shape_is_prepared_once(use):
     use('onednn')
     prepared = onednn._forward.cache_info().misses
     for x in (X, X + 1):
-        F.convolution_2d(x, W, pad=(5, 3))  # in no other test
+        F.convolution_2d(x, W, pad=(5, 3))  # no other test has this padding
     assert onednn._forward.cache_info().misses == prepared + 1

@@ -1,4 +1,4 @@
-"""The order in memory between convolutions on a GPU."""
+"""The memory order of feature maps between convolutions on a GPU."""
 from multibox.engines import kernels, order
 from multibox.engines.convolution import cudnn
 from tests.support import cuda_on_cpu, fake_cudnn

@@ -1,4 +1,4 @@
-"""Max pooling without lowering, against Chainer's own."""
+"""Max pooling without im2col, against Chainer's."""
 from multibox import engines
 
 import chainer
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 
 def pooled(x, gy, **options):
-    """y and the gradient of sum(y * gy) by x."""
+    """y and the gradient of sum(y * gy) with respect to x."""
     x = chainer.Variable(x)
     y = F.max_pooling_2d(x, **options)
     gx, = chainer.grad([y], [x], [chainer.Variable(gy)])
@@ -37,7 +37,7 @@ def assert_as_chainers(x, **options):
        seed=st.integers(0, 99))
 def test_maxima_and_gradients_are_chainers(size, ksize, stride, pad, cover_all, levels, seed):
     pad = min(pad, min(ksize) - 1)
-    # Few levels, so that maxima tie: the first tap has the gradient.
+    # With few levels maxima tie. The first of them gets the gradient.
     x = np.random.default_rng(seed).integers(-levels, levels, (2, 3, *size)).astype('f')
     assert_as_chainers(x, ksize=ksize, stride=stride, pad=pad, cover_all=cover_all)
 
@@ -77,7 +77,7 @@ def test_double_backward_is_the_numeric_gradient(use):
         lambda x: F.max_pooling_2d(x, 2) ** 2, x, gy, ggx, atol=1e-3, rtol=1e-3)
 
 
-def test_indices_asked_for_are_chainers(use):
+def test_requested_indices_are_chainers(use):
     x = np.random.default_rng(0).standard_normal((2, 3, 7, 6)).astype('f')
     _, expected = F.max_pooling_2d(x, 2, return_indices=True)
     use('blas')

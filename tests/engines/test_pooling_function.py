@@ -13,7 +13,7 @@ from chainer.functions.pooling.max_pooling_nd import MaxPoolingND
 
 @pytest.fixture
 def device_xp(kernel_xp, monkeypatch):
-    """The module of arrays on a GPU; where kernels run on this CPU, NumPy's count as such."""
+    """The array module of ``kernel_xp``. NumPy arrays count as arrays on a GPU."""
     if kernel_xp is np:
         pool = function._pool(MaxPoolingND.forward_cpu, gpu, kernels.takes)
         monkeypatch.setattr(function.MaxPooling, 'forward_cpu', pool)
@@ -22,12 +22,12 @@ def device_xp(kernel_xp, monkeypatch):
     return kernel_xp
 
 
-def draw(*shape):
+def random_array(*shape):
     return np.random.default_rng(0).standard_normal(shape).astype('f')
 
 
 def derivatives(pool, x, **options):
-    """Max pooling, its gradient, and the gradient of that."""
+    """Max pooling, its gradient, and the gradient of the gradient."""
     x = chainer.Variable(x)
     y = pool(x, **options)
     gx, = chainer.grad([y], [x], [y * y], enable_double_backprop=True)
@@ -37,8 +37,8 @@ def derivatives(pool, x, **options):
 
 @pytest.mark.parametrize('options', [{'ksize': 2}, {'ksize': 3, 'stride': 1, 'pad': 1}], ids=str)
 def test_max_pooling_is_chainers(device_xp, options):
-    actual = derivatives(max_pooling_2d, device_xp.asarray(draw(2, 3, 7, 6)), **options)
-    expected = derivatives(F.max_pooling_2d, draw(2, 3, 7, 6), **options)
+    actual = derivatives(max_pooling_2d, device_xp.asarray(random_array(2, 3, 7, 6)), **options)
+    expected = derivatives(F.max_pooling_2d, random_array(2, 3, 7, 6), **options)
     for one, other in zip(actual, expected):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
@@ -46,23 +46,23 @@ def test_max_pooling_is_chainers(device_xp, options):
 @pytest.mark.parametrize('engine', ['blas', 'chainer'])
 def test_max_pooling_on_a_cpu_is_chainers(engine):
     options = {'ksize': 3, 'stride': 2, 'pad': 1}
-    expected = derivatives(F.max_pooling_2d, draw(2, 3, 7, 6), **options)
+    expected = derivatives(F.max_pooling_2d, random_array(2, 3, 7, 6), **options)
     with engines.using(engine):
-        actual = derivatives(max_pooling_2d, draw(2, 3, 7, 6), **options)
+        actual = derivatives(max_pooling_2d, random_array(2, 3, 7, 6), **options)
     for one, other in zip(actual, expected):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_maxima_are_remembered_in_bytes(device_xp):
-    y = max_pooling_2d(chainer.Variable(device_xp.asarray(draw(2, 3, 7, 6))), 2)
+def test_positions_of_maxima_are_stored_in_bytes(device_xp):
+    y = max_pooling_2d(chainer.Variable(device_xp.asarray(random_array(2, 3, 7, 6))), 2)
     assert y.creator.indexes.dtype == np.uint8
 
 
 @pytest.mark.parametrize('x, options', [
-    (draw(1, 1, 4, 4).astype(float), {}), (draw(1, 1, 17, 17), {'ksize': 17}),
-    (draw(1, 1, 4, 4, 4), {}), (draw(1, 1, 4, 4), {'return_indices': True})],
+    (random_array(1, 1, 4, 4).astype(float), {}), (random_array(1, 1, 17, 17), {'ksize': 17}),
+    (random_array(1, 1, 4, 4, 4), {}), (random_array(1, 1, 4, 4), {'return_indices': True})],
     ids=['float64', '17 x 17', '3-D', 'indices'])
-def test_what_kernels_do_not_cover_is_chainers(device_xp, monkeypatch, x, options):
+def test_calls_that_kernels_do_not_cover_are_chainers(device_xp, monkeypatch, x, options):
     def fail(*_):
         raise AssertionError('a kernel was launched')
     monkeypatch.setattr(gpu, 'max_pool', fail)

@@ -1,4 +1,7 @@
-"""The kernels of max pooling against the CPU's pooling, which is held to Chainer's."""
+"""The kernels of max pooling against the pooling on the CPU.
+
+test_pooling.py compares the pooling on the CPU with Chainer's.
+"""
 from multibox.engines.pooling import cpu as on_cpu
 from multibox.engines.pooling import gpu as pooling
 from multibox.engines.pooling.function import MAX_TAPS
@@ -12,7 +15,7 @@ TOLERANCE = {'float32': 1e-6, 'float16': 4e-3}
 
 
 def assert_as_on_cpu(xp, x, ksize=(2, 2), stride=(2, 2), pad=(0, 0), cover_all=True):
-    """Pool x, an array of xp, and a gradient; returns both results."""
+    """Pool x, an array of xp, and send a gradient back. Returns both results of the kernels."""
     on_host = cuda.to_cpu(x)
     geometry = ksize, stride, pad
     in_size = x.shape[2:]
@@ -31,8 +34,8 @@ def assert_as_on_cpu(xp, x, ksize=(2, 2), stride=(2, 2), pad=(0, 0), cover_all=T
     return actual[0], gx
 
 
-def draw(xp, shape, dtype='f'):
-    """Few levels, so that maxima tie."""
+def random_array(xp, shape, dtype='f'):
+    """Whole numbers of few levels, so that maxima tie."""
     return xp.asarray(np.random.default_rng(0).integers(-9, 9, shape).astype(dtype))
 
 
@@ -40,43 +43,44 @@ def draw(xp, shape, dtype='f'):
 @pytest.mark.parametrize('size', [(2, 2), (7, 6), (6, 39)], ids=str)
 @pytest.mark.parametrize('cover_all', [True, False])
 def test_windows_side_by_side(kernel_xp, size, pad, cover_all):
-    assert_as_on_cpu(kernel_xp, draw(kernel_xp, (2, 3, *size)), pad=pad, cover_all=cover_all)
+    x = random_array(kernel_xp, (2, 3, *size))
+    assert_as_on_cpu(kernel_xp, x, pad=pad, cover_all=cover_all)
 
 
 @pytest.mark.parametrize('pad', [(0, 0), (1, 0)], ids=str)
 @pytest.mark.parametrize('ksize, stride', [((3, 3), (1, 1)), ((3, 2), (2, 1)), ((2, 1), (3, 2))],
                          ids=str)
 def test_windows_that_overlap_or_leave_gaps(kernel_xp, ksize, stride, pad):
-    assert_as_on_cpu(kernel_xp, draw(kernel_xp, (2, 3, 7, 20)), ksize, stride, pad)
+    assert_as_on_cpu(kernel_xp, random_array(kernel_xp, (2, 3, 7, 20)), ksize, stride, pad)
 
 
 def test_every_pixel_of_a_flat_image_has_a_thread(kernel_xp):
-    assert_as_on_cpu(kernel_xp, draw(kernel_xp, (1, 1, 2, 600)), (3, 2), (2, 1), (1, 0))
+    assert_as_on_cpu(kernel_xp, random_array(kernel_xp, (1, 1, 2, 600)), (3, 2), (2, 1), (1, 0))
 
 
-def test_a_byte_tells_as_many_taps_apart(kernel_xp):
+def test_a_byte_is_enough_for_the_largest_window(kernel_xp):
     assert MAX_TAPS == 16 * 16
-    assert_as_on_cpu(kernel_xp, draw(kernel_xp, (1, 2, 17, 18)), (16, 16), (1, 1))
+    assert_as_on_cpu(kernel_xp, random_array(kernel_xp, (1, 2, 17, 18)), (16, 16), (1, 1))
 
 
 def test_float16(kernel_xp):
-    assert_as_on_cpu(kernel_xp, draw(kernel_xp, (2, 3, 7, 6), np.float16))
+    assert_as_on_cpu(kernel_xp, random_array(kernel_xp, (2, 3, 7, 6), np.float16))
 
 
 @pytest.mark.parametrize('channels', [1, 3, 300])
 def test_channels_innermost_in_memory_stay_there(kernel_xp, channels):
-    x = draw(kernel_xp, (2, 7, 6, channels)).transpose(0, 3, 1, 2)
+    x = random_array(kernel_xp, (2, 7, 6, channels)).transpose(0, 3, 1, 2)
     for array in assert_as_on_cpu(kernel_xp, x):
         assert array.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
 def test_views_are_read_as_they_are(kernel_xp):
-    for array in assert_as_on_cpu(kernel_xp, draw(kernel_xp, (4, 6, 14, 6))[::2, ::2, ::2]):
+    for array in assert_as_on_cpu(kernel_xp, random_array(kernel_xp, (4, 6, 14, 6))[::2, ::2, ::2]):
         assert array.flags.c_contiguous
 
 
-def test_a_gradient_need_not_lie_as_the_maxima_do(kernel_xp):
-    x = draw(kernel_xp, (2, 6, 4, 3)).transpose(0, 3, 1, 2)
+def test_a_gradient_may_have_another_memory_order(kernel_xp):
+    x = random_array(kernel_xp, (2, 6, 4, 3)).transpose(0, 3, 1, 2)
     y, index = pooling.max_pool(x, [(2, 2), (2, 2), (0, 0)], (3, 2))
     gx = pooling.max_pool_gradient(
         kernel_xp.ascontiguousarray(y), index, [(2, 2), (2, 2), (0, 0)], (6, 4))

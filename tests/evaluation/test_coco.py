@@ -1,4 +1,7 @@
-"""COCO's score, worked by hand and against chainercv's evaluator; needs the extra pycocotools."""
+"""COCO's score against values worked by hand and against ChainerCV's evaluator.
+
+The tests of scores need the package pycocotools.
+"""
 import sys
 
 from multibox.errors import UserError
@@ -10,7 +13,7 @@ from chainercv.evaluations import eval_detection_coco
 
 NAMES = 'cat', 'dog'
 CAT, DOG = range(2)
-WIDE = 10, 10, 50, 90  # 40 x 80 pixels: medium
+WIDE = 10, 10, 50, 90  # 40 x 80 pixels, which COCO calls medium
 SMALL = 60, 60, 80, 80
 
 

@@ -1,4 +1,4 @@
-"""VOC2012 test: images without annotations, and the files PASCAL's server takes."""
+"""The test set of VOC2012: images without annotations, and files for PASCAL's server."""
 import json
 import shutil
 
@@ -30,7 +30,7 @@ def test_07_leaves_2012_out(devkit):
 
 
 @pytest.mark.parametrize('absent', ['VOC2012', 'VOC2007'])
-def test_what_is_not_here_is_said_where_it_changes_the_test(devkit, absent):
+def test_a_missing_year_is_noted_where_it_changes_the_test_set(devkit, absent):
     shutil.rmtree(devkit / absent)
     notes = load_voc(devkit, train=False).notes
     assert notes == [f'{devkit / absent}: not here; going on without it'][absent == 'VOC2012':]

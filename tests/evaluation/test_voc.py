@@ -12,7 +12,7 @@ HERE, THERE, NOWHERE = (10, 10, 50, 50), (60, 60, 90, 90), (0, 60, 30, 90)
 
 
 class FakeDetector:
-    """Answers image i, known by the value of its pixels, with the i-th list of detections."""
+    """Returns the i-th list of detections for an image whose pixels have the value i."""
 
     def __init__(self, detections):
         self.detections = detections
@@ -98,7 +98,7 @@ def test_images_are_not_kept():
     alive = weakref.WeakSet()
     most = []
 
-    class Image(np.ndarray):  # hashable, as a WeakSet wants
+    class Image(np.ndarray):  # a WeakSet needs hashable elements
         __hash__ = object.__hash__
 
     class Dataset:

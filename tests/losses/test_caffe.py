@@ -1,4 +1,4 @@
-"""Caffe's layer against a slow reading of it, box by box, and hand-worked cases."""
+"""Caffe's loss against a slow loop over boxes, and against cases worked by hand."""
 from multibox.losses import caffe
 
 import chainer
@@ -17,7 +17,7 @@ def slow_iou(a, b):
 
 
 def slow_match(corners, objects, overlap_threshold, neg_overlap):
-    """The matched object of each box, None for background, and whether it may be a negative."""
+    """Per box, the index of its object or None, and whether the box may become a negative."""
     overlap = {(i, j): slow_iou(box, row)
                for i, box in enumerate(corners) for j, row in enumerate(objects)}
     overlap = {pair: value for pair, value in overlap.items() if value > 1e-6}
@@ -29,11 +29,11 @@ def slow_match(corners, objects, overlap_threshold, neg_overlap):
         left = {pair: value for pair, value in left.items() if pair[0] != i and pair[1] != j}
     eligible = []
     for i in range(len(corners)):
-        of_box = {j: overlap[i, j] for j in range(len(objects)) if (i, j) in overlap}
-        best = max(of_box, key=of_box.get) if of_box else None
-        if match[i] is None and of_box and of_box[best] >= overlap_threshold:
+        ious = {j: overlap[i, j] for j in range(len(objects)) if (i, j) in overlap}
+        best = max(ious, key=ious.get) if ious else None
+        if match[i] is None and ious and ious[best] >= overlap_threshold:
             match[i] = best
-        eligible.append(match[i] is None and max(of_box.values(), default=0) < neg_overlap)
+        eligible.append(match[i] is None and max(ious.values(), default=0) < neg_overlap)
     return match, eligible
 
 
@@ -43,7 +43,7 @@ def slow_layer(locs, confs, priors, targets, overlap_threshold, neg_pos_ratio, n
     loc_sum = conf_sum = n_match = 0
     for loc, conf, objects in zip(locs, confs, targets):
         if not len(objects):
-            continue  # no truth, no negatives
+            continue  # an image without objects has no negatives
         match, eligible = slow_match(corners, objects, overlap_threshold, neg_overlap)
         negatives, n_positive = [], 0
         for i, (j, logits) in enumerate(zip(match, conf)):
@@ -93,14 +93,14 @@ def test_equals_the_layer_box_by_box(B, K, C, scale, neg_overlap, overlap_thresh
         normalization), rtol=1e-5)
 
 
-# Boxes of one object: on it (IoU 1), half of it (0.5), a quarter of it (0.25), beside it (0).
+# The IoU with the object of TARGETS is 1, 0.5, 0.25 and 0.
 PRIORS = np.array([[.5, .5, .5, .5], [.375, .5, .25, .5], [.5, .5, .5, .125],
                    [.0625, .0625, .125, .125]], 'f')
 TARGETS = [np.array([[.25, .25, .75, .75, 0]], 'f')]
 
 
 def mined(xp, confs, **kwargs):
-    """Which boxes of one image have a gradient in the confidence term."""
+    """Indices of the boxes that get a gradient from the confidence term, in one image."""
     confs = chainer.Variable(xp.asarray(confs, 'f')[None])
     loss = caffe.MultiBoxLoss(confs.shape[2], **kwargs)
     targets = [xp.asarray(target) for target in TARGETS]
@@ -111,7 +111,7 @@ def mined(xp, confs, **kwargs):
 
 def test_boxes_between_neg_overlap_and_the_threshold_are_ignored(xp):
     confs = np.zeros((4, 2))
-    # The threshold is .6, so the half is background, and no negative while neg_overlap is .5.
+    # Box 1 has an IoU of 0.5. It is background, but a negative only if neg_overlap is larger.
     assert mined(xp, confs, overlap_threshold=.6) == [0, 2, 3]
     assert mined(xp, confs, overlap_threshold=.6, neg_overlap=.6) == [0, 1, 2, 3]
     assert mined(xp, confs, overlap_threshold=.6, neg_overlap=.2) == [0, 3]
@@ -139,7 +139,7 @@ def test_each_normalisation_by_hand(xp, normalization, n):
     targets = [xp.asarray(TARGETS[0])]
     loss_l, loss_c = loss(
         (xp.zeros((1, 4, 4), 'f'), xp.zeros((1, 4, 2), 'f'), xp.asarray(PRIORS)), targets)
-    # Two positives: the first fits; the second is off by a half of its width, and half as wide.
+    # Box 0 fits. Box 1 is off by half of its width, and half as wide as the object.
     np.testing.assert_allclose(float(loss_l.array), 3 * (4.5 + np.log(2) / .2 - .5) / n,
                                rtol=1e-5)
     np.testing.assert_allclose(float(loss_c.array), 4 * np.log(2) / n, rtol=1e-6)
@@ -173,7 +173,8 @@ def test_boxes_above_the_highest_cross_entropy_are_mined_by_index(xp):
 def test_negatives_are_counted_in_single_precision(xp):
     zeros, labels = xp.zeros((1, 40, 4), 'f'), (xp.arange(40)[None] < 10).astype('i')
     confs = chainer.Variable(xp.zeros((1, 40, 2), 'f'))
-    _, conf_loss = caffe.multibox_loss(zeros, confs, zeros, labels, k=.7)  # 6.99... in double
+    # The product of 10 and the float32 nearest to 0.7 is 6.99... in double precision.
+    _, conf_loss = caffe.multibox_loss(zeros, confs, zeros, labels, k=.7)
     conf_loss.backward()
     assert int(confs.grad.any(axis=2).sum()) == 10 + 7
 

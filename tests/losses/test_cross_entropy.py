@@ -1,4 +1,4 @@
-"""The kernels against definitions written out."""
+"""Cross entropy and the n largest values against their definitions."""
 from multibox.kernels import n_largest, softmax_cross_entropy
 from multibox.losses import cross_entropy
 
@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Blocks of a few rows, in spans that do not hold a whole number of them."""
+    """Blocks of a few rows, and spans that hold no whole number of blocks."""
     monkeypatch.setattr(cross_entropy, 'BLOCK', 24)
     monkeypatch.setattr(cross_entropy, 'SPAN', 7)
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.integers(1, 3), st.integers(1, 60), st.sampled_from('fd'), st.integers(0, 2 ** 31))
-def test_n_largest_takes_the_largest_and_of_equals_the_first(B, K, dtype, seed):
+def test_n_largest_takes_the_first_of_equal_values(B, K, dtype, seed):
     rng = np.random.RandomState(seed)
     values = rng.choice([-np.inf, -1, -0., 0, 1, 2], (B, K)).astype(dtype)
     n = rng.choice([-1, 0, .5, 1, 2.5, K // 2, K, K + 1], B)
@@ -59,16 +59,16 @@ def test_cross_entropy_is_exact_for_large_logits(xp):
 @pytest.mark.parametrize('dtype, rtol', [('f', 1e-6), ('d', 1e-14)], ids=['float32', 'float64'])
 def test_logits_of_plus_minus_10000_lose_nothing(xp, small_blocks, dtype, rtol):
     rng = np.random.RandomState(0)
-    # Rows far below the highest, which would underflow with one maximum for many, and mixed ones.
+    # With one maximum for several rows, the lower rows would underflow. Every fifth row is mixed.
     logits = rng.normal(size=(50, 6)) + rng.choice([-1e4, 0, 1e4], (50, 1))
     logits[::5] = rng.choice([-1e4, 0, 1e4], (10, 6))
     logits, labels = logits.astype(dtype), rng.randint(0, 6, 50)
     exact = logits.astype(np.float64)
     probability = np.exp(exact - exact.max(axis=1, keepdims=True))
     probability /= probability.sum(axis=1, keepdims=True)
-    of_label = exact[np.arange(50), labels]
+    label_logit = exact[np.arange(50), labels]
     expected = np.log(np.exp(exact - exact.max(axis=1)[:, None]).sum(axis=1)) + (
-        exact.max(axis=1) - of_label)
+        exact.max(axis=1) - label_logit)
     x = chainer.Variable(xp.asarray(logits))
     loss = softmax_cross_entropy(x, xp.asarray(labels))
     loss.grad = xp.ones(50, dtype)

@@ -1,4 +1,4 @@
-"""What holds for every formulation of the loss."""
+"""Properties of every formulation of the loss."""
 
 from multibox.losses import LOSSES, super_gradients
 from multibox.matching import match_bipartite, match_forced, match_forced_above
@@ -46,7 +46,7 @@ def test_a_box_outside_the_loss_cannot_make_it_nan(xp, loss, poison, where):
 @every_loss
 def test_a_box_labelled_minus_one_is_as_if_it_were_not_there(xp, loss):
     mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = random_case(B=2, K=30)
-    mb_confs[:, 20:, 1] += 9  # the hardest boxes of all, were they not ignored
+    mb_confs[:, 20:, 1] += 9  # the hardest boxes, if they were not ignored
     gt_mb_labels[:, 20:] = -1
     case = mb_locs, mb_confs, gt_mb_locs, gt_mb_labels
     ignoring = terms_and_gradients(loss, xp, *case)
@@ -90,7 +90,7 @@ def test_bad_input_is_named(loss):
 
 
 @every_loss
-def test_terms_become_what_is_trained_on(loss):
+def test_weigh_gives_the_loss_that_is_trained(loss):
     assert loss.weigh(2., 3.) == 5
     assert loss.weigh(2., 3., alpha=.5) == (4.5 if loss is super_gradients else 4)
 

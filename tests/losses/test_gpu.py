@@ -1,4 +1,4 @@
-"""The kernels of the loss, and what launches them, against the CPU's way and definitions."""
+"""The kernels of the loss and the functions that launch them, against the CPU and definitions."""
 import types
 
 from multibox import kernels, multibox_loss
@@ -19,8 +19,8 @@ SHAPES = [(1, 301, 2), (3, 301, 21), (3, 70, 20), (1, 300, 81), (3, 41, 201), (1
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_unwritten(kernel_xp, monkeypatch):
-    """Fresh memory is full of nan, -1 and True."""
+def fill_new_arrays(kernel_xp, monkeypatch):
+    """Fill new arrays with nan, -1 or True: an element that no kernel writes then shows."""
     def full_of_ones(*args, empty=kernel_xp.empty, **kwargs):
         array = empty(*args, **kwargs)
         array.reshape(-1).view(np.uint8)[:] = 255
@@ -30,13 +30,13 @@ def nothing_is_left_unwritten(kernel_xp, monkeypatch):
 
 @pytest.fixture
 def composed(monkeypatch):
-    """What the whole loss is held to: the terms one by one, of which the CPU's are the twins."""
+    """Compute the loss from its terms, as on a CPU, instead of by the kernels of the whole loss."""
     monkeypatch.setattr('multibox.losses.chainercv.gpu', types.SimpleNamespace(
         takes=lambda *arrays: False))
 
 
 def loss_and_gradients(xp, case, k=3, loss=multibox_loss, weights=(.7, -1.3), **kwargs):
-    """Losses and gradients of weighted terms, as NumPy arrays."""
+    """The two terms and the gradients of their weighted sum, as NumPy arrays."""
     mb_locs, mb_confs, *targets = map(xp.asarray, case)
     predictions = chainer.Variable(mb_locs), chainer.Variable(mb_confs)
     terms = loss(*predictions, *targets, k, **kwargs)
@@ -92,7 +92,7 @@ def test_values_and_gradients_are_chainercvs(kernel_xp, golden, case):
 @pytest.mark.parametrize('where', [0, 1, 2], ids=['mb_locs', 'mb_confs', 'gt_mb_locs'])
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize('k', [1, 100])
-def test_what_is_not_finite_does_what_it_does_on_the_cpu(kernel_xp, monkeypatch, where, bad, k):
+def test_numbers_that_are_not_finite_act_as_on_the_cpu(kernel_xp, monkeypatch, where, bad, k):
     case = random_case(2, 40, 5, .2, seed=2)
     case[where][:, ::3, 1] = bad
     case[where][:, 1::3] = bad
@@ -126,10 +126,10 @@ def test_half_precision_is_summed_in_single(kernel_xp, monkeypatch, dtype):
 
 
 @pytest.mark.parametrize('dtype, rtol', [('f', 1e-5), ('e', 2 ** -11)])
-def test_cross_entropy_of_boxes_not_ignored_and_its_gradient_of_boxes_with_a_weight(
+def test_cross_entropy_and_its_gradient_skip_ignored_boxes(
         kernel_xp, dtype, rtol):
     rng = np.random.RandomState(12)
-    far = rng.choice([-1e4, 0, 1e4], (3, 90, 1))  # where float32 has no exponentials
+    far = rng.choice([-1e4, 0, 1e4], (3, 90, 1))  # float32 cannot hold their exponentials
     logits, labels = (rng.normal(size=(3, 90, 7)) + far).astype(dtype), rng.randint(-1, 7, (3, 90))
     weight = rng.normal(size=(3, 90)) * rng.randint(0, 2, (3, 90))
     one_hot = np.eye(7)[labels]
@@ -184,7 +184,7 @@ def test_the_whole_loss_of_arrays_in_any_order(kernel_xp, monkeypatch):
           suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 3), st.integers(1, 2500), st.sampled_from([1, 3, 1000]),
        st.integers(0, 2 ** 31))
-def test_the_n_largest_are_marked_and_of_equals_the_first(kernel_xp, B, K, n_level, seed):
+def test_n_largest_marks_the_first_of_equal_values(kernel_xp, B, K, n_level, seed):
     rng = np.random.RandomState(seed)
     levels = np.concatenate([[-np.inf, -0., 0., 3e38, 1e-45], rng.normal(size=n_level)])
     values = rng.choice(levels, (B, K)).astype('f')
@@ -234,10 +234,10 @@ def test_the_whole_loss_runs_in_four_launches(kernel_xp, monkeypatch):
     assert launched == ['cross_entropy<float>', 'mine<float>', 'average<true>', 'gradients<float>']
 
 
-@pytest.mark.parametrize('of', [0, 1], ids=['loc_loss', 'conf_loss'])
-def test_one_term_alone_passes_back(kernel_xp, monkeypatch, of):
+@pytest.mark.parametrize('index', [0, 1], ids=['loc_loss', 'conf_loss'])
+def test_one_term_alone_passes_back(kernel_xp, monkeypatch, index):
     def alone(*args):
-        term = multibox_loss(*args)[of]
+        term = multibox_loss(*args)[index]
         return term, chainer.Variable(cuda.get_array_module(term.array).zeros((), 'f'))
     case = random_case(2, 40, 5, .2, seed=7)
     assert_all_close(loss_and_gradients(kernel_xp, case, loss=alone),
@@ -280,7 +280,7 @@ def test_every_formulation_equals_the_cpus(kernel_xp, monkeypatch, loss, dtype):
 @pytest.mark.parametrize('B, K', [(0, 5), (2, 0)], ids=['no image', 'no box'])
 def test_an_empty_batch_gives_zero(kernel_xp, loss, B, K):
     if loss is LOSSES['ssd_pytorch'] and K == 0:
-        pytest.skip('nothing has no maximum')
+        pytest.skip('without boxes there is no maximum')
     case = [np.zeros((B, K, n), 'f') for n in (4, 3, 4)] + [np.zeros((B, K), 'i')]
     assert not any(x.any() for x in loss_and_gradients(
         kernel_xp, case, loss=loss.multibox_loss))

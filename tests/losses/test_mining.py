@@ -1,4 +1,4 @@
-"""Hard negatives against hand-worked cases and loops."""
+"""Hard negatives against loops, and against cases worked by hand."""
 from multibox.mining import hard_negatives, hard_negatives_of_batch, hardest_with_positives
 
 import numpy as np
@@ -111,7 +111,7 @@ def test_the_batch_equals_a_loop_over_all_its_candidates(B, K, neg_pos_ratio, n_
 def test_positives_compete_with_a_loss_of_zero(B, K, neg_pos_ratio, at_most, seed):
     rng = np.random.RandomState(seed)
     conf_loss = rng.randint(-2, 5, (B, K)).astype('f')
-    conf_loss[rng.uniform(size=(B, K)) < .1] = -np.inf  # as one maximum for the batch makes them
+    conf_loss[rng.uniform(size=(B, K)) < .1] = -np.inf  # as with one maximum per batch
     positive = rng.uniform(size=(B, K)) < .3
     expected = np.zeros((B, K), bool)
     for b in range(B):
@@ -138,4 +138,4 @@ def test_a_negative_minimum_is_named():
 def test_a_fraction_is_rounded_up_in_single_precision(xp):
     positive = xp.arange(100)[None] < 50
     marked = hardest_with_positives(xp.ones((1, 100), 'f'), positive, .3, at_most=100)
-    assert int(marked.sum()) == 16  # 0.3 is 0.30000001 there
+    assert int(marked.sum()) == 16  # in single precision 0.3 is 0.30000001

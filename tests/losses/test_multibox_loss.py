@@ -1,4 +1,4 @@
-"""multibox_loss against ChainerCV's own numbers, a slow double loop, and its edge cases."""
+"""multibox_loss against ChainerCV's numbers and a slow double loop, and its edge cases."""
 import tracemalloc
 
 from multibox import multibox_loss
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 
 def slow_multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k):
-    """Eq. 2 and 3 box by box, in double precision."""
+    """Equations 2 and 3 of the paper, box by box and in double precision."""
     loc_loss = conf_loss = 0.
     for locs, confs, gt_locs, gt_labels in zip(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
         negative_losses, n_positive = [], 0
@@ -98,7 +98,7 @@ def test_ignored_boxes_are_neither_positive_nor_negative(xp):
 
 def test_an_ignored_box_takes_no_negatives_place(xp):
     confs = np.zeros((1, 3, 2), 'f')
-    confs[0, 1] = 200, 0  # a background box beyond doubt: its cross entropy is exactly 0
+    confs[0, 1] = 200, 0  # a certain background box: its cross entropy is exactly 0
     labels = np.array([[1, 0, -1]], 'i')
     locs = np.zeros((1, 3, 4), 'f')
     for k in (1, 2):
@@ -156,7 +156,7 @@ def test_inputs_are_not_modified():
 
 @pytest.mark.parametrize('p_positive', [.001, .5], ids='{} positive'.format)
 def test_no_second_copy_of_the_logits_beside_their_gradient(p_positive, monkeypatch):
-    # As small beside 8 images as the blocks are beside 32.
+    # The blocks are as small relative to 8 images as the real blocks are to 32.
     monkeypatch.setattr(cross_entropy, 'BLOCK', cross_entropy.BLOCK // 4)
     monkeypatch.setattr(cross_entropy, 'SPAN', cross_entropy.SPAN // 4)
     case = random_case(8, 8732, 21, p_positive, seed=0)
@@ -165,7 +165,7 @@ def test_no_second_copy_of_the_logits_beside_their_gradient(p_positive, monkeypa
     loss_and_gradients(*case)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 1.3 * case[1].nbytes  # 1.19 are the gradients
+    assert peak < 1.3 * case[1].nbytes  # the gradients alone are 1.19
 
 
 @pytest.mark.parametrize('n_other', [0, 5, 1000])

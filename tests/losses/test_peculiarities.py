@@ -1,4 +1,4 @@
-"""What each formulation documents as its own, defects and their switches among it."""
+"""Documented peculiarities of each formulation, among them defects and their switches."""
 
 from multibox.losses import ssd_keras, ssd_pytorch, super_gradients
 from tests.support.formulation_cases import (
@@ -24,21 +24,21 @@ def test_ssd_pytorch_ranks_as_its_caller_says():
     losses = [ssd_pytorch.MultiBoxLoss(2, neg_pos=2, global_maximum=switch)(
         (np.zeros((1, 6, 4), 'f'), confs, priors), [np.array([OBJECT], 'f')])[1].array
         for switch in (True, False)]
-    assert losses[0] < 2 < 9 < losses[1]  # the box of cross entropy 9 is mined by one only
+    assert losses[0] < 2 < 9 < losses[1]  # only the second loss has the box of cross entropy 9
 
 
 def test_ssd_pytorch_ranks_boxes_far_below_the_one_maximum_last(xp):
     case = case_of_a_far_maximum()
     kept, mended = (terms_and_gradients(ssd_pytorch, xp, *case, k=2, global_maximum=switch)[3]
                     for switch in (True, False))
-    # The positive at 0 is drawn before the boxes at -inf, so of two only one negative is left.
+    # The positive ranks at 0, before the boxes at -inf. It takes one of the two places.
     assert np.flatnonzero(kept[0].any(axis=1)).tolist() == [0, 5]
     assert np.flatnonzero(mended[0].any(axis=1)).tolist() == [0, 1, 2]
 
 
 def test_ssd_pytorch_mines_one_box_less_than_all(xp):
     *_, grad = terms_and_gradients(ssd_pytorch, xp, *case_of_a_far_maximum(), k=99)
-    # Box 4 is the last of those at -inf; super-gradients, which takes all, has it.
+    # Box 4 is the last of the boxes at -inf. super-gradients mines all boxes.
     assert np.flatnonzero(grad[0].any(axis=1)).tolist() == [0, 1, 2, 3, 5]
     *_, grad = terms_and_gradients(super_gradients, xp, *case_of_a_far_maximum(), k=99)
     assert np.flatnonzero(grad[0].any(axis=1)).tolist() == [0, 1, 2, 3, 4, 5]
@@ -47,16 +47,16 @@ def test_ssd_pytorch_mines_one_box_less_than_all(xp):
 @pytest.mark.parametrize('count_twice, expected', [(True, 2 * 2 + 1), (False, 2 + 1)])
 def test_super_gradients_counts_mined_positives_twice(xp, count_twice, expected):
     loss = super_gradients.HardMiningCrossEntropyLoss(3, count_twice)
-    logits, labels = xp.zeros((1, 2, 3), 'f'), xp.asarray([[1, 1, 0]], 'i')  # CE log 2 each
+    logits, labels = xp.zeros((1, 2, 3), 'f'), xp.asarray([[1, 1, 0]], 'i')  # losses of log 2
     np.testing.assert_allclose(
         cuda.to_cpu(loss(logits, labels).array), [expected * np.log(2)], rtol=1e-6)
 
 
 @pytest.mark.parametrize('switch, expected', [
     ({}, 2 * 2 + 1), ({'count_twice': True}, 2 * 2 + 1), ({'count_twice': False}, 2 + 1)])
-def test_super_gradients_counts_twice_by_default_in_training_and_in_its_class(switch, expected):
+def test_super_gradients_counts_twice_by_default(switch, expected):
     priors = np.array([BOX, BOX, FAR_BOX], 'f')
-    targets = np.array([[0, 0, *BOX]], 'f')  # two boxes lie on it
+    targets = np.array([[0, 0, *BOX]], 'f')  # two default boxes lie on the object
     loss = super_gradients.SSDLoss(priors, **switch)
     _, components = loss((np.zeros((1, 4, 3), 'f'), np.zeros((1, 2, 3), 'f')), targets)
     np.testing.assert_allclose(components.array[1], expected * np.log(2), rtol=1e-6)
@@ -69,7 +69,7 @@ def test_super_gradients_divides_each_image_by_its_own_positives():
     confs = np.zeros((3, 4, 2), 'f')
     labels = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]], 'i')
     locs, gt_locs = np.zeros((3, 4, 4), 'f'), np.zeros((3, 4, 4), 'f')
-    gt_locs[:2, 0] = 2  # smooth L1 of 1.5 four times
+    gt_locs[:2, 0] = 2  # four times a smooth L1 loss of 1.5
     loc, conf = super_gradients.multibox_loss(locs, confs, gt_locs, labels, k=1)
     np.testing.assert_allclose(loc.array, (6 / 1 + 6 / 2 + 0) / 3)
     np.testing.assert_allclose(conf.array, (2 / 1 + 4 / 2 + 0) / 3 * np.log(2), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""The published interfaces: signatures, inputs of any kind, and what is said of bad ones."""
+"""The published interfaces: signatures, inputs of any kind, and errors about bad inputs."""
 import inspect
 
 from multibox.losses import LOSSES, caffe, notebook, ssd_keras, ssd_pytorch, super_gradients
@@ -21,7 +21,7 @@ DEGENERATE = {'no area': [.3, .3, .3, .3, 0], 'inverted': [.6, .6, .4, .4, 0],
 
 
 def published(name, confs, targets, priors):
-    """The loss through the published interface of a formulation that matches, as one number."""
+    """The loss as one number, by the published interface of a formulation that matches boxes."""
     locs = np.zeros((len(targets), len(priors), 4), 'f')
     if name == 'super_gradients':
         rows = [[i, row[4], *to_center(np.array([row[:4]], 'f'))[0]]
@@ -88,7 +88,7 @@ def test_everything_may_be_a_variable(name):
     ('caffe', 'overlap_threshold'), ('notebook', 'jaccard_thresh'),
     ('ssd_pytorch', 'overlap_thresh'), ('super_gradients', 'iou_thresh')])
 def test_the_threshold_is_the_callers(name, threshold):
-    half = [.45, .5, .1, .2]  # IoU 0.5 with the object, about
+    half = [.45, .5, .1, .2]  # its IoU with the object is about 0.5
     priors, targets = np.array([BOX, half], 'f'), [np.array([OBJECT], 'f')]
     n_positive = []
     for value in (.3, .8):

@@ -1,4 +1,4 @@
-"""Under a real mpiexec, the shares of a batch are the whole batch."""
+"""Under a real mpiexec, shares of a batch give the results of the whole batch."""
 from tests.support import mpi
 
 import pytest
@@ -15,6 +15,6 @@ def test_losses_gradients_statistics_and_scores_are_those_of_the_whole_batch(n):
 
 @mpi.needs_mpiexec
 @pytest.mark.parametrize('fault', ['not summed', 'not divided'])
-def test_that_comparison_sees_a_wrong_count_of_positives(fault):
+def test_the_program_detects_a_wrong_count_of_positives(fault):
     result = mpi.run(2, PROGRAM, fault)
     assert result.returncode != 0 and 'Not equal to tolerance' in result.stderr

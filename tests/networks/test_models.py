@@ -1,6 +1,7 @@
 """The networks, and their coder against ChainerCV's."""
 from multibox.boxes import Coder
 from multibox.networks import make_detector
+from tests.support.networks import forward
 
 import chainer
 import numpy as np
@@ -12,12 +13,6 @@ from chainercv.links.model.ssd import MultiboxCoder
 def slim():
     np.random.seed(0)
     return make_detector('slim300', 3)
-
-
-def forward(model, seed=0):
-    x = np.random.RandomState(seed).uniform(-120, 130, (2, 3, model.insize, model.insize))
-    with chainer.using_config('train', False), chainer.no_backprop_mode():
-        return [y.array for y in model(x.astype('f'))]
 
 
 def test_slim_has_the_shapes_of_ssd300(slim):
@@ -71,7 +66,10 @@ def test_decoding_large_logits_stays_finite():
 
 
 def box_sizes(model):
-    """Sides of the squares, of which every other is the geometric mean of its neighbours."""
+    """The sizes of the network's default boxes.
+
+    Between the squares of these sizes lie squares of the geometric mean of two neighbours.
+    """
     height, width = model.coder.default_bbox[:, 2:].T
     squares = np.unique(height[abs(height - width) < 1e-6].round(6))
     return (*squares[::2], squares[-1] ** 2 / squares[-2])

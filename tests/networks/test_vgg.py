@@ -10,21 +10,21 @@ import pytest
 from chainer.backends import cuda
 
 
-def draw(*shape):
+def random_array(*shape):
     return np.random.default_rng(0).standard_normal(shape).astype('f')
 
 
-def alike(network, other, x):
-    """ChainerCV's network and one of this package, with the weights of the first."""
+def with_equal_weights(network, other, x):
+    """A network and ChainerCV's counterpart ``other``, with the weights of the latter."""
     np.random.seed(0)
     with chainer.no_backprop_mode():
-        other(x)  # gives its weights their shapes
+        other(x)  # the first call gives the weights their shapes
     network.copyparams(other)
     return network, other
 
 
 def results(network, x):
-    """Maps, and gradients of the first and of a middle convolution."""
+    """Feature maps, and the gradients of the weights of the first and of a middle convolution."""
     network.cleargrads()
     ys = network(x)
     sum(F.sum(y[:, ::3] ** 2) for y in ys).backward()
@@ -32,15 +32,15 @@ def results(network, x):
         *(y.array for y in ys), *(network[name].W.grad for name in ('conv1_1', 'conv3_3')))]
 
 
-def to(xp, network):
+def to_device(xp, network):
     network.to_device('@numpy' if xp is np else '@cupy:0')
     return network
 
 
 def test_vgg16_is_chainercvs(kernel_xp):
-    x = draw(1, 3, 32, 32)
-    network, other = alike(vgg.VGG16(), chainercvs.VGG16(), x)
-    for one, theirs in zip(results(to(kernel_xp, network), kernel_xp.asarray(x)),
+    x = random_array(1, 3, 32, 32)
+    network, other = with_equal_weights(vgg.VGG16(), chainercvs.VGG16(), x)
+    for one, theirs in zip(results(to_device(kernel_xp, network), kernel_xp.asarray(x)),
                            results(other, x), strict=True):
         np.testing.assert_allclose(one, theirs, rtol=1e-3, atol=1e-4 * abs(theirs).max())
 
@@ -51,10 +51,10 @@ def test_vgg16_is_chainercvs(kernel_xp):
 def test_extractors_are_chainercvs(kernel_xp, monkeypatch, make, other, grid):
     for network in vgg.VGG16, chainercvs.VGG16:
         monkeypatch.setattr(network, 'forward', lambda network, x: [x, x])
-    x = draw(1, 1024, grid, grid)
-    network, other = alike(make(), other(), x)
+    x = random_array(1, 1024, grid, grid)
+    network, other = with_equal_weights(make(), other(), x)
     expected = other(x)
-    actual = to(kernel_xp, network)(kernel_xp.asarray(x))
+    actual = to_device(kernel_xp, network)(kernel_xp.asarray(x))
     assert len(actual) == len(network.grids)
     for one, theirs in zip(actual[2:], expected[2:], strict=True):
         np.testing.assert_allclose(cuda.to_cpu(one.array), theirs.array, rtol=1e-3, atol=1e-4)
@@ -65,8 +65,8 @@ def test_extractors_are_chainercvs(kernel_xp, monkeypatch, make, other, grid):
                                           ('ssd512', chainercvs.SSD512)])
 def test_with_chainers_engine_outputs_are_chainercvs_to_the_bit(name, theirs):
     network = make_detector(name, 3)
-    x = draw(1, 3, network.insize, network.insize)
-    network, other = alike(network, theirs(n_fg_class=3), x)
+    x = random_array(1, 3, network.insize, network.insize)
+    network, other = with_equal_weights(network, theirs(n_fg_class=3), x)
     with engines.using('chainer'), chainer.no_backprop_mode(), chainer.using_config('train', False):
         for one, expected in zip(network(x), other(x), strict=True):
             np.testing.assert_array_equal(one.array, expected.array)
@@ -86,11 +86,12 @@ def test_hooks_of_a_convolution_are_called(kernel_xp):
     network = vgg.VGG16()
     network.conv6.add_hook(hook, name='hook')
     with chainer.no_backprop_mode():
-        to(kernel_xp, network)(kernel_xp.asarray(draw(1, 3, 32, 32)))
+        to_device(kernel_xp, network)(kernel_xp.asarray(random_array(1, 3, 32, 32)))
     assert calls == ['conv6']
 
 
 def test_under_chainers_engine_functions_are_chainers():
     with engines.using('chainer'):
-        maps = vgg.VGG16()(draw(1, 3, 32, 32))
-    assert type(maps[-1].creator) is chainer.functions.activation.relu.ReLU  # ONNX can export it
+        maps = vgg.VGG16()(random_array(1, 3, 32, 32))
+    # ONNX-Chainer can export this function.
+    assert type(maps[-1].creator) is chainer.functions.activation.relu.ReLU

@@ -1,4 +1,4 @@
-"""detect.py on photographs in folders, good and broken."""
+"""detect.py on folders with readable and broken photographs."""
 import json
 import os
 import struct
@@ -13,7 +13,7 @@ from PIL import Image
 
 
 class Detector:
-    """Finds a dog of score 0.9 in the upper left quarter, and a cat of 0.4 below it."""
+    """Finds a dog with score 0.9 in the upper left quarter, and a cat with score 0.4 below it."""
 
     def predict(self, imgs):
         boxes = [np.array([[h / 2, 0, h, w / 2], [0, 0, h / 2, w / 2]], 'f')
@@ -101,7 +101,7 @@ def test_a_broken_image_is_named_and_the_rest_goes_on(detector, photos, tmp_path
     assert len(result['images']) == 2 and result['unreadable'] == [str(photos / 'a2.jpg')]
 
 
-def test_what_was_found_stays_when_the_rest_is_interrupted(detector, photos, tmp_path, monkeypatch):
+def test_detections_before_an_interrupt_are_kept(detector, photos, tmp_path, monkeypatch):
     def interrupt(path):
         if path.stem == 'b':
             raise KeyboardInterrupt
@@ -139,7 +139,7 @@ def test_a_name_that_is_no_utf8_is_listed(detector, photos, tmp_path):
 
 
 def test_all_detections_are_listed_and_the_best_drawn(detector, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(detect, 'DRAWN', 1)
+    monkeypatch.setattr(detect, 'MAX_BOXES', 1)
     run(photos / 'a.PNG', '--out', tmp_path / 'out', '--score', '.3')
     result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
     assert result['images'][0]['label'] == ['dog', 'cat']
@@ -148,7 +148,7 @@ def test_all_detections_are_listed_and_the_best_drawn(detector, photos, tmp_path
 
 
 @pytest.mark.parametrize('batchsize', [1, 8])
-def test_a_batch_of_broken_images_alone_is_no_end(detector, photos, tmp_path, capsys, batchsize):
+def test_broken_images_alone_do_not_end_the_run(detector, photos, tmp_path, capsys, batchsize):
     (photos / 'more' / 'a.jpg').write_text('no image')
     (photos / 'more' / 'sub.jpg').mkdir()
     (photos / 'more' / 'b.jpg').unlink()

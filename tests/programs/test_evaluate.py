@@ -31,7 +31,7 @@ def data(tmp_path_factory):
 
 
 def store(path, names):
-    """An untrained network, sure of hardly anything: detections take time to draw."""
+    """Save an untrained network with few detections. Drawing many of them would take time."""
     np.random.seed(0)
     model = make_detector('slim300', len(names))
     for conv in model.multibox.conf:
@@ -86,8 +86,8 @@ def test_a_folder_with_test_images_alone_is_enough(out, data, tmp_path):
         (folder / f'ImageSets/Main/{name}.txt').unlink(missing_ok=True)
     evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(folder), '--out',
                    str(tmp_path / 'out')])
-    ours, expected = (json.loads((place / 'metrics.json').read_text())['ap']
-                      for place in (tmp_path / 'out', out))
+    ours, expected = (json.loads((path / 'metrics.json').read_text())['ap']
+                      for path in (tmp_path / 'out', out))
     assert ours == pytest.approx(expected)
 
 
@@ -104,8 +104,8 @@ def test_two_processes_find_the_same(out, data):
 
 
 @pytest.fixture
-def detect(monkeypatch, detections):
-    """Stored detections instead of new ones; the thresholds of the networks they were asked of."""
+def thresholds(monkeypatch, detections):
+    """Let evaluate.py take stored detections. Returns the list of the networks' thresholds."""
     called_with = []
 
     def detect(model, dataset, *_):
@@ -115,13 +115,13 @@ def detect(monkeypatch, detections):
     return called_with
 
 
-def test_what_is_written_is_chainercvs_score_at_the_thresholds_for_it(
-        out, data, detect, detections, tmp_path, monkeypatch):
+def test_the_written_score_is_chainercvs_at_the_thresholds_for_scores(
+        out, data, thresholds, detections, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(results, 'draw_detections', lambda *args, **_: drawn.extend(args[2:4]))
     evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
                    str(tmp_path)])
-    assert detect == [(.01, .45)]
+    assert thresholds == [(.01, .45)]
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     for key, use_07_metric in (('', True), ('_area', False)):
         expected = eval_detection_voc(*(part[:3] for part in detections),
@@ -133,7 +133,7 @@ def test_what_is_written_is_chainercvs_score_at_the_thresholds_for_it(
         np.testing.assert_array_equal(shown[1], stored[1])
 
 
-def test_a_closed_terminal_costs_no_result(out, data, detect, monkeypatch, tmp_path):
+def test_a_closed_terminal_costs_no_result(out, data, thresholds, monkeypatch, tmp_path):
     def broken(_):
         raise BrokenPipeError
     monkeypatch.setattr(results, '_print_scores', broken)
@@ -143,14 +143,14 @@ def test_a_closed_terminal_costs_no_result(out, data, detect, monkeypatch, tmp_p
     assert (tmp_path / 'report.html').exists()
 
 
-def test_a_folder_that_cannot_be_made_is_named_before_anything_is_detected(out, data, detect):
+def test_a_folder_that_cannot_be_made_is_named_before_anything_is_detected(out, data, thresholds):
     with pytest.raises(UserError, match=r'metrics\.json/out: cannot be made'):
         evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
                        str(out / 'metrics.json/out')])
-    assert detect == []
+    assert thresholds == []
 
 
-def test_what_is_said_of_the_data_is_said_before_the_score(out, data, detect, tmp_path, capsys):
+def test_notes_on_the_data_come_before_the_score(out, data, thresholds, tmp_path, capsys):
     folder = shutil.copytree(data, tmp_path / 'unnamed')
     (folder / 'labels.txt').unlink()
     evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(folder), '--out',
@@ -159,7 +159,7 @@ def test_what_is_said_of_the_data_is_said_before_the_score(out, data, detect, tm
 
 
 def random_detections(rng, n_image):
-    """Objects, and detections of which about half lie on one."""
+    """Random objects and detections. About half of the detections lie on an object."""
     images = []
     for _ in range(n_image):
         n = rng.randint(1, 6)
@@ -196,7 +196,7 @@ def test_precision_and_recall_worked_by_hand():
               [np.array([.5, .9, .3], 'f')],
               [np.array([right, [0, 0, 9, 9]], 'f')], [np.zeros(2, 'i')], [np.zeros(2, bool)]]
     curves = precision_recall(images, ['a', 'b'])
-    precision, recall = curves['a']  # wrong, right, the same object again
+    precision, recall = curves['a']  # by falling score: wrong, right, the same object again
     np.testing.assert_allclose(precision, [0, 1 / 2, 1 / 3])
     np.testing.assert_allclose(recall, [0, 1 / 2, 1 / 2])
     assert curves['b'] is None

@@ -1,4 +1,4 @@
-"""What is trained, saved and evaluated on a GPU and on a CPU is the same."""
+"""Training, resuming and evaluation give the same results on a GPU and on a CPU."""
 import json
 
 import evaluate
@@ -15,7 +15,7 @@ CPU, GPU = ('--device', '-1'), ('--device', '0')
 
 
 def run(data, out, device, *more):
-    # Steps as long as usual, and few values to normalise over, make much of rounding.
+    # The rate is low, because long steps and small batches amplify rounding errors.
     train.main(['--data', str(data), '--out', str(out), '--model', 'slim300', '--batchsize', '2',
                 '--loader-processes', '1', '--log-interval', '1', '--snapshot-interval', '2',
                 '--iteration', '4', '--cuts', '3', '--optimizer', 'momentum_sgd', '--lr', '1e-3',
@@ -27,14 +27,14 @@ def losses(out):
 
 
 def momenta(out):
-    """Of all weights in one vector: one by one, some are nothing but rounding."""
+    """The momenta of all weights as one vector. Those of some weights are mere rounding errors."""
     with np.load(out / 'snapshot_iter_4') as arrays:
         return np.concatenate([arrays[name].ravel() for name in arrays if name.endswith('/v')])
 
 
 @pytest.fixture(scope='module')
 def on_cpu(data, tmp_path_factory):
-    """Four iterations on a CPU, with a snapshot at the second."""
+    """The folder of a run of four iterations on a CPU, with a snapshot at the second."""
     out = tmp_path_factory.mktemp('cpu') / 'out'
     run(data, out, CPU)
     return out
@@ -51,7 +51,7 @@ def test_a_run_on_a_gpu_is_that_on_a_cpu(gpu, data, tmp_path, loss):
 
 @pytest.mark.parametrize('begin, end', [(GPU, CPU), (CPU, GPU), (GPU, GPU)],
                          ids=['GPU to CPU', 'CPU to GPU', 'GPU to GPU'])
-def test_a_run_goes_on_on_another_device(gpu, data, on_cpu, tmp_path, begin, end, capsys):
+def test_a_run_resumes_on_another_device(gpu, data, on_cpu, tmp_path, begin, end, capsys):
     run(data, tmp_path, begin)
     (tmp_path / 'snapshot_iter_4').unlink()
     run(data, tmp_path, end, '--resume')
@@ -71,13 +71,13 @@ def test_a_network_detects_the_same_on_both(gpu, data, on_cpu):
     for image in range(len(test)):
         ours, others = ([each[image] for each in lists[:3]] for lists in (found, expected))
         assert all(type(array) is np.ndarray for array in ours)
-        # Of these thousands rounding may decide which of two suppresses the other.
-        same = is_close(ours, others)
-        assert same.any(axis=0).mean() > .9 and same.any(axis=1).mean() > .9
+        # Among thousands of detections, rounding may decide which of two suppresses the other.
+        equal = is_close(ours, others)
+        assert equal.any(axis=0).mean() > .9 and equal.any(axis=1).mean() > .9
 
 
 def is_close(ours, others):
-    """Which of N detections are which of M others: (N, M) bool."""
+    """Whether each of N detections is about equal to each of M others: (N, M) bool."""
     (bbox, label, score), (bbox_2, label_2, score_2) = ours, others
     return (np.isclose(bbox[:, None], bbox_2, rtol=1e-3, atol=.05).all(axis=2)
             & (label[:, None] == label_2) & np.isclose(score[:, None], score_2, rtol=1e-3))

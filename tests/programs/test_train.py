@@ -13,6 +13,7 @@ from multibox.matching import match_forced_above
 from multibox.processes import ONE
 from multibox.training import loop, save_settings, settings
 from multibox.weights import load_model
+from tests.support.logs import log_without_time
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ FAST = ['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--
 
 @pytest.fixture(scope='module')
 def out(data, tmp_path_factory):
-    """A run of four iterations with a snapshot at the second."""
+    """The folder of a run of four iterations with a snapshot at the second."""
     out = tmp_path_factory.mktemp('run') / 'out'
     train.main([*FAST, '--data', str(data), '--out', str(out), '--iteration', '4',
                 '--snapshot-interval', '2'])
@@ -84,11 +85,6 @@ def test_a_run_may_start_from_anothers_model(out, data, tmp_path, capsys):
 def weights(out):
     with np.load(out / 'model.npz') as arrays:
         return {key: arrays[key] for key in arrays if key != 'multibox'}
-
-
-def log_without_time(out):
-    return [{key: value for key, value in entry.items() if key != 'elapsed_time'}
-            for entry in json.loads((out / 'log').read_text())]
 
 
 @pytest.mark.parametrize('n_processes', ['0', '2'])
@@ -180,7 +176,7 @@ def test_every_flag_is_read():
     checks = pathlib.Path(settings.__file__).read_text().partition('def check_args')[2]
     recipe = checks + pathlib.Path(train.__file__).read_text()
     for name in vars(parse_args([])):
-        if name != 'model':  # read as one of the settings, too
+        if name != 'model':  # parse_args itself reads the network's name
             assert re.search(rf'args\.{name}\b', recipe), f'--{name} is parsed but never read'
 
 
@@ -192,15 +188,15 @@ def test_a_bare_resume_takes_the_settings_the_run_began_with(tmp_path):
     assert {**resumed, 'resume': False} == began
 
 
-@pytest.mark.parametrize('begun_on, here', [('0', '-1'), ('-1', '0')])
-def test_what_suits_a_device_is_chosen_anew_on_another(tmp_path, begun_on, here):
+@pytest.mark.parametrize('begun_on, device', [('0', '-1'), ('-1', '0')])
+def test_settings_that_suit_a_device_are_chosen_anew_on_another(tmp_path, begun_on, device):
     def parse(*more):
         return vars(parse_args(['--out', str(tmp_path), *more]))
     save_settings(tmp_path, {**parse('--device', begun_on), 'loader_processes': 99})
-    fresh, resumed = parse('--device', here), parse('--device', here, '--resume')
+    fresh, resumed = parse('--device', device), parse('--device', device, '--resume')
     assert {**resumed, 'resume': False} == fresh
     assert parse('--resume')['loader_processes'] == 99
-    assert parse('--device', here, '--resume', '--conv', 'blas')['conv'] == 'blas'
+    assert parse('--device', device, '--resume', '--conv', 'blas')['conv'] == 'blas'
 
 
 def test_resuming_to_less_than_was_done_is_named(out, data):

@@ -1,11 +1,11 @@
-"""train.py in processes of its own: the same result for any number, and every end a clean one."""
+"""train.py in one or two processes: the result is the same, and every run ends cleanly."""
 import importlib.util
-import json
 import os
 import signal
 import time
 
 from tests.support import mpi
+from tests.support.logs import log_without_time
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def arrays(path):
 
 @pytest.fixture
 def start():
-    """``mpi.start``, whose processes and theirs are gone when the test ends."""
+    """``mpi.start``. All its processes and their descendants are killed when the test ends."""
     started = []
 
     def start_and_note(*arguments, **options):
@@ -57,11 +57,11 @@ def end_of(process, seconds):
 
 @mpi.needs_mpiexec
 def test_twenty_iterations_end_in_the_same_parameters_on_one_and_on_two_processes(data, tmp_path):
-    # Of 2 values, normalised ones are all 1 and -1: a batch of 4 is the least that is well posed.
+    # Normalisation makes 1 and -1 of any 2 values, so a batch of 2 would amplify rounding.
     changes = {'optimizer': 'momentum_sgd', 'lr': '1e-3', 'warmup': 3, 'batchsize': 4}
     for n in (None, 2):
         result = mpi.run(n, FAULTY, 'double precision', *flags(
-            data, tmp_path / str(n), **changes), '12')  # a cut, after --cuts
+            data, tmp_path / str(n), **changes), '12')  # the value of --cuts
         assert result.returncode == 0, result.stderr
     one, two = (arrays(tmp_path / n / 'snapshot_iter_20') for n in ('None', '2'))
     names = [name for name in one if name.startswith('updater/model:main/')]
@@ -77,7 +77,7 @@ def test_twenty_iterations_end_in_the_same_parameters_on_one_and_on_two_processe
 
 @pytest.fixture(scope='module', params=[None, 2], ids=['alone', 'two processes'])
 def uninterrupted(request, data, tmp_path_factory):
-    """How many processes, and the folder of their run of 20 iterations."""
+    """The number of processes, and the folder of their run of 20 iterations."""
     if request.param and mpi.MPIEXEC is None:
         pytest.skip('no mpiexec beside this Python')
     out = tmp_path_factory.mktemp('straight') / 'out'
@@ -102,7 +102,7 @@ def test_a_signal_saves_and_resuming_ends_bit_for_bit_like_straight_on(
         mpi.signal_ranks(process, number)
     else:
         number = signal.SIGUSR1
-        process.send_signal(number)  # to mpiexec, which forwards this one
+        process.send_signal(number)  # mpiexec forwards this signal
     code, output, errors = end_of(process, 30)
     assert code == 128 + number, (output, errors)
     assert output.count(f'by {number.name}; --resume goes on from there') == 1
@@ -117,11 +117,6 @@ def test_a_signal_saves_and_resuming_ends_bit_for_bit_like_straight_on(
     for name in names:
         np.testing.assert_array_equal(ours[name], expected[name], err_msg=name)
     assert log_without_time(out) == log_without_time(straight)
-
-
-def log_without_time(out):
-    return [{key: value for key, value in entry.items() if key != 'elapsed_time'}
-            for entry in json.loads((out / 'log').read_text())]
 
 
 @mpi.needs_mpiexec
@@ -208,9 +203,9 @@ def test_loader_processes_end_with_a_killed_parent(data, tmp_path, start):
         data, tmp_path / 'out', **{'loader-processes': 2}))
     wait_for((tmp_path / 'out' / 'log').exists, process)
     workers = mpi.descendants(process.pid)
-    assert len(workers) >= 3  # two of them and their server
+    assert len(workers) >= 3  # two loader processes and their server
     process.kill()
-    process.communicate(timeout=10)  # returns once nobody holds its output any more
+    process.communicate(timeout=10)  # returns when no process holds the output open
     end = time.monotonic() + 10
     while any(mpi.is_alive(pid) for pid in workers):
         assert time.monotonic() < end, 'loader processes outlive their parent'

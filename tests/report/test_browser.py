@@ -1,4 +1,4 @@
-"""report.html in a real browser without a window, at the widths of a screen and of a telephone."""
+"""report.html in a real browser, at the widths of a screen and of a telephone."""
 import pathlib
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ FIREFOX = 'firefox', 'firefox-esr'
 
 
 def usable(name):
-    """Whether a browser is there, and not from a snap, which sees no files of others."""
+    """Whether a browser is installed, and not as a snap, which cannot read the test's files."""
     path = shutil.which(name)
     return path is not None and pathlib.Path(path).resolve().name != 'snap' \
         and b'/snap/bin' not in pathlib.Path(path).read_bytes()[:4096]
@@ -23,7 +23,7 @@ def usable(name):
 
 BROWSERS = [name for names in (CHROMIUM, FIREFOX) for name in list(filter(usable, names))[:1]]
 HEIGHT = 600
-# Each must be true in the page; the colour tells the first that is not.
+# Every check must hold in the page. The colour of the screenshot tells the first that fails.
 CHECKS = {
     'every section has its heading': '''[...document.querySelectorAll("section")].every(
         section => section.querySelector("h2").textContent) && document.querySelector("#s7")''',
@@ -55,8 +55,8 @@ SCRIPT = '''<script>addEventListener("load", () => {
 
 
 def screenshot(browser, page, path, width):
-    """What the browser shows of a page in a frame of some width; (H, W, 3) uint8."""
-    frame = page.with_name('frame.html')  # a window itself is 450 pixels wide at least
+    """The browser's picture of a page in a frame of ``width`` pixels, (H, W, 3) uint8."""
+    frame = page.with_name('frame.html')  # a window is at least 450 pixels wide
     frame.write_text(f'<body style="margin: 0"><iframe src="{page.name}" style="border: 0; '
                      f'width: {width}px; height: {HEIGHT}px"></iframe>')
     home = path.parent / 'home'
@@ -72,7 +72,7 @@ def screenshot(browser, page, path, width):
 
 @pytest.fixture(scope='module')
 def page(tmp_path_factory):
-    """A report with pictures of all kinds, and the checks added to it."""
+    """The path of a report with pictures of all kinds, to which the checks are added."""
     folder = tmp_path_factory.mktemp('browser')
     for name in ('loss.png', 'map.png', 'precision_recall.png'):
         cv2.imwrite(str(folder / name), np.zeros((500, 900, 3), np.uint8))

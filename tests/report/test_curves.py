@@ -12,7 +12,7 @@ from PIL import Image
 
 
 def make_log(n_entry, lr=lambda iteration: 1e-3, every=None):
-    """Entries of Chainer's log, one per 10 iterations, with an evaluation at each ``every``."""
+    """Entries of Chainer's log, one per 10 iterations. Every ``every``-th has an evaluation."""
     entries = [{'iteration': i, 'main/loss': 5.0, 'main/loss/loc': 2.0, 'main/loss/conf': 3.0,
                 'lr': lr(i)} for i in range(10, 10 * n_entry + 1, 10)]
     for entry in entries[::every] if every else ():
@@ -52,7 +52,7 @@ def test_run_without_a_log_has_no_curves(tmp_path):
 
 
 def test_curves_leave_pyplot_alone(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'matplotlib.pyplot', None)  # importing it now fails
+    monkeypatch.setitem(sys.modules, 'matplotlib.pyplot', None)  # importing pyplot now fails
     plot(tmp_path, make_log(2, every=1))
 
 
@@ -86,7 +86,7 @@ def test_warm_up_is_not_a_cut():
     assert not cut_marks(make_log(12, lr=lambda i: i * 1e-5))
 
 
-def test_precision_is_drawn_over_recall_in_one_colour_a_class():
+def test_precision_is_drawn_over_recall_in_one_colour_per_class():
     curves_of = {'yak': None, 'cat': ([1, .5], [.2, .4]), 'dog': ([1, .9], [.1, .3])}
     axes = Figure().add_subplot()
     curves._draw_precision_recall(axes, curves_of, {'yak': None, 'cat': .25, 'dog': .125})

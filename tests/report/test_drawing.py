@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-BOX = np.array([[100, 100, 300, 300]], np.float32)  # in an image of HEIGHT x HEIGHT: not scaled
+BOX = np.array([[100, 100, 300, 300]], np.float32)  # images of HEIGHT x HEIGHT are not scaled
 NAMES = [f'class {n}' for n in range(30)]
 
 
 def draw(path, *objects, size=(HEIGHT, HEIGHT), min_score=0.5):
-    """Draw black images with objects given as (bbox, label, score); returns (H, W, 3) uint8."""
+    """Draw black images with objects given as (bbox, label, score). Returns (H, W, 3) uint8."""
     bboxes, labels, scores = ([np.array(values) for values in part] for part in zip(*objects))
     images = [np.zeros((3, *size), np.float32)] * len(objects)
     drawing.draw_detections(
@@ -52,7 +52,7 @@ def test_of_very_many_detections_the_surest_are_drawn_and_the_picture_says_so(
     monkeypatch.setattr(drawing, 'draw_boxes', lambda img, bbox, label, names, height: (
         drawn.append(names), Image.new('RGB', (HEIGHT, HEIGHT)))[1])
     monkeypatch.setattr(drawing.ImageDraw.ImageDraw, 'text',
-                        lambda draw, place, text, *_, **__: titles.append(text))
+                        lambda image, xy, text, *_, **__: titles.append(text))
     scores = np.random.RandomState(0).permutation(8732) / 8732
     draw(tmp_path / 'x.png', (np.repeat(BOX, 8732, axis=0), np.zeros(8732, int), scores))
     assert drawn[1] == [f'class 0 {n / 8732:.2f}' for n in range(8731, 8631, -1)]
@@ -87,14 +87,14 @@ def test_labels_grow_with_the_image(size, expected):
 
 @pytest.mark.parametrize('color', drawing.PALETTE)
 def test_the_text_of_every_label_stands_out(color):
-    def luminance(color):  # WCAG 2, by its own formula
+    def luminance(color):  # the formula of WCAG 2
         share = np.array(color) / 255
         return np.where(share <= .03928, share / 12.92, ((share + .055) / 1.055) ** 2.4) @ (
             .2126, .7152, .0722)
 
     text = {'white': (255,) * 3, 'black': (0,) * 3}[drawing.text_color(color)]
     low, high = sorted(map(luminance, (text, color)))
-    assert (high + .05) / (low + .05) >= 4.5  # what WCAG asks for
+    assert (high + .05) / (low + .05) >= 4.5  # the contrast that WCAG requires
 
 
 def test_label_stays_inside_the_image():

@@ -53,7 +53,7 @@ def test_folder_that_does_not_exist_is_named(tmp_path):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A git repository with one commit; the module is made to think that it lies in it."""
+    """A git repository with one commit, which ``metrics`` takes for its own checkout."""
     if shutil.which('git') is None:
         pytest.skip('needs git')
 

@@ -1,4 +1,4 @@
-"""What is found, missed, false and misplaced, worked by hand and against VOC's evaluation."""
+"""Found, missed, false and misplaced objects, worked by hand and against VOC's evaluation."""
 from multibox.report.mistakes import compare
 
 import numpy as np
@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 CAT, DOG = range(2)
-HERE = 10, 10, 49, 49  # 40 x 40 pixels, the last row and column included
-HALF = 10, 10, 29, 49  # IoU 1/2 with it
-SIXTH = 10, 10, 49, 16  # 40 x 7 of 40 x 40
+HERE = 10, 10, 49, 49  # 40 x 40 pixels, including the last row and column
+HALF = 10, 10, 29, 49  # IoU 1/2 with HERE
+SIXTH = 10, 10, 49, 16  # IoU 7/40 with HERE
 AWAY = 60, 60, 89, 89
 
 
@@ -45,7 +45,8 @@ def kinds(result):
     ([(SIXTH, DOG, .9)], [(HERE, CAT, False)], [('missed', CAT, DOG), ('class', CAT, DOG)]),
     ([(HERE, CAT, .4), (HERE, CAT, .9)], [(HERE, CAT, False)],
      [('found', CAT, CAT), ('again', CAT, CAT)]),
-    ([(HERE, DOG, .9), (SIXTH, CAT, .5)], [(HERE, CAT, False)],  # the one of its class says more
+    # A missed object is told with the detection of its own class.
+    ([(HERE, DOG, .9), (SIXTH, CAT, .5)], [(HERE, CAT, False)],
      [('missed', CAT, CAT), ('class', CAT, DOG), ('misplaced', CAT, CAT)]),
     ([(AWAY, CAT, .9)], [(HERE, CAT, False)], [('missed', CAT, None), ('background', None, CAT)]),
 ], ids=['nothing', 'missed', 'background', 'found', 'just found', 'low score', 'misplaced', 'class',

@@ -1,4 +1,4 @@
-"""report.html: what is on it, and that it stays small and whole."""
+"""The content of report.html and its size. The page needs no other file."""
 import base64
 import html
 import io
@@ -12,7 +12,7 @@ from multibox.evaluation import detect
 from multibox.report import write_report
 from multibox.report.mistakes import Match
 from multibox.report.page import TEMPLATES
-from multibox.report.pictures import describe, figure, window
+from multibox.report.pictures import caption, figure, window
 from multibox.report.scores import COCO_NAMES
 from tests.support.reports import NAMES, SCRIPT, Detector, make_data, write
 
@@ -24,7 +24,7 @@ from PIL import Image
 
 
 def text_of(markup):
-    """What a reader sees: without tags, one space between words."""
+    """The text that a reader sees: no tags, and one space between words."""
     markup = re.sub(r'<style>.*?</style>|data:image/\w+;base64,[^"]*', '', markup, flags=re.DOTALL)
     return ' '.join(html.unescape(re.sub('<[^>]*>', ' ', markup)).split())
 
@@ -43,7 +43,7 @@ def section(report, heading):
 def test_the_contents_lead_to_every_section(report):
     assert re.findall(r'href="#(s\d)">([^<]+)<', report) == re.findall(
         r'<section id="(s\d)"><h2>([^<]+)<', report)
-    assert len(re.findall('<section', report)) == 7  # no curves here
+    assert len(re.findall('<section', report)) == 7  # this run has no curves
 
 
 def test_the_table_counts_what_was_found(report):
@@ -51,7 +51,7 @@ def test_the_table_counts_what_was_found(report):
     assert re.findall(r'width:([\d.]+)%', part) == ['100.0', '0.0', '50.0']  # the best class first
     text = text_of(part)
     assert 'cat 1.0000 3 3 0 0 0' in text
-    assert f'{NAMES[1]} 0.0000 2 0 2 3 3' in text  # the difficult one is not missed
+    assert f'{NAMES[1]} 0.0000 2 0 2 3 3' in text  # the difficult object is not missed
     assert 'mean, sum 0.5000 5 3 2 3 3' in text
 
 
@@ -64,7 +64,8 @@ def test_every_mistake_is_shown_with_its_boxes_and_in_words(report):
         assert text_of(part).count(what) == n and f'{n} of {n}.' in text_of(part)
         assert len(re.findall('<img src="data:image/jpeg;base64,', part)) == n
         assert escape(what) in re.search('alt="([^"]*)"', part)[1]
-    assert len(re.findall('rect class="true"', section(report, 'False detections'))) == 1  # the key
+    # Only the key of the section has such a rectangle.
+    assert len(re.findall('rect class="true"', section(report, 'False detections'))) == 1
 
 
 def test_all_text_is_escaped(report):
@@ -83,7 +84,7 @@ def test_the_data_set_is_summed_up(report):
 
 
 def test_an_evaluation_has_no_training(tmp_path):
-    cv2.imwrite(str(tmp_path / 'loss.png'), np.zeros((5, 5, 3), np.uint8))  # of a run before
+    cv2.imwrite(str(tmp_path / 'loss.png'), np.zeros((5, 5, 3), np.uint8))  # from an earlier run
     report = write(tmp_path, make_data(tmp_path, train=False), iteration=None)
     assert 'Loss and mAP' not in report and '>training<' not in report
 
@@ -117,7 +118,7 @@ def test_a_data_set_without_a_score_has_a_report(tmp_path):
 def test_problems_are_listed_up_to_a_limit(tmp_path):
     problems = [Problem(tmp_path / 'a.xml', n, None, SCRIPT) for n in range(1000)]
     report = write(tmp_path, make_data(tmp_path, problems=problems))
-    assert report.count('<li>') == 200 + 7  # and the contents
+    assert report.count('<li>') == 200 + 7  # the contents list 7 sections
     assert '1,000 were found' in report and SCRIPT not in report
 
 
@@ -125,7 +126,7 @@ def test_the_page_of_many_images_is_small_and_holds_one_at_a_time(tmp_path, monk
     data = make_data(tmp_path, n_image=60)
     alive, most = weakref.WeakSet(), []
 
-    class Img(np.ndarray):  # hashable, as a WeakSet wants
+    class Img(np.ndarray):  # a WeakSet needs hashable elements
         __hash__ = object.__hash__
 
     def load(self, i):
@@ -140,7 +141,7 @@ def test_the_page_of_many_images_is_small_and_holds_one_at_a_time(tmp_path, monk
                'date': '', 'command': '', 'hardware': '', 'settings': {}, 'versions': {}}
     write_report(tmp_path, '', metrics, images, data)
     assert len(most) == 36 and max(most) <= 2
-    assert (tmp_path / 'report.html').stat().st_size < 4e6  # of noise, which compresses worst
+    assert (tmp_path / 'report.html').stat().st_size < 4e6  # noise compresses worst
 
 
 def test_a_run_without_test_images_has_no_mistakes(tmp_path):
@@ -157,10 +158,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 @pytest.mark.parametrize('box, expected', [
-    ((40, 40, 60, 60), (26, 26, 48, 48)),  # as much as is readable
+    ((40, 40, 60, 60), (26, 26, 48, 48)),  # the smallest readable cut-out
     ((20, 20, 50, 60), (0, 0, 80, 80)),  # twice the longer side
     ((80, 80, 100, 110), (40, 60, 60, 60)),  # moved into the image
-    ((0, 0, 100, 110), (0, 0, 100, 110)),  # more than a square holds
+    ((0, 0, 100, 110), (0, 0, 100, 110)),  # longer than a square
     ((-9, -9, 99, 125), (0, 0, 100, 120)),  # a box may reach outside
 ], ids=['small', 'twice', 'corner', 'long', 'outside'])
 def test_a_cut_out_shows_the_box_and_some_of_what_surrounds_it(box, expected):
@@ -171,7 +172,7 @@ def test_a_cut_out_has_its_boxes_where_they_are():
     y, x = np.mgrid[:100, :200].astype('f')
     match = Match(0, 'misplaced', (np.array([10, 20, 60, 190], 'f'), 0),
                   (np.array([30, 40, 60, 90], 'f'), 0, .5), .3)
-    cut = figure(np.stack([y, x, 0 * x]), match, ['cat'], 'a.jpg')  # of columns 20 to 190
+    cut = figure(np.stack([y, x, 0 * x]), match, ['cat'], 'a.jpg')  # columns 20 to 190
     markup = TEMPLATES.get_template('macros.html').module.mistake(cut)
     data = base64.b64decode(re.search('base64,([^"]*)', markup)[1])
     picture = np.array(Image.open(io.BytesIO(data)), int)
@@ -185,4 +186,4 @@ def test_a_cut_out_has_its_boxes_where_they_are():
     ('missed', 'cat, nearest: dog 0.50, IoU 0.30'), ('class', 'dog 0.50 over cat, IoU 0.30'),
     ('again', 'dog 0.50, a second time, IoU 0.30'), ('misplaced', 'dog 0.50, IoU 0.30')])
 def test_a_mistake_is_told_in_words(kind, text):
-    assert describe(Match(0, kind, (None, 0), (None, 1, .5), .3), ['cat', 'dog']) == text
+    assert caption(Match(0, kind, (None, 0), (None, 1, .5), .3), ['cat', 'dog']) == text

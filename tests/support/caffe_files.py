@@ -1,23 +1,29 @@
-"""Caffe's two files of an SSD with random weights: deploy.prototxt and .caffemodel, by hand."""
+"""An SSD with random weights as Caffe's two files, deploy.prototxt and .caffemodel.
+
+The files are written byte by byte, without Caffe.
+"""
 import struct
 
 import numpy as np
 
 
 def varint(n):
-    """Seven bits a byte, the lowest first; the eighth says that more follow."""
+    """Protobuf's varint: seven bits per byte, lowest first. The eighth bit: more bytes follow."""
     return bytes([n]) if n < 128 else bytes([n % 128 + 128]) + varint(n // 128)
 
 
 def field(number, payload):
-    """Field of a protobuf message: a whole number, or bytes with their length before them."""
+    """Field of a protobuf message: a whole number as a varint, or bytes after their length."""
     if isinstance(payload, int):
         return varint(number << 3) + varint(payload)
     return varint(number << 3 | 2) + varint(len(payload)) + payload
 
 
 def blob(array, old=False):
-    """A BlobProto: shape 7 (old: num 1, channels 2, height 3, width 4) and packed floats 5."""
+    """A BlobProto: field 7 is its shape and field 5 its packed floats.
+
+    Old blobs have the fields num 1, channels 2, height 3 and width 4 instead of a shape.
+    """
     if old:
         shape = b''.join(field(4 - i, n) for i, n in enumerate(reversed(array.shape)))
         shape = b''.join(field(i, 1) for i in range(1, 5 - array.ndim)) + shape
@@ -27,7 +33,7 @@ def blob(array, old=False):
 
 
 def layer(name, kind, *arrays, prior_box=None):
-    """A layer of a NetParameter: name 1, type 2, blobs 7, prior_box_param 203."""
+    """A layer of a NetParameter. Fields: name 1, type 2, blobs 7, prior_box_param 203."""
     message = field(1, name.encode()) + field(2, kind.encode())
     message += b''.join(field(7, blob(array)) for array in arrays)
     if prior_box is not None:
@@ -41,29 +47,32 @@ VARIANCE = .1, .1, .2, .2
 
 
 def prior_box_param(settings):
-    """A PriorBoxParameter: truths are whole numbers, all else is 32-bit floats one by one."""
+    """A PriorBoxParameter: booleans are varints, other values are 32-bit floats, not packed."""
     message = b''
     for name, value in settings.items():
-        for one in value if isinstance(value, tuple) else (value,):
+        for element in value if isinstance(value, tuple) else (value,):
             number = PRIOR_BOX[name]
-            message += field(number, int(one)) if isinstance(one, bool) else (
-                varint(number << 3 | 5) + struct.pack('<f', one))
+            message += field(number, int(element)) if isinstance(element, bool) else (
+                varint(number << 3 | 5) + struct.pack('<f', element))
     return message
 
 
 def old_layer(name, *arrays):
-    """A layer as Caffe wrote it until 2014: a V1LayerParameter, name 4, type 5, blobs 6."""
+    """A layer as Caffe wrote it until 2014. Fields: name 4, type 5, blobs 6."""
     blobs = b''.join(field(6, blob(array, old=True)) for array in arrays)
     return field(2, field(4, name.encode()) + field(5, 4) + blobs)
 
 
 class SSD:
-    """SSD300 or SSD512 under the layer names of SSD's authors, built up layer by layer.
+    """SSD300 or SSD512 with the layer names of SSD's authors.
+
+    The attribute ``text`` is deploy.prototxt. The attribute ``caffemodel`` holds the weights.
 
     Args:
-        insize: 300 or 512.
-        sizes: of the default boxes, one for each source layer and one more.
-        n_class: with the background.
+        insize: side of the image in pixels, 300 or 512.
+        sizes: sizes of the default boxes in pixels, one more than there are source layers.
+        n_class: number of classes, including the background.
+        seed: seed of the weights.
     """
 
     def __init__(self, insize, sizes, n_class, seed=0):
@@ -145,6 +154,6 @@ class SSD:
 
 
 def prototxt(settings):
-    """Settings as a prototxt has them; a tuple is a field more than once."""
-    return ' '.join(f'{name}: {str(one).lower()}' for name, value in settings.items()
-                    for one in (value if isinstance(value, tuple) else (value,)))
+    """Settings in the syntax of a prototxt. A tuple becomes one field per element."""
+    return ' '.join(f'{name}: {str(element).lower()}' for name, value in settings.items()
+                    for element in (value if isinstance(value, tuple) else (value,)))

@@ -1,4 +1,4 @@
-"""Cases of 2-D convolution, and a way to compute one with its gradients."""
+"""Cases of 2-D convolution, and a function that computes one with its gradients."""
 import chainer
 import numpy as np
 
@@ -21,17 +21,18 @@ CONVOLUTIONS = {  # (B, C, H, W), (O, kh, kw), stride, pad, dilate
     'many blocks a map stride 2': ((2, 3, 83, 43), (4, 3, 3), 2, 1, 1),
     'row beyond a block': ((1, 2, 3, 300), (3, 3, 3), 1, 1, 1),
 }
-# Per precision of cuDNN, relative to the largest result: products of factors with so many bits.
+# Relative to the largest result, per precision of cuDNN. The factors' bits set the tolerance.
 CUDNN_TOLERANCE = {'float32': 5e-6, 'tf32': 2 ** -9, 'float16': 2 ** -8, 'bfloat16': 2 ** -6}
 
 
 def draw(*shapes, dtype='float32'):
+    """Random normal arrays, one per shape."""
     rng = np.random.default_rng(0)
     return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
 
 
 def outputs(function, arrays, **options):
-    """Return y and the gradient of sum(y * gy) by each of the arrays, gy drawn."""
+    """Return y and the gradients of sum(y * gy) with respect to the arrays, for a random gy."""
     variables = [chainer.Variable(array) for array in arrays]
     y = function(*variables, **options)
     gy, = draw(y.shape, dtype=y.dtype)

@@ -1,7 +1,7 @@
-"""A stand-in for the package cudnn and for CuPy: NumPy arrays as device arrays, slow convolutions.
+"""A stand-in for the package cudnn and for CuPy, with NumPy arrays in place of device arrays.
 
-A graph computes from nothing but what was declared (dimensions, strides, types, paddings) and the
-addresses it is given, in float64, so a wrong declaration gives a wrong result or an assertion.
+A graph reads memory by the declared dimensions, strides, types and paddings alone. A wrong
+declaration therefore gives a wrong result or an AssertionError. Graphs compute in float64.
 """
 import ctypes
 import enum
@@ -17,8 +17,8 @@ numerical_note = enum.Enum(
     'NONDETERMINISTIC')
 WIDTH = {data_type.FLOAT: np.float32, data_type.HALF: np.float16, data_type.BFLOAT16: np.uint16}
 STREAM = 77
-graphs = []  # built so far
-stream_of = {}  # by handle
+graphs = []  # all graphs since the import
+stream_of = {}  # from handle to stream
 
 
 def backend_version():
@@ -64,7 +64,7 @@ class Tensor:
         return self
 
     def at(self, pointer):
-        """The array at this address, as declared."""
+        """The array at an address, with the declared dimensions, strides and type."""
         assert pointer % 16 == 0, 'cuDNN takes aligned addresses for granted'
         width = np.dtype(WIDTH[self.dtype])
         extent = 1 + sum((d - 1) * s for d, s in zip(self.dim, self.stride))
@@ -99,14 +99,14 @@ class pygraph:
         self.result = next(tensor for tensor in (x, W, y) if tensor.dim is None)
         return self.result
 
-    def conv_fprop(self, image, weight, **place):
-        return self._convolution(image, weight, Tensor(), **place)
+    def conv_fprop(self, image, weight, **geometry):
+        return self._convolution(image, weight, Tensor(), **geometry)
 
-    def conv_dgrad(self, loss, filter, **place):
-        return self._convolution(Tensor(), filter, loss, **place)
+    def conv_dgrad(self, loss, filter, **geometry):
+        return self._convolution(Tensor(), filter, loss, **geometry)
 
-    def conv_wgrad(self, image, loss, **place):
-        return self._convolution(image, Tensor(), loss, **place)
+    def conv_wgrad(self, image, loss, **geometry):
+        return self._convolution(image, Tensor(), loss, **geometry)
 
     def bias(self, name, input, bias):
         assert input is self.result and bias.dim == [1, input.dim[1], 1, 1]
@@ -183,7 +183,7 @@ def elementwise(inputs, outputs, body, name):
             'relu_gradient': lambda y, gy: np.ascontiguousarray(np.where(y > 0, gy, 0))}[name]
 
 
-cuda = types.SimpleNamespace(  # for chainer.backends.cuda
+cuda = types.SimpleNamespace(  # replaces chainer.backends.cuda
     available=True, ndarray=np.ndarray, elementwise=elementwise,
     cupy=types.SimpleNamespace(
         empty=np.empty, ascontiguousarray=np.ascontiguousarray,
@@ -193,7 +193,7 @@ cuda = types.SimpleNamespace(  # for chainer.backends.cuda
 
 
 def pretend(monkeypatch):
-    """Let the engine ``cudnn`` find this module in place of the package, and NumPy for CuPy."""
+    """Let the engine ``cudnn`` use this module for the package, and NumPy for CuPy."""
     from multibox.engines import kernels, order
     from multibox.engines.convolution import cudnn, graphs
     monkeypatch.setitem(sys.modules, 'cudnn', sys.modules[__name__])

@@ -1,4 +1,4 @@
-"""train.py with something broken on purpose: faulty_train.py FAULT FLAGS..."""
+"""train.py with a fault on purpose. Usage: faulty_train.py FAULT FLAGS..."""
 import os
 import resource
 import signal
@@ -14,7 +14,7 @@ import numpy as np
 RANK = int(os.environ.get('OMPI_COMM_WORLD_RANK', 0))
 
 
-class Sequence(TrainingSequence):
+class DeadLoader(TrainingSequence):
     """Kills the loader process that loads the ninth example."""
 
     def __getitem__(self, t):
@@ -24,7 +24,7 @@ class Sequence(TrainingSequence):
 
 
 class Fault(train.Stop):
-    """Strikes the second process after its third iteration."""
+    """Raises an error or sends a signal in the second process after its third iteration."""
 
     def __call__(self, trainer):
         if RANK == 1 and trainer.updater.iteration == 3:
@@ -34,7 +34,7 @@ class Fault(train.Stop):
         return super().__call__(trainer)
 
     def __enter__(self):
-        if sys.argv[1] != 'interrupt':  # whose signal is not caught, as outside of training
+        if sys.argv[1] != 'interrupt':  # a signal outside of training is not caught
             super().__enter__()
 
     def __exit__(self, *error):
@@ -43,7 +43,7 @@ class Fault(train.Stop):
 
 
 class FullDisk(train.Stop):
-    """After the seventh iteration no file can become longer than a megabyte."""
+    """Limits files to a megabyte after the seventh iteration."""
 
     def __call__(self, trainer):
         if trainer.updater.iteration == 7:
@@ -51,8 +51,8 @@ class FullDisk(train.Stop):
         return super().__call__(trainer)
 
 
-class Slow(TrainingSequence):
-    """Makes the network wait for its images."""
+class SlowLoader(TrainingSequence):
+    """Loads so slowly that the network waits."""
 
     def __getitem__(self, t):
         time.sleep(.4)
@@ -60,7 +60,7 @@ class Slow(TrainingSequence):
 
 
 def in_double_precision(name, n_fg_class):
-    """A network of which two runs differ by their arithmetic, not by float32's rounding."""
+    """A network in float64. Rounding then hides no other difference between two runs."""
     model = make_detector(name, n_fg_class)
     for parameter in model.params():
         parameter.array = parameter.array.astype(np.float64)
@@ -75,8 +75,8 @@ CHANGES = {
     'killed': ('Stop', Fault),
     'interrupt': ('Stop', Fault),
     'full disk': ('Stop', FullDisk),
-    'slow loader': ('TrainingSequence', Slow),
-    'dead loader': ('TrainingSequence', Sequence),
+    'slow loader': ('TrainingSequence', SlowLoader),
+    'dead loader': ('TrainingSequence', DeadLoader),
     'double precision': ('make_detector', in_double_precision),
 }
 

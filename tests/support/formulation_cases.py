@@ -3,7 +3,7 @@ import chainer
 import numpy as np
 from chainer.backends import cuda
 
-# One object in the middle, one box on it; the far box lies elsewhere.
+# BOX and OBJECT are the same box. FAR_BOX does not overlap them.
 BOX, FAR_BOX = [.5, .5, .2, .2], [.1, .1, .05, .05]
 OBJECT = [.4, .4, .6, .6, 0]
 
@@ -24,9 +24,12 @@ def terms_and_gradients(loss, xp, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k
 
 
 def case_of_a_far_maximum():
-    """A logit of 200 somewhere: boxes near 0 underflow, the worst classified of them too."""
+    """One image in which box 5 has a logit of 200, and all other boxes have logits near 0.
+
+    With one maximum per batch, the other boxes underflow. Box 2, the worst one, is among them.
+    """
     mb_locs, gt_mb_locs = np.zeros((2, 1, 6, 4), 'f')
     mb_confs = np.zeros((1, 6, 2), 'f')
-    mb_confs[0, 5] = 200, 199  # background, not far from sure: CE 0.31
-    mb_confs[0, 2] = 0, 9      # background taken for an object: CE 9
+    mb_confs[0, 5] = 200, 199  # background, cross entropy 0.31
+    mb_confs[0, 2] = 0, 9      # background, cross entropy 9
     return mb_locs, mb_confs, gt_mb_locs, np.array([[1, 0, 0, 0, 0, 0]], 'i')

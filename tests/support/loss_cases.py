@@ -1,7 +1,7 @@
 """Cases of the loss on matched boxes, and a communicator of two processes."""
 import numpy as np
 
-# Golden files of ChainerCV.
+# Names of ChainerCV's golden files.
 CASES = ('typical', 'crowded', 'fractional_ratio', 'large_logits', 'all_negatives_mined',
          'no_positive', 'one_class')
 
@@ -16,7 +16,7 @@ def random_case(B, K, C, p_positive, seed, p_ignored=0.):
 
 
 class FakeCommunicator:
-    """Two processes, of which the other one counted ``n_other`` positives."""
+    """A communicator of two processes. The other process counted ``n_other`` positives."""
 
     size = 2
 

@@ -1,4 +1,4 @@
-"""Starts programs under the mpiexec beside this Python."""
+"""Start programs under the mpiexec that is installed beside this Python."""
 import os
 import pathlib
 import shutil
@@ -14,19 +14,19 @@ needs_proc = pytest.mark.skipif(
 needs_mpiexec = pytest.mark.skipif(MPIEXEC is None, reason='no mpiexec beside this Python')
 
 
-def start(n, *arguments, cwd=None):
-    """``mpiexec -n N python ARGUMENTS`` in the background; without mpiexec for an ``n`` of None."""
+def start(n, *arguments):
+    """Start ``mpiexec -n N python ARGUMENTS`` in the background. If n is None, omit mpiexec."""
     mpiexec = [] if n is None else [MPIEXEC, '--oversubscribe', '--bind-to', 'none', '-n', str(n)]
     return subprocess.Popen(
-        [*mpiexec, sys.executable, *map(str, arguments)], cwd=cwd, text=True,
+        [*mpiexec, sys.executable, *map(str, arguments)], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={
             **os.environ, 'PYTHONPATH': str(ROOT), 'OPENBLAS_NUM_THREADS': '1',
             'OMPI_ALLOW_RUN_AS_ROOT': '1', 'OMPI_ALLOW_RUN_AS_ROOT_CONFIRM': '1'})
 
 
-def run(n, *arguments, cwd=None, timeout=120):
-    """Run to the end, within ``timeout`` seconds; the CompletedProcess."""
-    process = start(n, *arguments, cwd=cwd)
+def run(n, *arguments, timeout=120):
+    """Like ``start``, but wait up to ``timeout`` seconds. Returns a CompletedProcess."""
+    process = start(n, *arguments)
     try:
         output, errors = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -36,7 +36,7 @@ def run(n, *arguments, cwd=None, timeout=120):
 
 
 def descendants(pid):
-    """Process numbers of the children of a process, theirs, and so on (Linux)."""
+    """Process ids of all descendants of a process (Linux)."""
     try:
         children = [int(child) for task in pathlib.Path(f'/proc/{pid}/task').iterdir()
                     for child in (task / 'children').read_text().split()]
@@ -46,7 +46,7 @@ def descendants(pid):
 
 
 def is_alive(pid):
-    """Whether a process is there and no zombie."""
+    """Whether a process exists and is no zombie."""
     try:
         return pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
     except OSError:
@@ -54,7 +54,7 @@ def is_alive(pid):
 
 
 def signal_ranks(process, number):
-    """Send a signal to every process that ``mpiexec`` started, as SLURM does before its limit."""
+    """Send a signal to every process that ``mpiexec`` started, as SLURM does before the end."""
     children = pathlib.Path(f'/proc/{process.pid}/task/{process.pid}/children')
     for child in children.read_text().split():
         os.kill(int(child), number)

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def forward(model, x=None):
-    """Offsets and logits, as arrays, of images ``x`` or of two random images."""
+    """Offsets and logits as arrays, for images ``x`` or for two random images."""
     if x is None:
         x = np.random.RandomState(0).uniform(-120, 130, (2, 3, model.insize, model.insize))
     with chainer.using_config('train', False), chainer.no_backprop_mode():

@@ -1,4 +1,4 @@
-"""A small data set with mistakes of every kind, and its report."""
+"""A small data set, a detector that makes every kind of mistake on it, and the report."""
 from multibox.data import VOCDataset
 from multibox.data.annotations import Example
 from multibox.data.voc import VOCData
@@ -14,7 +14,7 @@ BOX = np.array([[10, 10, 50, 50], [60, 20, 90, 80]], 'f')
 
 
 class Detector:
-    """Finds a cat that is there, one that is badly placed, and a dog that is not there."""
+    """Finds each cat, places each dog badly, and finds a dog where there is none."""
 
     def predict(self, imgs):
         bbox = np.array([[10, 10, 50, 50], [40, 20, 80, 60], [0, 60, 30, 90]], 'f')
@@ -23,7 +23,7 @@ class Detector:
 
 
 def make_data(folder, n_image=3, problems=(), train=True):
-    """Images of noise with a cat above a dog, the dog of the last one difficult."""
+    """Images of noise, each with a cat above a dog. The dog of the last image is difficult."""
     rng = np.random.RandomState(0)
     examples = []
     for n in range(n_image):

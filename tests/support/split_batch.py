@@ -1,6 +1,6 @@
-"""Run under mpiexec: every process's share of a batch against the whole batch on one process.
+"""Compare every process's share of a batch with the whole batch on one process, under mpiexec.
 
-With an argument the communicator is faulty, and the program has to fail.
+Usage: split_batch.py [FAULT]. With a fault in the communicator the program must fail.
 """
 import sys
 
@@ -19,7 +19,11 @@ B, K, C = 12, 60, 5
 
 
 class Faulty:
-    """A communicator that sums nothing, or whose sum is too large by the number of processes."""
+    """A communicator with a wrong sum.
+
+    'not summed' multiplies the process's own value by the number of processes. 'not divided'
+    multiplies the sum by that number.
+    """
 
     def __init__(self, comm, fault):
         self.comm, self.fault = comm, fault
@@ -73,7 +77,8 @@ def check_losses(comm, own):
 
 
 def check_batch_normalisation(comm, own):
-    images = np.random.RandomState(1).normal(50, 3, (B, 2, 3, 3)).astype('f')  # a variance to lose
+    # The mean is far from 0, where a naive formula of the variance loses its digits.
+    images = np.random.RandomState(1).normal(50, 3, (B, 2, 3, 3)).astype('f')
     gy = np.random.RandomState(2).normal(size=images.shape).astype('f')
     shared = chainer.Sequential(chainer.Chain())
     with shared[0].init_scope():
@@ -99,7 +104,7 @@ def check_batch_normalisation(comm, own):
 
 
 def check_first_update(comm):
-    """Everyone begins with the first one's weights, and the first update is one."""
+    """All processes begin with the first one's weights and take the mean gradient."""
     model = chainer.links.Linear(2, 1, initialW=comm.rank + 1, initial_bias=0)
     optimizer = make_multi_node(
         chainer.optimizers.SGD(lr=1).setup(model), as_processes(comm))
@@ -110,7 +115,7 @@ def check_first_update(comm):
 
 
 def check_shares_without_images(comm):
-    """A process without an image meets the others in every exchange."""
+    """A process without images takes part in every exchange."""
     case = make_case('even')
     part = slice(None) if comm.rank == 0 else slice(0, 0)
     for name in ('chainercv', 'ssd_pytorch', 'ssd_keras', 'notebook', 'caffe'):
@@ -121,7 +126,7 @@ def check_shares_without_images(comm):
 
 
 class ByNumber:
-    """Predicts for image n, which is filled with n, what it was told to."""
+    """Predicts one box, class and score that follow from the value of the image's pixels."""
 
     def predict(self, imgs):
         ns = [int(img[0, 0, 0]) for img in imgs]

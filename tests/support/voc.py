@@ -8,11 +8,13 @@ VOC2012 = {'train': ['12t'], 'val': ['12v'], 'trainval': ['12t', '12v']}
 
 
 def write(folder, splits, labels=None, **objects):
-    """Write a VOC-layout folder of 40 x 30 pixel images.
+    """Write a folder in the layout of VOC with images of 40 x 30 pixels, and return it.
 
     Args:
-        splits: a dict from split name to ids.
-        objects: from id to a list of (class name, coordinates, difficult); one cat where absent.
+        folder: path of the folder.
+        splits: a dict from the name of a split to the ids of its images.
+        labels: content of labels.txt; None writes no such file.
+        objects: per id a list of (class name, coordinates, difficult). Other ids have one cat.
     """
     for name in ('Annotations', 'ImageSets/Main', 'JPEGImages'):
         (folder / name).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A network trained under a formulation sees what its published interface computes."""
+"""Training with a formulation gives the loss and gradients of its published interface."""
 import types
 
 from multibox import multibox_loss
@@ -17,7 +17,7 @@ B, K, C = 3, 40, 4
 
 
 class Predictions(chainer.Chain):
-    """In the place of a network: offsets and logits that are parameters."""
+    """Takes the place of a network. Its offsets and logits are parameters."""
 
     def __init__(self, rng):
         super().__init__()
@@ -31,7 +31,10 @@ class Predictions(chainer.Chain):
 
 @pytest.fixture
 def case():
-    """Default boxes and the objects of three images, the last of them empty; y first."""
+    """A network, default boxes, and the objects of three images. The last image has none.
+
+    Coordinates are in the order y, x.
+    """
     rng = np.random.RandomState(2)
     default_bbox = np.hstack((rng.uniform(size=(K, 2)), rng.uniform(.1, .5, (K, 2)))).astype('f')
     objects = []
@@ -42,7 +45,7 @@ def case():
 
 
 def as_rows(objects):
-    """(R, 5) rows; which axis comes first makes no difference to a loss."""
+    """Per image an (R, 5) array. A loss does not depend on the order of x and y."""
     return [np.hstack((bbox, label[:, None])).astype('f') for bbox, label in objects]
 
 
@@ -124,7 +127,7 @@ def test_terms_of_all_processes_are_reported(case):
 
 @pytest.mark.parametrize('module, n_unread', [(np, 0), (types.SimpleNamespace(
     isfinite=np.isfinite), 3)], ids=['CPU', 'as on a GPU'])
-def test_losses_are_looked_at_once(case, monkeypatch, module, n_unread):
+def test_losses_are_read_at_once_on_a_cpu_and_later_on_a_gpu(case, monkeypatch, module, n_unread):
     monkeypatch.setattr('multibox.training.chain.np', module)
     chain = TrainChain(case[0])
     for _ in range(3):

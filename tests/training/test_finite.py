@@ -13,7 +13,7 @@ import pytest
 
 @pytest.fixture
 def third_is_nan(monkeypatch):
-    """The images of the third batch, whose confidence loss is nan."""
+    """Make the third batch's confidence loss nan. Returns the list of the batch's indices."""
     loss, calls, batches = chainercv.multibox_loss, [], []
     source = train.TrainingSequence.source
 
@@ -31,8 +31,8 @@ def third_is_nan(monkeypatch):
 
 
 @pytest.fixture
-def later(monkeypatch):
-    """Losses are left unread as on a GPU."""
+def unread_losses(monkeypatch):
+    """Leave losses unread, as on a GPU."""
     monkeypatch.setattr('multibox.training.chain.np', types.SimpleNamespace(isfinite=np.isfinite))
 
 
@@ -49,7 +49,7 @@ def names_iteration_term_and_images(error, data, indices, snapshot=''):
                      rf'  {paths[indices[0]]}\n  {paths[indices[1]]}$', error, re.DOTALL)
 
 
-def test_it_names_iteration_term_and_images(data, tmp_path, third_is_nan):
+def test_the_error_names_iteration_term_and_images(data, tmp_path, third_is_nan):
     error = error_of_training(data, tmp_path, '--log-interval', '1', '--snapshot-interval', '1')
     assert names_iteration_term_and_images(
         error, data, third_is_nan, 'snapshot_iter_2 is from before')
@@ -59,8 +59,8 @@ def test_it_names_iteration_term_and_images(data, tmp_path, third_is_nan):
 
 @pytest.mark.parametrize('read_by', [('--log-interval', '4'), ('--snapshot-interval', '4'), ()],
                          ids=['log', 'snapshot', 'end'])
-def test_read_later_it_names_the_same(
-        data, tmp_path, third_is_nan, later, read_by, monkeypatch):
+def test_the_error_of_a_loss_read_later_is_the_same(
+        data, tmp_path, third_is_nan, unread_losses, read_by, monkeypatch):
     monkeypatch.setattr('multibox.training.snapshots.is_finite', lambda link: True)
     more = '--log-interval', '9', '--snapshot-interval', '9', *read_by
     error = error_of_training(data, tmp_path, *more)
@@ -69,8 +69,8 @@ def test_read_later_it_names_the_same(
     assert not (tmp_path / 'model.npz').exists()
 
 
-def test_it_is_found_before_a_signal_has_the_run_saved(
-        data, tmp_path, third_is_nan, later, monkeypatch):
+def test_losses_are_read_before_a_signal_saves_the_run(
+        data, tmp_path, third_is_nan, unread_losses, monkeypatch):
     class Stop(train.Stop):
         def __call__(self, trainer):
             self._noted = signal.SIGTERM if trainer.updater.iteration == 3 else 0
@@ -83,7 +83,7 @@ def test_it_is_found_before_a_signal_has_the_run_saved(
 
 
 @pytest.mark.gpu
-def test_on_a_gpu_it_names_the_same(data, tmp_path, third_is_nan, gpu):
+def test_the_error_on_a_gpu_is_the_same(data, tmp_path, third_is_nan, gpu):
     error = error_of_training(data, tmp_path, '--device', '0', '--log-interval', '4')
     assert names_iteration_term_and_images(error, data, third_is_nan)
     assert not list(tmp_path.glob('snapshot*')) and not (tmp_path / 'log').exists()

@@ -1,4 +1,4 @@
-"""A network in float16 trained through all the kernels together, against Chainer's own code."""
+"""Training in float16 through all kernels together, against Chainer's own code."""
 from multibox import engines
 from multibox.engines import kernels, max_pooling_2d, relu
 from multibox.engines.pooling.function import MaxPooling, MaxPoolingGradient
@@ -15,7 +15,7 @@ from chainer.backends import cuda
 
 
 class Network(chainer.Chain):
-    """16 boxes, 3 classes; weights, biases and a scale in float16, gamma and beta in float32."""
+    """A network of 16 boxes and 3 classes with all kinds of parameters."""
 
     def __init__(self):
         super().__init__()
@@ -33,7 +33,11 @@ class Network(chainer.Chain):
 
 
 def train(device):
-    """Four updates, of which the second overflows; what is left of each parameter, and the rest."""
+    """Update a network four times. The second update overflows.
+
+    Returns the parameters in float32 and their momenta by name, the scale of the loss after each
+    update, the optimizer's count of updates, and the set of the parameters' counts.
+    """
     np.random.seed(0)
     network, rng = Network(), np.random.default_rng(0)
     halve(network)
@@ -62,8 +66,7 @@ def train(device):
 
 @pytest.fixture
 def launched(kernel_xp, monkeypatch):
-    """The list of the kernels that are launched; where kernels run on this CPU, NumPy arrays
-    count as those of a GPU."""
+    """The list of the launched kernels' names. NumPy arrays count as arrays on a GPU."""
     launched, launch = [], kernels.launch
     monkeypatch.setattr(kernels, 'launch', lambda *args: launched.append(args[1]) or launch(*args))
     if kernel_xp is np:

@@ -1,4 +1,4 @@
-"""The rules of the update against numbers worked out by hand."""
+"""The rules of the update against numbers worked by hand."""
 from multibox.engines.momentum_sgd import gpu as momentum_sgd
 from multibox.training.learning_rate import learning_rate, scaled_cuts
 from multibox.training.optimizers import OPTIMIZERS, make_optimizer
@@ -76,26 +76,26 @@ def test_momentum_is_the_papers():
     np.testing.assert_allclose(chain.W.array, -.1 - (.1 + .9 * .1))
 
 
-def test_an_optimizer_updates_by_one_kernel_a_kind(kernel_xp, monkeypatch):
+def test_an_optimizer_launches_one_kernel_per_kind_of_parameter(kernel_xp, monkeypatch):
     updated = []
     monkeypatch.setattr(momentum_sgd, '_launch', lambda *args: updated.append(len(args[2])))
     net = chainer.links.Linear(2, 3)
     net.to_device('@numpy' if kernel_xp is np else '@cupy:0')
     optimizer = make_optimizer('momentum_sgd', net, .1, .05)
     optimizer.loss_scaling(scale=8)
-    net.b.grad = kernel_xp.ones_like(net.b.array)  # of an iteration before
-    optimizer.update(lambda x: F.sum(net(x)), kernel_xp.asarray(draw(4, 2)))
+    net.b.grad = kernel_xp.ones_like(net.b.array)  # from an earlier iteration
+    optimizer.update(lambda x: F.sum(net(x)), kernel_xp.asarray(random_array(4, 2)))
     assert updated == [1, 1]
     assert (net.b.grad == 8 * 4).all()
 
 
-def draw(*shape):
+def random_array(*shape):
     return np.random.default_rng(0).standard_normal(shape).astype('f')
 
 
 @pytest.mark.parametrize('name', OPTIMIZERS)
 @pytest.mark.parametrize('gradient', [1., np.inf])
-def test_what_is_not_finite_halves_the_scale_and_updates_nothing(kernel_xp, gradient, name):
+def test_nonfinite_gradients_halve_the_scale_and_update_nothing(kernel_xp, gradient, name):
     net = chainer.links.Linear(2, 3)
     net.to_device('@numpy' if kernel_xp is np else '@cupy:0')
     optimizer = make_optimizer(name, net, .1, .05)

@@ -1,4 +1,4 @@
-"""Training in 16 bits: float32 weights behind, a scaled loss, nothing of them lost on resuming."""
+"""Training in 16 bits with float32 master weights and a scaled loss. Resuming restores both."""
 import json
 import os
 import types
@@ -27,7 +27,7 @@ FAST = ['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--
 
 @pytest.fixture
 def on_cpu(monkeypatch):
-    """float16 where train.py refuses it, with products fast enough and summed in float32."""
+    """Let train.py use float16 on a CPU. Products are in float32, which is faster."""
     tensordot = np.tensordot
     monkeypatch.setattr(np, 'tensordot', lambda a, b, axes: tensordot(
         a.astype('f', copy=False), b.astype('f', copy=False), axes))
@@ -51,7 +51,7 @@ def test_products_in_tf32_are_a_choice(name, monkeypatch):
     assert os.environ['CUPY_TF32'] == ('1' if name == 'tf32' else '0')
 
 
-def test_half_a_network_predicts_what_the_whole_does(on_cpu):
+def test_a_network_in_float16_predicts_as_in_float32(on_cpu):
     np.random.seed(0)
     model = make_detector('slim300', 3)
     imgs = np.random.uniform(-100, 100, (2, 3, 300, 300)).astype('f')
@@ -68,7 +68,10 @@ def test_half_a_network_predicts_what_the_whole_does(on_cpu):
 
 
 class Weights(chainer.Chain):
-    """Two weights and two biases of size 1, one of each in float16; gradients of my choice."""
+    """Two links of one weight and one bias, the first link in float16. All parameters are 1.
+
+    The argument of ``forward`` is the gradient of every parameter.
+    """
 
     def __init__(self):
         super().__init__()
@@ -91,7 +94,7 @@ def test_gradients_that_overflow_leave_all_as_it_was():
     optimizer.update(chain, 1.)
     before, momentum = chain.values(), chain.half.W.update_rule.state['v'].copy()
     optimizer._loss_scale = 1024.
-    optimizer.update(chain, 100.)  # 102400 is above float16, not above float32
+    optimizer.update(chain, 100.)  # 102400 is beyond float16, but not beyond float32
     np.testing.assert_array_equal(chain.values(), before)
     np.testing.assert_array_equal(chain.half.W.update_rule.state['v'], momentum)
     assert optimizer._loss_scale == 512
@@ -133,8 +136,8 @@ def test_gradients_too_small_for_float16_arrive():
     chain = Weights()
     optimizer = make_optimizer('momentum_sgd', chain, 1e6, 0.)
     optimizer._loss_scale = 4096.
-    optimizer.update(chain, 1e-8)
-    np.testing.assert_allclose(1 - chain.half.W.array, .01, rtol=.03)  # float16 ends at 6e-8
+    optimizer.update(chain, 1e-8)  # float16's least positive number is 6e-8
+    np.testing.assert_allclose(1 - chain.half.W.array, .01, rtol=.03)
 
 
 def test_steps_too_small_for_float16_add_up():
@@ -142,11 +145,11 @@ def test_steps_too_small_for_float16_add_up():
     optimizer = make_optimizer('momentum_sgd', chain, 1e-4, 0., momentum=0.)
     for _ in range(100):
         optimizer.update(chain, 1.)
-        optimizer.serialize(DictionarySerializer())  # to save changes nothing
+        optimizer.serialize(DictionarySerializer())  # saving changes nothing
     assert chain.half.W.array.item() == pytest.approx(.99, abs=5e-4)
 
 
-def test_an_overflow_on_another_process_leaves_the_update_out_here():
+def test_an_overflow_on_another_process_skips_the_update():
     class Comm:
         rank = 0
 
@@ -184,7 +187,7 @@ def test_a_resumed_run_in_float16_ends_in_the_same_weights_and_scale(
     W = 'main/model/multibox/conf/0/W'
     assert expected['updater/optimizer:main/loss_scale'] == 4
     assert expected[f'updater/optimizer:{W}/weight'].dtype == np.float32
-    assert not any(key.endswith('gamma/weight') for key in expected)  # is float32 itself
+    assert not any(key.endswith('gamma/weight') for key in expected)  # gamma is float32 itself
     assert expected[f'updater/model:{W}'].dtype == np.float16
     log = json.loads((half / 'log').read_text())
     assert [entry['iteration'] for entry in log] == [1, 2]

@@ -53,7 +53,7 @@ def make_trainer(out, n_iteration=4):
     updater = chainer.training.StandardUpdater(iterator, optimizer)
     trainer = chainer.training.Trainer(updater, (n_iteration, 'iteration'), out=str(out))
     trainer.extend(extensions.observe_lr(), trigger=(1, 'iteration'))
-    trainer.extend(progress.Progress(n_iteration, batchsize=5))  # before LogReport, to no effect
+    trainer.extend(progress.Progress(n_iteration, batchsize=5))  # the order does not matter
     trainer.extend(extensions.LogReport(trigger=(2, 'iteration')))
     return trainer
 
@@ -64,7 +64,7 @@ def let_an_iteration_take(seconds, trainer, monkeypatch):
         progress, 'perf_counter', lambda: seconds * (trainer.updater.iteration - start))
 
 
-def test_one_line_for_each_log_entry(tmp_path, capsys):
+def test_one_line_per_log_entry(tmp_path, capsys):
     make_trainer(tmp_path, n_iteration=5).run()
     lines = capsys.readouterr().out.splitlines()
     assert [line[:20] for line in lines] == ['iter 2/5  epoch  1.0', 'iter 4/5  epoch  2.0']
@@ -89,7 +89,7 @@ def test_resumed_run_measures_its_own_speed(tmp_path, capsys, monkeypatch):
     let_an_iteration_take(100, resumed, monkeypatch)
     resumed.run()
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2  # the process before told its own
+    assert len(lines) == 2  # the first run printed its own lines
     assert lines[0].startswith('iter 6/8 ') and lines[0].endswith('0.1 img/s  left 03:20')
 
 
@@ -114,7 +114,10 @@ def test_bar_is_drawn_on_a_terminal(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture
 def told(tmp_path, monkeypatch, capsys):
-    """Run with a bar that is redrawn at every iteration: the losses it tells."""
+    """Function that trains with a bar redrawn at every iteration.
+
+    It returns the losses of the log and the losses that the bar showed.
+    """
     class Eager(progress.tqdm):
         def __init__(self, **options):
             super().__init__(**{**options, 'mininterval': 0})
@@ -132,7 +135,7 @@ def told(tmp_path, monkeypatch, capsys):
 
 def test_bar_tells_the_latest_loss(told):
     _, losses = told()
-    assert len(set(losses)) == 4  # of 4 iterations of descent
+    assert len(set(losses)) == 4  # one per iteration
     assert losses == sorted(losses, reverse=True)
 
 

@@ -14,9 +14,9 @@ from chainer.training import extensions
 
 
 def make_trainer(out, iteration=6, n_out=4, n_example=20, shuffle=False):
-    """A classifier that takes its input size from the first batch, as ChainerCV's SSD does."""
+    """Make a trainer of a classifier whose input size is that of the first batch, as in SSD."""
     rng = np.random.RandomState(0)
-    np.random.seed(0)  # of the initial weights
+    np.random.seed(0)  # for the initial weights
     model = L.Classifier(chainer.Sequential(L.Linear(None, n_out), L.BatchNormalization(n_out)))
     optimizer = chainer.optimizers.MomentumSGD(lr=0.1).setup(model)
     examples = chainer.datasets.TupleDataset(
@@ -95,7 +95,7 @@ def test_damaged_snapshot_is_named_and_the_one_before_is_taken(out, capsys, dama
 
 
 def test_newest_is_by_iteration_not_by_time(out):
-    os.utime(out / 'snapshot_iter_3', ns=(2 ** 61, 2 ** 61))  # as a copied folder has it
+    os.utime(out / 'snapshot_iter_3', ns=(2 ** 61, 2 ** 61))  # as in a copied folder
     assert snapshots.resume(make_trainer(out), out) == 6
 
 
@@ -131,7 +131,7 @@ def test_snapshot_is_never_unpickled(out, capsys):
     assert snapshots.resume(make_trainer(out), out) == 6
     assert f'{path}: damaged' in capsys.readouterr().out and not marker.exists()
     pickle.loads(pickle.dumps(payload))
-    assert marker.exists()  # the payload does go off where pickles are loaded
+    assert marker.exists()  # unpickling does execute the payload
 
 
 @pytest.mark.parametrize('folder', ['.', 'nowhere'], ids=['empty', 'missing'])
@@ -160,7 +160,7 @@ def test_network_with_fewer_links_is_refused(out):
         snapshots.resume(trainer, out)
 
 
-@pytest.mark.filterwarnings('ignore:The')  # Chainer tells what else it misses
+@pytest.mark.filterwarnings('ignore:The')  # Chainer warns about other missing entries
 def test_snapshot_without_an_extension_of_this_run_is_refused(out):
     trainer = make_trainer(out)
     trainer.extend(extensions.LogReport(filename='log2'), name='second')
@@ -200,7 +200,7 @@ def test_settings_that_must_not_change_are_named(tmp_path, changed):
         snapshots.check_settings(tmp_path, {**SETTINGS, **changed}, FIXED)
 
 
-def test_a_setting_there_was_not_yet_does_not_stop_a_resume(tmp_path):
+def test_a_setting_that_an_older_run_lacks_does_not_stop_a_resume(tmp_path):
     snapshots.save_settings(tmp_path, {'model': 'ssd300'})
     snapshots.check_settings(tmp_path, SETTINGS, FIXED)
 

@@ -1,4 +1,4 @@
-"""Which steps of the augmentation, and which matching rule, a run is trained with."""
+"""The choice of the augmentation's steps and of the matching rule of a run."""
 import json
 
 import train

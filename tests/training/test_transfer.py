@@ -1,4 +1,4 @@
-"""Batches reach the GPU whole and in order, though they are copied beside its work."""
+"""Batches reach the GPU whole and in order, although they are copied while it computes."""
 import functools
 import sys
 import types
@@ -19,24 +19,24 @@ class Images:
         return np.full((3, 5), i, 'f'), np.zeros((0, 4), 'f'), np.full(2, i, 'i'), None
 
 
-def give_all(img, bbox, label):
+def identity(img, bbox, label):
     return img, bbox, label
 
 
 @pytest.fixture(params=[0, 1], ids='{} processes'.format)
 def loader(request):
-    loader = Loader(TrainingSequence(Images(), give_all, 3, 12), 4, request.param)
+    loader = Loader(TrainingSequence(Images(), identity, 3, 12), 4, request.param)
     yield loader
     loader.finalize()
 
 
-def test_looking_ahead_leaves_the_loader_where_it_is(loader):
+def test_peeking_leaves_the_loader_where_it_is(loader):
     next(loader)
     saved, ahead = DictionarySerializer(), loader.peek()
     loader.serialize(saved)
     assert loader.position == saved.target['position'] == 4 and loader.peek() is ahead
     assert next(loader) is ahead and loader.peek() is not None
-    loader.serialize(NpzDeserializer(saved.target))  # what was looked at is dropped
+    loader.serialize(NpzDeserializer(saved.target))  # the batch that was peeked at is dropped
     for example, again in zip(ahead, next(loader)):
         np.testing.assert_array_equal(example[0], again[0])
     next(loader)
@@ -53,7 +53,7 @@ class Event:
 
 
 class Stream:
-    """Does its work as late as it may: when the host, or what it waits for, needs it done."""
+    """A stream that works as late as possible: when the host or another stream waits for it."""
 
     def __init__(self, non_blocking=False):
         self.non_blocking, self.work, self.waits_for = non_blocking, [], []
@@ -68,7 +68,7 @@ class Stream:
 
 class Array(np.ndarray):
     def set(self, source, stream):
-        assert stream.waits_for[-1] is CURRENT  # whose arrays were in this memory before
+        assert stream.waits_for[-1] is CURRENT  # earlier arrays of that stream were in this memory
         copied = []
 
         def copy():
@@ -83,19 +83,19 @@ CURRENT = Stream()
 
 @pytest.fixture
 def late_gpu(monkeypatch):
-    """In the place of CuPy: copies that read their source as late as CUDA may."""
+    """Replace CuPy by copies that read their source as late as possible."""
     def empty(shape, dtype):
         return np.full(shape, -1, dtype).view(Array)
     cupy = types.SimpleNamespace(
         empty=empty, cuda=types.SimpleNamespace(get_current_stream=lambda: CURRENT))
     monkeypatch.setattr(transfer, 'cuda', types.SimpleNamespace(cupy=cupy, Stream=Stream))
-    # CuPy gives page-locked memory again as soon as it is freed.
+    # CuPy hands out page-locked memory again as soon as it is freed.
     monkeypatch.setitem(sys.modules, 'cupyx', types.SimpleNamespace(
         empty_pinned=functools.cache(empty)))
 
 
 def batches(loader, sending):
-    """What becomes of every batch, read on the GPU's stream when all is sent; positions then."""
+    """Send every batch, then finish the stream. Returns each batch with the loader's position."""
     received = [(sending(batch), loader.position) for batch in loader]
     CURRENT.record().synchronize()
     return received
@@ -120,13 +120,13 @@ def test_the_next_batch_is_on_its_way_before_it_is_asked_for(loader, late_gpu):
     sending = Transfer(loader)
     sending(next(loader))
     imgs, *_ = sending._arrays
-    CURRENT.record().synchronize()  # does not wait for it
+    CURRENT.record().synchronize()  # does not wait for the copy
     assert loader.position == 4 and (imgs == -1).all()
     sending._copied.synchronize()
     np.testing.assert_array_equal(imgs, [loader.sequence[t][0] for t in range(4, 8)])
 
 
-def test_a_batch_that_was_not_looked_ahead_at_is_sent(loader, late_gpu):
+def test_a_batch_that_was_not_peeked_at_is_sent(loader, late_gpu):
     saved, sending = DictionarySerializer(), Transfer(loader)
     loader.serialize(saved)
     sending(next(loader))
@@ -134,7 +134,7 @@ def test_a_batch_that_was_not_looked_ahead_at_is_sent(loader, late_gpu):
     assert_stacked(batches(loader, sending), loader)
 
 
-def test_its_stream_does_not_wait_for_the_gpus_work(loader, late_gpu):
+def test_the_stream_of_copies_does_not_wait_for_the_gpus_work(loader, late_gpu):
     assert Transfer(loader)._stream.non_blocking
 
 
@@ -145,6 +145,6 @@ def test_batches_arrive_on_a_gpu(loader, gpu):
     for batch in loader:
         arrays = sending(batch)
         for _ in range(20):
-            busy = busy @ busy * 1e-4  # the copy of the next batch overtakes these
+            busy = busy @ busy * 1e-4  # the next batch is copied before these products end
         received.append(([(each + 0).get() for each in arrays], loader.position))
     assert_stacked(received, loader)

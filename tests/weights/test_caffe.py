@@ -1,4 +1,4 @@
-"""Weights of Caffe's SSD: OpenCV's own reading of prototxt and caffemodel, and ours, agree."""
+"""Weights of Caffe's SSD. OpenCV's reader of prototxt and caffemodel gives expected results."""
 import types
 
 from multibox import engines
@@ -12,15 +12,18 @@ import cv2
 import numpy as np
 import pytest
 
-COCO = 21, 45, 99, 153, 207, 261, 315  # of Caffe's ssd_coco.py, for 300 pixels
-# the first heads of an SSD for 3 classes, as much of one as a refusal needs
+COCO = 21, 45, 99, 153, 207, 261, 315  # sizes in Caffe's ssd_coco.py for 300 pixels
+# The first heads of an SSD for 3 classes. Tests of refusals need no other layers.
 HEADS = (layer('conv4_3_norm_mbox_loc', 'Convolution', np.zeros((16, 512, 3, 3)), np.zeros(16))
          + layer('conv4_3_norm_mbox_conf', 'Convolution', np.zeros((16, 512, 3, 3)), np.zeros(16)))
 
 
 @pytest.fixture(scope='module')
 def converted(tmp_path_factory):
-    """(Caffe's files, our network) of an SSD300 for 3 classes with default boxes as for COCO."""
+    """An SSD300 for 3 classes with the default boxes for COCO.
+
+    Returns Caffe's files and the converted network.
+    """
     folder = tmp_path_factory.mktemp('caffe')
     ssd = SSD(300, COCO, n_class=4)
     (folder / 'ssd.caffemodel').write_bytes(ssd.caffemodel)
@@ -33,10 +36,10 @@ def converted(tmp_path_factory):
 
 
 def run(ssd, rgb):
-    """Caffe's outputs on RGB images minus the mean, (1, 3, S, S), by OpenCV."""
+    """Caffe's outputs as OpenCV computes them, for an RGB image minus the mean, (1, 3, S, S)."""
     net = cv2.dnn.readNetFromCaffe(np.frombuffer(ssd.text.encode(), np.uint8),
                                    np.frombuffer(ssd.caffemodel, np.uint8))
-    net.enableWinograd(False)  # rounds ten times as coarsely
+    net.enableWinograd(False)  # its rounding errors are ten times as large
     net.setInput(np.ascontiguousarray(rgb[:, ::-1]))  # Caffe's networks see BGR
     return net.forward(['mbox_loc', 'mbox_conf', 'mbox_priorbox'])
 
@@ -51,7 +54,7 @@ def outputs(converted):
 
 def test_the_converted_network_gives_caffes_outputs(outputs):
     (loc, conf, _), (mb_locs, mb_confs) = outputs
-    loc = loc.reshape(1, -1, 4)[..., [1, 0, 3, 2]]  # x first there
+    loc = loc.reshape(1, -1, 4)[..., [1, 0, 3, 2]]  # Caffe's order is x, y
     np.testing.assert_allclose(mb_locs, loc, rtol=1e-4, atol=2e-5)
     np.testing.assert_allclose(mb_confs, conf.reshape(mb_confs.shape), rtol=1e-4, atol=2e-5)
 
@@ -105,11 +108,11 @@ def test_classes_must_be_named_rightly(tmp_path, options, match):
 
 
 SETTINGS = {'min_size': 60, 'max_size': 111, 'aspect_ratio': (2, 3), 'variance': VARIANCE,
-            'clip': False}  # OpenCV's default is another
+            'clip': False}  # OpenCV's default differs
 
 
 def network(n_box, grid=5):
-    """As much of one as default boxes need: an image of 300 pixels and one grid."""
+    """The attributes of a network that default boxes depend on, for 300 pixels and one grid."""
     return types.SimpleNamespace(
         insize=300, extractor=types.SimpleNamespace(grids=(grid,)),
         coder=types.SimpleNamespace(default_bbox=np.zeros((n_box, 4))))
@@ -139,12 +142,12 @@ def test_default_boxes_are_those_opencv_makes(tmp_path, changed):
 
 
 def test_sizes_lose_their_fractions_as_in_caffe(tmp_path):
-    # prior_box_layer.cpp keeps them in int: SSD512's 35.84 becomes 35
+    # prior_box_layer.cpp stores sizes as int: SSD512's 35.84 becomes 35.
     found = boxes(tmp_path, {**SETTINGS, 'min_size': 35.84, 'max_size': 76.8}, 150)
     np.testing.assert_allclose(found[:2, 2], [35, (35 * 76) ** .5])
 
 
-def test_a_file_without_prior_boxes_keeps_ours(tmp_path):
+def test_a_file_without_prior_boxes_keeps_the_networks_boxes(tmp_path):
     (tmp_path / 'x.caffemodel').write_bytes(HEADS)
     model = network(3)
     assert caffe.default_bbox(tmp_path / 'x.caffemodel', model) is model.coder.default_bbox
@@ -162,7 +165,7 @@ def test_another_number_of_default_boxes_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['conv1', 'conv5', 'fc8', 'fc6_1', 'conv4_3_norm_mbox_priorbox'])
-def test_a_layer_we_have_no_name_for_keeps_its_own(name):
+def test_an_unknown_layer_keeps_its_name(name):
     assert caffe.rename(name, 0) == f'{name}/0'
 
 

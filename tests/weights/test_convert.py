@@ -1,4 +1,4 @@
-"""ChainerCV's files, converted; and what the command line shows."""
+"""The conversion of ChainerCV's files, and the output of the command line."""
 from multibox import engines
 from multibox.errors import UserError
 from multibox.networks import make_detector
@@ -13,7 +13,7 @@ from chainercv.datasets import coco_bbox_label_names, voc_bbox_label_names
 from chainercv.links import SSD300
 
 
-def test_chainercvs_ssd300_gives_the_same_outputs_here(tmp_path, capsys):
+def test_a_converted_ssd300_of_chainercv_gives_the_same_outputs(tmp_path, capsys):
     x = np.random.RandomState(0).uniform(-120, 130, (1, 3, 300, 300))
     chainercvs = SSD300(n_fg_class=20)
     expected = forward(chainercvs, x)

@@ -1,4 +1,4 @@
-"""A network in ONNX gives our outputs in onnxruntime, and says how to read them."""
+"""An exported network gives the same outputs in onnxruntime. Its metadata tell how to decode."""
 import json
 import sys
 
@@ -17,7 +17,7 @@ NAMES = 'cat', 'dog', 'cow'
 
 @pytest.fixture(scope='module', params=['slim300', 'ssd300'])
 def exported(request, tmp_path_factory):
-    """(network, onnxruntime's session)."""
+    """A network, and onnxruntime's session of the exported network."""
     pytest.importorskip('onnx.mapping', exc_type=ImportError)
     onnxruntime = pytest.importorskip('onnxruntime')
     folder = tmp_path_factory.mktemp('onnx')
@@ -29,7 +29,7 @@ def exported(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize('n_image', [1, 2])
-def test_onnxruntime_gives_our_outputs(exported, n_image):
+def test_onnxruntime_gives_the_networks_outputs(exported, n_image):
     model, session = exported
     x = np.random.RandomState(0).uniform(-120, 130, (n_image, 3, 300, 300)).astype('f')
     x[1:] = 0
@@ -52,7 +52,7 @@ def test_the_metadata_are_enough_to_decode(exported):
         'default_bbox', 'mean', 'variance', 'label_names')]
     assert mean.tolist() == [123, 117, 104] and names.tolist() == list(NAMES)
     mb_loc = np.random.RandomState(0).normal(size=(8732, 4)).astype('f')
-    # as in multibox/weights/export.py
+    # The formula is documented in multibox/weights/export.py.
     centre = boxes[:, :2] + mb_loc[:, :2] * v_centre * boxes[:, 2:]
     size = boxes[:, 2:] * np.exp(mb_loc[:, 2:] * v_size)
     corners = np.hstack((centre - size / 2, centre + size / 2))

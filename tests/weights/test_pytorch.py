@@ -1,6 +1,5 @@
-"""Weights of ssd.pytorch: its SSD300, restated here in torch, and the converted one agree."""
+"""Weights of ssd.pytorch: a converted SSD300 gives the outputs of ssd.pytorch's."""
 import itertools
-import os
 import pickle
 import sys
 
@@ -8,20 +7,21 @@ from multibox.errors import UserError
 from multibox.networks import make_detector
 from multibox.weights import load_model, read, start
 from multibox.weights.__main__ import main
+from tests.support.malice import Malice
 
 import chainer
 import numpy as np
 import pytest
 from chainercv.datasets import voc_bbox_label_names
 
-# ssd.pytorch's `vgg`, an entry a layer: channels of a convolution, ReLU, or a kind of pooling.
+# ssd.pytorch's `vgg`, one entry per layer: a convolution's channels, ReLU, or a pooling.
 VGG = (64, 'r', 64, 'r', 'p', 128, 'r', 128, 'r', 'p', 256, 'r', 256, 'r', 256, 'r', 'ceil',
        512, 'r', 512, 'r', 512, 'r', 'p', 512, 'r', 512, 'r', 512, 'r', 'same',
        1024, 'r', 1024, 'r')
-# output channels, kernel, stride, padding
+# Per layer: output channels, kernel, stride, padding.
 EXTRAS = ((256, 1, 1, 0), (512, 3, 2, 1), (128, 1, 1, 0), (256, 3, 2, 1),
           (128, 1, 1, 0), (256, 3, 1, 0), (128, 1, 1, 0), (256, 3, 1, 0))
-HEADS = (512, 4), (1024, 6), (512, 6), (256, 6), (256, 4), (256, 4)  # channels, boxes of a cell
+HEADS = (512, 4), (1024, 6), (512, 6), (256, 6), (256, 4), (256, 4)  # channels, boxes per cell
 
 
 @pytest.fixture(scope='module')
@@ -31,7 +31,7 @@ def torch():
 
 @pytest.fixture(scope='module')
 def state(torch):
-    """A state_dict of SSD300 for 21 classes, random, whose features neither die nor grow."""
+    """A random state_dict of SSD300 for 21 classes, whose outputs are all of order 1."""
     generator = torch.Generator().manual_seed(0)
     state = {'L2Norm.weight': torch.rand(512, generator=generator) * 20 + 10}
 
@@ -46,7 +46,7 @@ def state(torch):
         if isinstance(layer, int):
             add(f'vgg.{i}', n_in, layer, 1 if i == 33 else 3)
             n_in = layer
-    state['vgg.0.weight'] /= 70  # the size of the input: then every output is of order 1
+    state['vgg.0.weight'] /= 70  # inputs are of order 70
     for i, (n_out, ksize, _, _) in enumerate(EXTRAS):
         add(f'extras.{i}', n_in, n_out, ksize)
         n_in = n_out
@@ -57,7 +57,10 @@ def state(torch):
 
 
 def run(torch, state, x):
-    """ssd.pytorch's SSD300: ``(loc, conf)``, (B, K, 4) as dx, dy, dw, dh and (B, K, 21)."""
+    """ssd.pytorch's SSD300, restated in torch.
+
+    Returns ``loc`` (B, K, 4) in the order dx, dy, dw, dh, and ``conf`` (B, K, 21).
+    """
     F = torch.nn.functional
 
     def conv(name, x, **kwargs):
@@ -89,7 +92,7 @@ def run(torch, state, x):
 
 @pytest.fixture(scope='module')
 def example(torch, state):
-    """An RGB image minus the mean, as both frameworks' networks see it; ssd.pytorch's outputs."""
+    """An RGB image minus the mean, and the outputs of ssd.pytorch for it."""
     rng = np.random.RandomState(0)
     x = rng.uniform(-120, 130, (1, 3, 300, 300)).astype('f')
     with torch.no_grad():
@@ -171,14 +174,6 @@ def test_what_does_not_fit_is_named_with_both_shapes(torch, state, tmp_path):
     assert 'extractor/conv1_1/W: wanted (64, 3, 3, 3), found (9, 3, 3, 3)' in str(refusal.value)
     assert 'left over  spare.weight\nmissing    extractor/conv9_2' in str(refusal.value)
     assert not (tmp_path / 'model.npz').exists()
-
-
-class Malice:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.system, (f'touch {self.path}',)
 
 
 @pytest.mark.parametrize('form', ['torch, old', 'torch, new', 'bare pickle'])

@@ -1,12 +1,12 @@
-"""A run's own model.npz, weights to start from, and that nothing in a file is run."""
+"""A run's model.npz, and weights to start from. No code in a file is executed."""
 import importlib.util
 import json
-import os
 import zipfile
 
 from multibox.errors import UserError
 from multibox.networks import make_detector
 from multibox.weights import load_model, read, save_model, start
+from tests.support.malice import Malice
 from tests.support.networks import forward
 
 import chainer
@@ -86,7 +86,7 @@ def test_hed_weights_become_an_rgb_vgg16(tmp_path, monkeypatch):
     assert '26 of 26 parameters taken; not taken: none' in pretrain(model, 'hed')
     rgb = rng.normal(size=(3, 3, 3)).astype('f')  # height, width, channel
     W, b = stored['/conv1_1']
-    expected = np.einsum('yxc,yxco->o', rgb[:, :, ::-1], W) + b  # the original sees BGR
+    expected = np.einsum('yxc,yxco->o', rgb[:, :, ::-1], W) + b  # the original network takes BGR
     y = model.extractor.conv1_1(rgb.transpose(2, 0, 1)[None])
     np.testing.assert_allclose(y.array.ravel(), expected, rtol=1e-5, atol=1e-5)
     W, b = stored['/conv5_3']
@@ -112,15 +112,15 @@ def test_imagenet_weights_need_a_vgg16(slim):
         pretrain(slim, 'imagenet')
 
 
-def describe(**description):
+def stored_description(**description):
     return np.array(json.dumps(description))
 
 
 @pytest.mark.parametrize('description, match', [
     (np.array('not json'), 'does not say which network'),
-    (describe(model='ssd9000', label_names=['a']), 'does not say which network'),
-    (describe(label_names=['a']), 'does not say which network'),
-    (describe(model='slim300', label_names=['a']),
+    (stored_description(model='ssd9000', label_names=['a']), 'does not say which network'),
+    (stored_description(label_names=['a']), 'does not say which network'),
+    (stored_description(model='slim300', label_names=['a']),
      r'not a slim300 with 1 classes[^$]*conf/0/W: wanted \(8, 64, 3, 3\), found \(16, '),
 ], ids=['no json', 'unknown network', 'no network', 'other classes'])
 def test_a_model_file_that_does_not_hold_together_is_refused(slim, tmp_path, description, match):
@@ -135,7 +135,7 @@ def test_a_model_file_that_does_not_hold_together_is_refused(slim, tmp_path, des
     {'extractor/to5/bn/beta': np.zeros(1, 'f')}, {'default_bbox': np.zeros((5, 4))},
     {'extractor/to5/bn/beta': None},
 ], ids=['shape', 'default boxes', 'missing'])
-def test_a_model_file_of_which_an_array_does_not_fit_is_refused(slim, tmp_path, changed):
+def test_a_model_file_with_an_array_that_does_not_fit_is_refused(slim, tmp_path, changed):
     save_model(tmp_path / 'good.npz', slim, 'slim300', ('a', 'b', 'c'))
     with np.load(tmp_path / 'good.npz') as arrays:
         np.savez(tmp_path / 'bad.npz', **{
@@ -144,7 +144,7 @@ def test_a_model_file_of_which_an_array_does_not_fit_is_refused(slim, tmp_path, 
         load_model(tmp_path / 'bad.npz')
 
 
-def test_a_model_file_of_before_it_held_default_boxes_loads(slim, tmp_path):
+def test_an_older_model_file_without_default_boxes_loads(slim, tmp_path):
     save_model(tmp_path / 'new.npz', slim, 'slim300', ('a', 'b', 'c'))
     with np.load(tmp_path / 'new.npz') as arrays:
         np.savez(tmp_path / 'old.npz', **{
@@ -185,7 +185,7 @@ def damaged_deflate(path):
 
 
 def other_files(path):
-    with zipfile.ZipFile(path, 'w') as archive:  # as a .pth is
+    with zipfile.ZipFile(path, 'w') as archive:  # a .pth file is a zip archive, too
         archive.writestr('archive/data.pkl', b'anything')
 
 
@@ -196,14 +196,6 @@ def test_an_archive_of_something_else_is_named(slim, tmp_path, write):
     write(tmp_path / 'x.npz')
     with pytest.raises(UserError, match=r'x\.npz: not a readable \.npz file'):
         pretrain(slim, tmp_path / 'x.npz')
-
-
-class Malice:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.system, (f'touch {self.path}',)
 
 
 @pytest.mark.parametrize('load', [read, load_model])
@@ -229,7 +221,10 @@ def test_a_file_of_unknown_ending_is_not_opened(name, tmp_path):
 
 @pytest.fixture
 def reused(slim, tmp_path):
-    """A network for b, z and a, started from one for a, b and c with other default boxes."""
+    """A network for b, z and a, started from one for a, b and c with other default boxes.
+
+    Returns the reused network, the started one, its random heads, and the message.
+    """
     np.random.seed(1)
     given = make_detector('slim300', 3)
     given.coder.default_bbox = given.coder.default_bbox.clip(0, 300)
@@ -246,7 +241,7 @@ def test_reused_classes_score_as_before(reused):
     given, model, _, _ = reused
     (locs, confs), (new_locs, new_confs) = forward(given), forward(model)
     np.testing.assert_allclose(new_locs, locs, rtol=1e-5, atol=1e-6)
-    # background, b and a, where they stand now
+    # background, b and a, in the order of the new network
     np.testing.assert_allclose(new_confs[..., [0, 1, 3]], confs[..., [0, 2, 1]],
                                rtol=1e-5, atol=1e-6)
 
@@ -254,7 +249,7 @@ def test_reused_classes_score_as_before(reused):
 def test_a_new_class_keeps_its_random_start(reused):
     _, model, random, said = reused
     for link, W in zip(model.multibox.conf, random):
-        new = slice(2, None, 4)  # z: every fourth row, after background and b
+        new = slice(2, None, 4)  # z is third of four, after background and b
         np.testing.assert_array_equal(link.W.array[new], W[new])
         assert not np.isclose(np.delete(link.W.array, new, 0).flat[0], W.flat[0])
     assert (model.multibox.conf[0].b.array[2::4] == -1).all()

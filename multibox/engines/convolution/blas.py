@@ -1,4 +1,4 @@
-"""Convolution by NumPy: blocks of the image lowered to columns, and products by its BLAS.
+"""Convolution by NumPy: blocks of the image are lowered to columns and multiplied by its BLAS.
 
 Chainer lowers a whole batch to columns, multiplies, and reorders the product. This engine lowers,
 multiplies and stores one block of output pixels at a time, and the block fits the cache.
@@ -14,14 +14,14 @@ MIN_ELEMENTS = 2 ** 19  # per block of columns: with fewer, Python overhead outw
 
 
 class BLAS:
-    """The engine."""
+    """The engine ``blas``, for float32 and float64 arrays."""
 
     def missing(self):
-        """The reason why this machine cannot use the engine: None, for NumPy is always there."""
+        """None: every machine can use the engine, because NumPy is always installed."""
         return None
 
     def covers(self, arrays):
-        """Whether all arrays are NumPy's, float32, or all float64, and not empty."""
+        """Whether all arrays are NumPy's, not empty, and of one dtype: float32 or float64."""
         return all(type(a) is np.ndarray and a.size
                    and a.dtype == arrays[0].dtype in (np.float32, np.float64) for a in arrays)
 
@@ -73,7 +73,7 @@ class BLAS:
 
 
 def _blocks(n, height, width, depth, dtype):
-    """Cut n maps of (height, width) pixels into blocks: some maps, or some rows of one map.
+    """Cut n maps of (height, width) pixels into blocks: several maps, or several rows of one map.
 
     Yields:
         ``(images, rows, buffer)``: two slices, and memory for the columns of the block, with

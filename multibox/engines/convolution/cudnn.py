@@ -12,16 +12,17 @@ import numpy as np
 from chainer.backends import cuda
 
 PRECISIONS = 'float32', 'tf32', 'float16', 'bfloat16'
-ALIGNMENT = 16  # bytes, which a graph takes for granted
+ALIGNMENT = 16  # bytes; a graph assumes that all addresses are multiples
 
 
 class CuDNN:
-    """The engine. float16 arrays give float16 results; for float32 arrays ``precision`` decides.
+    """The engine ``cudnn``. The result has the dtype of the arrays, float16 or float32.
 
     Args:
-        precision: 'float32'. Or 'tf32': tensor cores may round factors to 10 bits of mantissa. Or
-            'bfloat16': factors, bias and result are rounded to 7 bits of mantissa. 'float16' is
-            the type of the arrays; float32 arrays are then multiplied as with 'float32'.
+        precision: the precision in which float32 arrays are multiplied. With 'float32' factors stay
+            as they are. With 'tf32' tensor cores may round factors to 10 bits of mantissa. With
+            'bfloat16' factors, bias and result are rounded to 7 bits of mantissa. 'float16' acts
+            as 'float32', because the arrays are then float16 themselves.
     """
 
     def __init__(self, precision='float32'):
@@ -32,7 +33,7 @@ class CuDNN:
         return graphs.missing()
 
     def covers(self, arrays):
-        """Whether all arrays are CuPy's, float32 or float16, and not empty."""
+        """Whether all arrays are CuPy's, not empty, and each float32 or float16."""
         return all(isinstance(a, cuda.ndarray) and a.size
                    and a.dtype in (np.float32, np.float16) for a in arrays)
 
@@ -76,7 +77,7 @@ def _plan(operation, shapes, geometry, factors, exact, bias, relu, device):
 
 
 def _operand(array, factors):
-    """(B, C, H, W) as a contiguous (B, H, W, C), rounded to bfloat16 if the factors are that."""
+    """(B, C, H, W) as a contiguous (B, H, W, C), rounded if ``factors`` is bfloat16."""
     array = layout.pixels(array)
     if factors == 'bfloat16':
         return _round(array)  # a new array, in the order of its axes
@@ -85,7 +86,7 @@ def _operand(array, factors):
 
 
 def _round(array):
-    """float32 to the nearest bfloat16, ties to even, as uint16: CuPy 13 has no such type."""
+    """float32 to the nearest bfloat16, ties to even, as uint16: CuPy 13 has no bfloat16."""
     return cuda.elementwise(
         'float32 x', 'uint16 y',
         '''unsigned int bits = __float_as_uint(x);

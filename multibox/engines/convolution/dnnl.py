@@ -15,13 +15,13 @@ import numpy as np
 PACKAGE, LIBRARY = 'onednn-cpu-gomp', 'libdnnl.so.3'
 BFLOAT16, FLOAT32 = 2, 3  # dnnl_data_type_t
 FORWARD, DIRECT = 64, 1  # dnnl_forward_training, dnnl_convolution_direct
-ANY = 1  # dnnl_format_tag_any: the primitive chooses the order
-# Operands: their number in an execution and in a query; and the operands that are results.
+ANY = 1  # dnnl_format_tag_any: the primitive chooses the memory order
+# Operands: (number in an execution, number in a query). RESULTS are the operands that are written.
 SRC, WEIGHTS, BIAS, DST = (1, 129), (33, 131), (41, None), (17, 133)
 DIFF_SRC, DIFF_WEIGHTS, DIFF_DST = (129, 130), (161, 132), (145, 134)
 RESULTS = DST, DIFF_SRC, DIFF_WEIGHTS
 
-_lock = threading.Lock()  # a primitive has one scratchpad
+_lock = threading.Lock()  # a primitive has one scratchpad, for one call at a time
 
 
 class _Argument(ctypes.Structure):
@@ -36,7 +36,8 @@ def library():
         ``(library, engine, stream)``: its functions and the handles of the CPU.
 
     Raises:
-        OSError: the package or a library it needs is missing; the message names it.
+        OSError: the package, or a library that it needs, is missing; the message names it.
+        RuntimeError: oneDNN refuses to start.
     """
     try:
         files = importlib.metadata.files(PACKAGE) or ()
@@ -71,29 +72,29 @@ def dims(numbers):
     return (ctypes.c_int64 * len(numbers))(*numbers)
 
 
-def plain(shape, dtype=FLOAT32, channels_last=False):
-    """Describe an array of this shape: contiguous, or (B, C, H, W) with the channels innermost."""
+def memory_desc(shape, dtype=FLOAT32, channels_last=False):
+    """Memory descriptor of a contiguous array, or of (B, C, H, W) with the channels innermost."""
     return _new(library()[0].dnnl_memory_desc_create_with_strides, len(shape), dims(shape), dtype,
                 dims(layout.strides(shape, channels_last)))
 
 
-def chosen(shape, dtype):
-    """Describe an array whose order in memory is left to the primitive."""
+def any_order(shape, dtype):
+    """Memory descriptor of an array whose memory order is the choice of the primitive."""
     return _new(library()[0].dnnl_memory_desc_create_with_tag, len(shape), dims(shape), dtype, ANY)
 
 
-def describe(create, *args):
-    """Make a primitive descriptor with one of the functions ``dnnl_*_primitive_desc_create``."""
+def primitive_desc(create, *args):
+    """Call one of the functions ``dnnl_*_primitive_desc_create``, named by ``create``."""
     lib, cpu, _ = library()
     return _new(getattr(lib, create), cpu, *args)
 
 
 class Primitive:
-    """A prepared computation on plain arrays; it reorders arrays to the orders and types it needs.
+    """A prepared computation, which converts arrays to the memory orders and types that it needs.
 
     Args:
-        descriptor: from :func:`describe`.
-        operands: {operand such as SRC: description of the array that a call passes for it}.
+        descriptor: from :func:`primitive_desc`.
+        operands: {operand such as SRC: memory descriptor of the array that a call passes for it}.
     """
 
     def __init__(self, descriptor, operands):
@@ -115,7 +116,8 @@ class Primitive:
         """Compute.
 
         Args:
-            arrays: {operand: float32 array in the described order}; results are written to them.
+            arrays: {operand: float32 array in the order of its descriptor}; those of RESULTS are
+                written.
         """
         own, after = {}, []
         with _lock:
@@ -137,11 +139,11 @@ class Primitive:
 
 
 class _Memory:
-    """The handle of an array in oneDNN; it keeps ``owner`` alive."""
+    """The handle of an array in oneDNN, which keeps ``owner`` alive."""
 
-    def __init__(self, description, address, owner=None):
+    def __init__(self, descriptor, address, owner=None):
         lib, cpu, _ = library()
-        self.handle = _new(lib.dnnl_memory_create, description, cpu, ctypes.c_void_p(address))
+        self.handle = _new(lib.dnnl_memory_create, descriptor, cpu, ctypes.c_void_p(address))
         self._owner, self._destroy = owner, lib.dnnl_memory_destroy
 
     def __del__(self):

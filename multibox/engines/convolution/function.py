@@ -1,4 +1,4 @@
-"""2-D convolution with bias and ReLU: by NumPy, oneDNN or cuDNN, whichever covers the arrays.
+"""2-D convolution with bias and ReLU, by the first current engine that covers the arrays.
 
 The functions derive from Chainer's, whose type checks and second derivatives they keep. Their
 forward methods also serve :func:`multibox.engines.using`, which lends them to Chainer's functions.
@@ -17,7 +17,7 @@ from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunctio
 def convolution_2d(x: ArrayOrVariable, W: ArrayOrVariable, b: ArrayOrVariable | None = None,
                    stride: int = 1, pad: int = 0, dilate: int = 1,
                    relu: bool = False) -> chainer.Variable:
-    """2-D convolution, by the engine in force that covers the arrays, else by Chainer.
+    """2-D convolution by the first current engine that covers the arrays, or else by Chainer.
 
     Args:
         x: (B, C, H, W) float array or Variable.
@@ -37,23 +37,23 @@ def convolution_2d(x: ArrayOrVariable, W: ArrayOrVariable, b: ArrayOrVariable | 
     return function(stride, pad, dilate=dilate).apply(inputs)[0]
 
 
-def _by_engine(chainers, compute, **options):
-    """A forward method that computes by an engine, or as Chainer's method ``chainers`` does."""
+def _by_engine(chainer_forward, compute, **options):
+    """A forward method that computes by an engine, or else as ``chainer_forward`` does."""
     def forward(node, inputs):
         engine = None
         if (node.groups == 1 and not getattr(node, 'cudnn_fast', False)
                 and all(layout is None for layout in node.input_layouts)):
             engine = choice.current().engine_for(inputs)
         if engine is None:
-            return chainers(node, inputs)
+            return chainer_forward(node, inputs)
         node.retain_inputs((0, 1))
         return compute(engine, node, inputs, **options),
     return forward
 
 
-def _then_relu(chainers, relu):
-    """A forward method of Chainer's convolution followed by that of its ReLU."""
-    return lambda node, inputs: getattr(ReLU(), relu)(chainers(node, inputs))
+def _then_relu(chainer_forward, relu):
+    """A forward method of Chainer's convolution, followed by the method ``relu`` of its ReLU."""
+    return lambda node, inputs: getattr(ReLU(), relu)(chainer_forward(node, inputs))
 
 
 def _geometry(node):
@@ -81,21 +81,21 @@ def _input_gradient(engine, node, inputs):
 
 
 class InputGradient(Deconvolution2DFunction):
-    """The gradient by the input, which is a transposed convolution."""
+    """The gradient with respect to the input, which is a transposed convolution."""
 
     forward_cpu = _by_engine(Deconvolution2DFunction.forward_cpu, _input_gradient)
     forward_gpu = _by_engine(Deconvolution2DFunction.forward_gpu, _input_gradient)
 
 
 class WeightGradient(Convolution2DGradW):
-    """The gradient by the weights."""
+    """The gradient with respect to the weights."""
 
     forward_cpu = _by_engine(Convolution2DGradW.forward_cpu, _weight_gradient)
     forward_gpu = _by_engine(Convolution2DGradW.forward_gpu, _weight_gradient)
 
 
 class Convolution(Convolution2DFunction):
-    """y of x (B, C, H, W), W (O, C, kh, kw) and, if given, b (O,)."""
+    """y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C, kh, kw) and, if given, b (O,)."""
 
     forward_cpu = _by_engine(Convolution2DFunction.forward_cpu, _convolve)
     forward_gpu = _by_engine(Convolution2DFunction.forward_gpu, _convolve)
@@ -115,7 +115,7 @@ class Convolution(Convolution2DFunction):
 
 
 class ConvolutionReLU(Convolution):
-    """max(0, y); the map before the ReLU is not kept."""
+    """max(0, y) of :class:`Convolution`; the map before the ReLU is not kept."""
 
     forward_cpu = _by_engine(
         _then_relu(Convolution2DFunction.forward_cpu, 'forward_cpu'), _convolve, relu=True)

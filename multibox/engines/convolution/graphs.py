@@ -11,13 +11,13 @@ import numpy as np
 from chainer.backends import cuda
 
 PACKAGE = 'nvidia-cudnn-frontend'
-OPERATIONS = {  # name in pygraph: the names of its factors, and the shape of its result
+OPERATIONS = {  # name in pygraph: its factors by argument, and its result
     'conv_fprop': ({'image': 'x', 'weight': 'W'}, 'y'),
     'conv_dgrad': ({'loss': 'y', 'filter': 'W'}, 'x'),
     'conv_wgrad': ({'image': 'x', 'loss': 'y'}, 'W')}
 DATA_TYPES = {'float32': 'FLOAT', 'float16': 'HALF', 'bfloat16': 'BFLOAT16'}
-# Kernels are left out that round float32 to float16, sum in less than float32, or do not repeat.
-# Timing them to find the fastest is left out too: the choice could change, and runs must repeat.
+# Notes of kernels to leave out: they round float32 to float16, sum in less than float32, or do not
+# repeat. Kernels are not timed to find the fastest: the choice could change, and runs must repeat.
 UNWANTED = 'DOWN_CONVERT_INPUTS', 'REDUCED_PRECISION_REDUCTION', 'NONDETERMINISTIC'
 _lock = threading.Lock()  # a handle has one stream
 
@@ -29,7 +29,7 @@ def missing():
     try:
         import cudnn
         version = cudnn.backend_version()
-    except (ImportError, OSError, RuntimeError) as error:  # not there, or finds no cuDNN to load
+    except (ImportError, OSError, RuntimeError) as error:  # no package, or no cuDNN to load
         return (f'the package {PACKAGE} is missing or finds no cuDNN ({error}); install '
                 'requirements-cuda13.txt, or for CUDA 12 requirements-cuda12.txt')
     return None if version >= 90000 else f'cuDNN is {version} and must be 90000 or newer'
@@ -47,19 +47,19 @@ def pointer(array):
 
 
 class Plan:
-    """A convolution or one of its gradients, planned for shapes, types and the current device.
+    """A convolution or one of its gradients, planned for its shapes and type on the current device.
 
     Args:
         operation: a key of :data:`OPERATIONS`.
         shapes: {'x': (B, C, H, W), 'W': (O, C, kh, kw), 'y': (B, O, out_h, out_w)}.
         geometry: (stride, pad, dilate), pairs (y, x).
-        dtype: a key of :data:`DATA_TYPES`, of all arrays; products are summed in float32.
+        dtype: type of all arrays, a key of :data:`DATA_TYPES`; products are summed in float32.
         exact: whether float32 factors stay off the tensor cores, which would round them to TF32.
         bias: whether a bias (O,) is added.
         relu: whether negative results become 0, after the bias.
 
     Attributes:
-        shape: (B, C, H, W) of the result.
+        shape: shape of the result, in the order of ``shapes``.
 
     Raises:
         cudnn.cudnnGraphNotSupportedError: cuDNN cannot compute this on this GPU.
@@ -83,7 +83,7 @@ class Plan:
         y = getattr(graph, operation)(
             **dict(zip(factors, self._tensors)), pre_padding=pad,
             post_padding=padding_after(shapes, geometry), stride=stride, dilation=dilate)
-        # With a stride, several x shapes give the same y shape, so gradients are told their shape.
+        # With a stride, several shapes of x give one shape of y, so a gradient needs its shape set.
         y.set_dim(list(self.shape)).set_stride(layout.strides(self.shape, channels_last=True))
         if bias:
             self._tensors.append(operand('b', (1, self.shape[1], 1, 1)))
@@ -109,7 +109,7 @@ class Plan:
         """
         import cudnn
         cupy = cuda.cupy
-        # The workspace returns to CuPy's pool now; its next user comes later on the same stream.
+        # CuPy's pool may reuse the workspace at once, but only for later work on the same stream.
         workspace = cupy.empty(self._workspace_size, np.uint8)
         with _lock:
             cudnn.set_stream(handle=self._handle, stream=cupy.cuda.get_current_stream().ptr)
@@ -118,7 +118,7 @@ class Plan:
 
 
 def padding_after(shapes, geometry):
-    """Padding below and to the right: as above and to the left, or more where outputs need it."""
+    """Padding below and to the right: that above and to the left, or more if outputs need more."""
     return [max(p, (out - 1) * s + (k - 1) * d + 1 - p - size)
             for size, k, out, s, p, d in zip(shapes['x'][2:], shapes['W'][2:], shapes['y'][2:],
                                              *geometry)]

@@ -18,7 +18,7 @@ _in_fork = False
 
 def _note_fork():
     global _in_fork
-    # The threads of OpenMP do not survive a fork; the library would wait for them.
+    # The threads of OpenMP do not survive a fork, and the library would wait for them.
     _in_fork = dnnl.library.cache_info().currsize > 0
 
 
@@ -27,10 +27,10 @@ if hasattr(os, 'register_at_fork'):
 
 
 class OneDNN:
-    """The engine.
+    """The engines ``onednn`` and ``onednn-bf16``, for float32 arrays.
 
     Args:
-        dtype: :data:`dnnl.FLOAT32` or :data:`dnnl.BFLOAT16`, of the factors of its products.
+        dtype: type of the factors of products, :data:`dnnl.FLOAT32` or :data:`dnnl.BFLOAT16`.
     """
 
     def __init__(self, dtype=dnnl.FLOAT32):
@@ -49,7 +49,7 @@ class OneDNN:
         return None
 
     def covers(self, arrays):
-        """Whether all are float32 NumPy arrays, not empty, and this process loaded the library."""
+        """Whether all are float32 NumPy arrays, not empty; False in a fork of a user of oneDNN."""
         return not _in_fork and all(
             type(a) is np.ndarray and a.dtype == np.float32 and a.size for a in arrays)
 
@@ -83,51 +83,54 @@ class OneDNN:
         return gW
 
 
-# One primitive per shape is kept, with about 65 KB of code; a network has few shapes.
+# One primitive per shape is kept, with about 65 KB of code, because a network has few shapes.
 @functools.cache
 def _forward(x, W, y, geometry, bias, dtype):
-    operands = {dnnl.SRC: _activation(x), dnnl.WEIGHTS: dnnl.plain(W), dnnl.DST: _activation(y)}
+    operands = {dnnl.SRC: _activation(x), dnnl.WEIGHTS: dnnl.memory_desc(W),
+                dnnl.DST: _activation(y)}
     if bias:
-        operands[dnnl.BIAS] = dnnl.plain(W[:1])
-    return dnnl.Primitive(_describe_forward(x, W, y, geometry, bias, dtype), operands)
+        operands[dnnl.BIAS] = dnnl.memory_desc(W[:1])
+    return dnnl.Primitive(_forward_descriptor(x, W, y, geometry, bias, dtype), operands)
 
 
 @functools.cache
 def _backward_data(x, W, y, geometry, dtype):
-    hint = _describe_forward(x, W, y, geometry, False, dtype)
-    descriptor = dnnl.describe(
+    hint = _forward_descriptor(x, W, y, geometry, False, dtype)
+    descriptor = dnnl.primitive_desc(
         'dnnl_convolution_backward_data_primitive_desc_create', dnnl.DIRECT, _activation(x),
-        dnnl.chosen(W, dtype), _activation(y, dtype), *_window(x, W, y, geometry), hint, None)
-    return dnnl.Primitive(descriptor, {dnnl.DIFF_DST: _activation(y), dnnl.WEIGHTS: dnnl.plain(W),
-                                       dnnl.DIFF_SRC: _activation(x)})
+        dnnl.any_order(W, dtype), _activation(y, dtype), *_window(x, W, y, geometry), hint, None)
+    return dnnl.Primitive(descriptor, {
+        dnnl.DIFF_DST: _activation(y), dnnl.WEIGHTS: dnnl.memory_desc(W),
+        dnnl.DIFF_SRC: _activation(x)})
 
 
 @functools.cache
 def _backward_weights(x, W, y, geometry, dtype):
-    hint = _describe_forward(x, W, y, geometry, False, dtype)
-    descriptor = dnnl.describe(
+    hint = _forward_descriptor(x, W, y, geometry, False, dtype)
+    descriptor = dnnl.primitive_desc(
         'dnnl_convolution_backward_weights_primitive_desc_create', dnnl.DIRECT,
-        _activation(x, dtype), dnnl.chosen(W, dnnl.FLOAT32), None, _activation(y, dtype),
+        _activation(x, dtype), dnnl.any_order(W, dnnl.FLOAT32), None, _activation(y, dtype),
         *_window(x, W, y, geometry), hint, None)
-    return dnnl.Primitive(descriptor, {dnnl.SRC: _activation(x), dnnl.DIFF_DST: _activation(y),
-                                       dnnl.DIFF_WEIGHTS: dnnl.plain(W)})
+    return dnnl.Primitive(descriptor, {
+        dnnl.SRC: _activation(x), dnnl.DIFF_DST: _activation(y),
+        dnnl.DIFF_WEIGHTS: dnnl.memory_desc(W)})
 
 
-def _describe_forward(x, W, y, geometry, bias, dtype):
-    return dnnl.describe(
+def _forward_descriptor(x, W, y, geometry, bias, dtype):
+    return dnnl.primitive_desc(
         'dnnl_convolution_forward_primitive_desc_create', dnnl.FORWARD, dnnl.DIRECT,
-        _activation(x, dtype), dnnl.chosen(W, dtype), dnnl.plain(W[:1]) if bias else None,
+        _activation(x, dtype), dnnl.any_order(W, dtype), dnnl.memory_desc(W[:1]) if bias else None,
         _activation(y), *_window(x, W, y, geometry), None)
 
 
 def _activation(shape, dtype=dnnl.FLOAT32):
-    return dnnl.plain(shape, dtype, channels_last=True)
+    return dnnl.memory_desc(shape, dtype, channels_last=True)
 
 
 def _window(x, W, y, geometry):
-    """Strides, gaps between taps, and padding before and after, in the form of oneDNN."""
+    """Strides, gaps between taps, padding before and padding after, as oneDNN takes them."""
     stride, pad, dilate = geometry
-    # Padding as far as the last output reads; Chainer's own padding can be less, or more.
+    # The padding ends where the last output reads; Chainer's padding can be less, or more.
     after = [max(0, (out - 1) * s + (k - 1) * d + 1 - p - size) for out, s, k, d, p, size in zip(
         y[2:], stride, W[2:], dilate, pad, x[2:])]
     return [dnnl.dims(each) for each in (stride, [d - 1 for d in dilate], pad, after)]

@@ -3,9 +3,16 @@ from collections.abc import Iterator
 
 
 def windows(axis: tuple, outputs: slice, size: int) -> Iterator[tuple]:
-    """Yield each kernel tap with the outputs it serves from inside the image, and their inputs.
+    """Pair outputs with the inputs that each tap of the kernel reads, along one axis.
 
-    Both are slices; the slice of outputs counts from ``outputs.start``.
+    Args:
+        axis: (kernel, stride, pad, dilate).
+        outputs: slice of outputs.
+        size: number of inputs.
+
+    Yields:
+        ``(tap, out, in)``: the number of the tap, a slice of outputs, which counts from
+        ``outputs.start``, and a slice of inputs. A tap that reads only padding is left out.
     """
     kernel, stride, pad, dilate = axis
     for tap in range(kernel):
@@ -18,7 +25,7 @@ def windows(axis: tuple, outputs: slice, size: int) -> Iterator[tuple]:
 
 
 def taps(axes: tuple, rows: slice, width: int, in_size: tuple) -> Iterator[tuple]:
-    """Pair the outputs of each tap of the kernel with the inputs that the tap reads.
+    """Pair outputs with the inputs that each tap of the kernel reads, along both axes.
 
     Args:
         axes: (kernel, stride, pad, dilate) of the vertical and of the horizontal axis.
@@ -27,8 +34,8 @@ def taps(axes: tuple, rows: slice, width: int, in_size: tuple) -> Iterator[tuple
         in_size: (H, W) of the image.
 
     Yields:
-        ``((i, j), out, in)``: the tap; indices into outputs (..., rows, width) and into images
-        (..., H, W), of one shape. A tap that lies entirely in the padding is left out.
+        ``((i, j), out, in)``: the tap, an index into outputs (..., rows, width), and an index into
+        images (..., H, W); both select one shape. A tap that reads only padding is left out.
     """
     for i, out_y, in_y in windows(axes[0], rows, in_size[0]):
         for j, out_x, in_x in windows(axes[1], slice(0, width), in_size[1]):

@@ -1,4 +1,4 @@
-"""Momentum SGD with SSD's two hooks on a GPU: one launch for all parameters of a kind."""
+"""Momentum SGD on a GPU, with weight decay and gradient scaling: one launch for many parameters."""
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,11 +25,11 @@ _TABLE = np.dtype([
 def update(optimizer: Any) -> None:
     """Update all parameters by their gradients: one launch per dtype, factor and decay.
 
-    Gradients stay unchanged, whereas Chainer's hooks change them. Under loss scaling, float32
-    parameters decay as without it, whereas Chainer's ``WeightDecay`` multiplies their decay by the
-    scale. Chainer updates three kinds of parameters: those with another rule, those with hooks
-    other than ``WeightDecay`` and ``GradientScaling``, and float16 parameters without
-    ``use_fp32_update``.
+    Gradients stay unchanged, whereas Chainer's hooks change them. Loss scaling does not change the
+    decay of float32 parameters, whereas Chainer's ``WeightDecay`` multiplies it by the scale.
+    Chainer itself updates four kinds of parameters: those with another rule, those with hooks other
+    than ``WeightDecay`` and ``GradientScaling``, float16 parameters without ``use_fp32_update``,
+    and parameters that are not contiguous in memory.
 
     Args:
         optimizer: a ``chainer.optimizers.MomentumSGD`` that is set up, its target on a GPU.
@@ -53,7 +53,7 @@ def update(optimizer: Any) -> None:
 
 
 def all_finite(gradients: Iterable[Array]) -> bool:
-    """Whether float32 and float16 arrays hold no infinity and no nan; waits for the GPU once."""
+    """Whether all float32 and float16 arrays are finite; the host waits for the GPU once."""
     by_dtype: dict[Any, list] = {}
     for gradient in gradients:
         xp = cuda.get_array_module(gradient)
@@ -65,7 +65,7 @@ def all_finite(gradients: Iterable[Array]) -> bool:
 
 
 def _kind(parameter):
-    """The properties of parameters that share a launch, or None if Chainer updates this one."""
+    """The properties that parameters of one launch share, or None if Chainer updates this one."""
     rule = parameter.update_rule
     if type(rule) is not MomentumSGDRule or not rule.enabled:
         return None
@@ -80,7 +80,7 @@ def _kind(parameter):
 
 
 def _rates(hooks):
-    """The factor on gradients and the decay that hooks amount to, or None for other hooks."""
+    """The factor on gradients and the decay that result from the hooks, or None for other hooks."""
     factor, decay = 1., 0.
     for hook in hooks._pre_update_hooks.values():
         if type(hook) is GradientScaling:
@@ -109,7 +109,7 @@ def _prepare(parameter):
 
 
 def _launch(kernel, dtype, tensors, *args):
-    """Run a kernel on lists of arrays, as many tensors per launch as a table holds.
+    """Run a kernel on lists of arrays; each launch takes as many lists as a table holds.
 
     The table is passed by value, because gradients have new addresses in every iteration. The host
     need not keep the table until the GPU has read it.

@@ -1,1 +1,1 @@
-"""L2 normalisation: the function, and its kernels for a GPU."""
+"""L2 normalisation over channels: the function, and its kernels for a GPU."""

@@ -9,12 +9,12 @@ import chainer.functions as F
 
 def l2_normalize(x: ArrayOrVariable, scale: ArrayOrVariable, eps: float = 1e-5
                  ) -> chainer.Variable:
-    """x / (length of x over the channels + eps) * scale, as ChainerCV's ``Normalize``.
+    """x / (length of x over its channels + eps) * scale, as in ChainerCV's ``Normalize``.
 
     Args:
         x: (B, C, H, W) float array or Variable.
         scale: (C,) float array or Variable.
-        eps: float, which keeps the divisor from 0.
+        eps: a small number, which keeps the divisor from 0.
 
     Returns:
         (B, C, H, W) Variable.

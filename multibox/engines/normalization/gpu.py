@@ -14,14 +14,14 @@ _MAPS = np.dtype([('channels', np.int32), ('pixels', np.int32), ('channel_stride
 
 
 class L2Normalize(Function):
-    """x / (length of x over the channels + eps) * scale, with sums in float32.
+    """x / (length of x over its channels + eps) * scale, with sums in float32.
 
-    It takes x (B, C, H, W) and scale (C,), both float32 or both float16, and gives y with the
-    shape and type of x. Where the length is 0, its gradient is 0, as in Chainer. Second
-    derivatives are not defined.
+    The inputs are x (B, C, H, W) and scale (C,), both float32 or both float16. The result has the
+    shape and the dtype of x. Where the length is 0, the gradient of the length is 0, as in Chainer.
+    Second derivatives are not defined.
 
     Args:
-        eps: float.
+        eps: a small number, which keeps the divisor from 0.
     """
 
     def __init__(self, eps):
@@ -31,21 +31,21 @@ class L2Normalize(Function):
         """Return (y,)."""
         x, scale = inputs
         xp = cuda.get_array_module(x)
-        there, back = layout.memory_order(x)
-        x_there = xp.ascontiguousarray(there(x))
-        y = xp.empty_like(x_there)
-        self._launch('normalize', x, x_there, scale, y)
+        in_order, back = layout.memory_order(x)
+        ordered_x = xp.ascontiguousarray(in_order(x))
+        y = xp.empty_like(ordered_x)
+        self._launch('normalize', x, ordered_x, scale, y)
         return back(y),
 
     def backward(self, inputs, grad_outputs):
         """Return (gx, gscale)."""
         x, scale = inputs
         xp = cuda.get_array_module(x)
-        there, back = layout.memory_order(x)
-        x_there, gy = (xp.ascontiguousarray(there(array)) for array in (x, *grad_outputs))
+        in_order, back = layout.memory_order(x)
+        ordered_x, gy = (xp.ascontiguousarray(in_order(array)) for array in (x, *grad_outputs))
         gx = xp.empty_like(gy)
         gscale = xp.empty((_blocks(x), len(scale)), np.float32)
-        self._launch('normalize_gradient', x, x_there, scale, gy, gx, gscale)
+        self._launch('normalize_gradient', x, ordered_x, scale, gy, gx, gscale)
         return back(gx), gscale.sum(axis=0).astype(scale.dtype, copy=False)
 
     def _launch(self, kernel, x, *arrays):

@@ -1,5 +1,5 @@
 // L2 normalisation, x / (|x| + eps) * scale, over the channels of (images, channels, pixels) in any
-// memory order. A block computes 32 pixels: each lane has one pixel, and the warps share the
+// memory order. A block computes 32 pixels: each lane computes one pixel, and the warps share the
 // channels.
 #include <cuda_fp16.h>
 

@@ -1,4 +1,4 @@
-"""Max pooling of NumPy arrays, one tap of the window after the other."""
+"""Max pooling of NumPy arrays, one tap of the windows after the other."""
 import itertools
 
 from multibox.engines.convolution.windows import taps
@@ -16,8 +16,8 @@ def max_pool(x: np.ndarray, geometry: tuple, out_size: tuple) -> tuple[np.ndarra
 
     Returns:
         ``(y, index)``: (B, C, out_h, out_w) float and uint8, both in the memory order of ``x``.
-        ``index`` is the number, row by row, of the first tap with the maximum. nan is the maximum
-        of its window, but the gradient does not go to it.
+        ``index`` is the number of the first tap with the maximum; taps are counted row by row. nan
+        is the maximum of its window, but ``index`` does not point to it.
     """
     y = np.empty_like(x, shape=(*x.shape[:2], *out_size))
     y.fill(-np.inf)
@@ -34,7 +34,7 @@ def max_pool_gradient(gy: np.ndarray, index: np.ndarray, geometry: tuple,
     """Pass each gradient back to the position of its maximum.
 
     Args:
-        gy: (B, C, out_h, out_w) float array; an infinite gradient gives nan in its window.
+        gy: (B, C, out_h, out_w) float array; an infinite gradient also gives nan in its window.
         index: (B, C, out_h, out_w) uint8 array of :func:`max_pool`.
         geometry: as for :func:`max_pool`.
         in_size: (H, W) of the image.

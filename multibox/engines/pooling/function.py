@@ -1,7 +1,7 @@
 """2-D max pooling without lowering the image to columns, on a CPU and on a GPU.
 
-Both store the number of the winning tap of each window in a byte. The functions derive from
-Chainer's, whose type checks and second derivatives they keep.
+The code for both stores the number of the winning tap of each window in a byte. The functions
+derive from Chainer's, whose type checks and second derivatives they keep.
 """
 import math
 
@@ -25,7 +25,7 @@ def max_pooling_2d(x: ArrayOrVariable, ksize: int, stride: int | None = None, pa
     Args:
         x: (B, C, H, W) float array or Variable.
         ksize, stride, pad: int, or a pair (y, x); a stride of None is the size of the window.
-        cover_all: whether windows may reach beyond the padded image, so that all pixels count.
+        cover_all: whether windows reach beyond the padded image if only then all pixels count.
 
     Returns:
         (B, C, out_h, out_w) Variable. nan is the maximum of its window.
@@ -36,34 +36,32 @@ def max_pooling_2d(x: ArrayOrVariable, ksize: int, stride: int | None = None, pa
     return MaxPooling(2, ksize, stride, pad, cover_all).apply((x,))[0]
 
 
-def _pool(chainers, pooling, covers):
-    """A forward method that pools by a module's ``max_pool``, or as Chainer's method does."""
+def _pool(chainer_forward, pooling, covers):
+    """A forward method that pools by the module ``pooling``, or else as ``chainer_forward``."""
     def forward(node, inputs):
         x, = inputs
         if (node.ndim != 2 or node.return_indices or math.prod(node.ksize) > MAX_TAPS
                 or not covers(x)):
-            return chainers(node, inputs)
+            return chainer_forward(node, inputs)
         out_size = [conv.get_conv_outsize(size, k, s, p, node.cover_all) for size, k, s, p in zip(
             x.shape[2:], node.ksize, node.stride, node.pad)]
         if min(out_size) <= 0:
-            return chainers(node, inputs)  # Chainer reports it
+            return chainer_forward(node, inputs)  # reports the error
         node._in_shape, node._in_dtype = x.shape, x.dtype  # read by Chainer's gradients
         y, node.indexes = pooling.max_pool(x, (node.ksize, node.stride, node.pad), out_size)
         return y,
     return forward
 
 
-def _pool_gradient(chainers, pooling):
+def _pool_gradient(chainer_forward, pooling):
     def forward(node, inputs):
         pool = node.func
         indexes = getattr(pool, 'indexes', None)  # Chainer's cuDNN path has none
         if indexes is None or indexes.dtype != np.uint8:
-            return chainers(node, inputs)
+            return chainer_forward(node, inputs)
         return pooling.max_pool_gradient(*inputs, indexes, (pool.ksize, pool.stride, pool.pad),
                                          pool._in_shape[2:]),
     return forward
-
-
 
 
 class MaxPooling(MaxPoolingND):
@@ -77,7 +75,7 @@ class MaxPooling(MaxPoolingND):
 
 
 class MaxPoolingGradient(MaxPoolingNDGrad):
-    """The gradient, passed back to the position of each maximum."""
+    """The gradient of :class:`MaxPooling`, passed back to the position of each maximum."""
 
     forward_cpu = _pool_gradient(MaxPoolingNDGrad.forward_cpu, cpu)
     forward_gpu = _pool_gradient(MaxPoolingNDGrad.forward_gpu, gpu)

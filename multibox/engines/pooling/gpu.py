@@ -1,4 +1,4 @@
-"""Max pooling on a GPU: one kernel forward and one backward, whose sums need no atomics."""
+"""Max pooling on a GPU: one kernel forward, and one backward without atomic additions."""
 import math
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _MAPS = np.dtype([(name, np.int32) for name in (
 
 
 def max_pool(x: Array, geometry: tuple, out_size: tuple) -> tuple[Array, Array]:
-    """Maximum of each window, with the results of ``multibox.engines.pooling.cpu.max_pool``.
+    """Maximum of each window, equal to :func:`multibox.engines.pooling.cpu.max_pool`.
 
     Args:
         x: (B, C, H, W) float32 or float16 array.
@@ -59,8 +59,8 @@ def _launch(kernel, arrays, ordered_as, geometry, in_shape, out_size, threads):
 
     The kernel sees all arrays in the memory order of the array ``ordered_as``.
     """
-    xp, (there, _) = cuda.get_array_module(ordered_as), layout.memory_order(ordered_as)
-    arrays = [xp.ascontiguousarray(there(array)) for array in arrays]
+    xp, (in_order, _) = cuda.get_array_module(ordered_as), layout.memory_order(ordered_as)
+    arrays = [xp.ascontiguousarray(in_order(array)) for array in arrays]
     ksize, stride, pad = geometry
     n, c, *in_size = in_shape
     maps, inner = (n, c) if layout.is_channels_last(ordered_as) else (n * c, 1)

@@ -1,4 +1,4 @@
-"""Run the CUDA kernels of multibox on NumPy arrays: with a C++ compiler, without a GPU."""
+"""Run the CUDA kernels of multibox on NumPy arrays. This takes a C++ compiler, but no GPU."""
 import ctypes
 import functools
 import hashlib
@@ -14,10 +14,15 @@ COMPILER = shutil.which('g++')
 
 
 def launch(source, kernel, grid, block, *args, seed=0):
-    """The work of ``multibox.engines.kernels.launch`` on NumPy arrays.
+    """Stand in for ``multibox.engines.kernels.launch`` on NumPy arrays.
 
-    ``seed`` orders blocks and threads. Arguments of other types than the kernel takes raise a
-    TypeError; CUDA would read them as if they had its types.
+    ``seed`` decides the order of blocks and threads.
+
+    Raises:
+        TypeError: an argument has another type than the kernel's parameter. CUDA would
+            reinterpret its bytes.
+        ValueError: CUDA refuses such a launch, or an array is not contiguous.
+        RuntimeError: some threads wait at a barrier for ever.
     """
     library = _library(source, kernel)
     wanted, given = library.types().decode(), ''.join(f'{_type(arg)} ' for arg in args)
@@ -28,7 +33,7 @@ def launch(source, kernel, grid, block, *args, seed=0):
     for arg in args:
         if not arg.flags.c_contiguous:
             raise ValueError(f'{kernel}: an array of shape {arg.shape} is not contiguous')
-    # A scalar or a structure is passed itself, of another array its address.
+    # Scalars and structures are passed by value, other arrays by their address.
     values = [np.array(arg.ctypes.data) if _type(arg)[0] == '*' else np.asarray(arg)
               for arg in args]
     pointers = (ctypes.c_void_p * len(values))(*[value.ctypes.data for value in values])
@@ -37,7 +42,7 @@ def launch(source, kernel, grid, block, *args, seed=0):
 
 
 def _type(arg):
-    """As ``types`` of cuda.hpp names it."""
+    """The name that the function ``types`` of cuda.hpp gives to the type."""
     if arg.dtype.names:
         return str(arg.dtype.itemsize)
     return '*' * isinstance(arg, np.ndarray) + arg.dtype.char
@@ -55,7 +60,7 @@ def _library(source, kernel):
 
 
 def elementwise(inputs, outputs, body, name):
-    """What ``cupy.ElementwiseKernel`` does for NumPy arrays of one shape, with one output."""
+    """Stand in for ``cupy.ElementwiseKernel`` with NumPy arrays of one shape and one output."""
     kinds, names = zip(*(each.split() for each in f'{inputs},{outputs}'.split(',')))
 
     def compute(*arrays):

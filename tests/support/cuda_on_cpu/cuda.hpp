@@ -1,6 +1,6 @@
-// Enough of CUDA's language for a C++ compiler to run a kernel on a CPU, as slowly as it takes.
-// Blocks run one after another in random order; the threads of a block are coroutines that run in
-// random order from one barrier to the next, so that a missing barrier shows.
+// The part of CUDA's language that multibox's kernels use, for a C++ compiler and a CPU.
+// Blocks run one after another in random order. The threads of a block are coroutines. They run in
+// random order from one barrier to the next, so a missing barrier gives wrong results.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -31,7 +31,7 @@
 
 using std::max;
 using std::min;
-inline double min(double x, double y) { return fmin(x, y); }  // as CUDA's: not nan, if one is
+inline double min(double x, double y) { return fmin(x, y); }  // as in CUDA, nan only if both are
 struct uint3 { unsigned x, y, z; };
 struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
@@ -44,8 +44,8 @@ static const int warpSize = 32;
 namespace on_cpu {
 enum State { READY, AT_BLOCK_BARRIER, AT_WARP_BARRIER, DONE };
 struct Thread {
-    ucontext_t context;  // where it begins
-    jmp_buf at;          // where it goes on: without swapcontext's system calls, ten times as fast
+    ucontext_t context;  // the start of the thread
+    jmp_buf at;          // the point to resume at; swapcontext would take ten times as long
     bool begun;
     std::unique_ptr<char[]> stack;
     State state;
@@ -71,7 +71,7 @@ inline void run_thread() {
     _longjmp(scheduler, 1);
 }
 
-// Set those free who wait for nobody any more; whether there was one.
+// Release the threads whose barrier is complete. Returns whether there was such a thread.
 inline bool release() {
     bool any = false, all_at_barrier = true;
     for (unsigned first = 0; first < threads.size(); first += 32) {
@@ -96,7 +96,7 @@ inline bool release() {
     return any;
 }
 
-// False if threads wait for each other for ever: a barrier that not all of them reach.
+// Run one block. Returns false if some threads wait for ever at a barrier that others miss.
 inline bool run_block(std::mt19937& random) {
     std::vector<unsigned> order(threads.size());
     for (unsigned i = 0; i < threads.size(); ++i) {
@@ -144,8 +144,8 @@ void call(void (*kernel)(Args...), void** args, std::index_sequence<I...>) {
 
 static void** arguments;
 
-// What a kernel takes: NumPy's letters of numbers, * before what it gets the address of, and the
-// sizes of structures.
+// The types of a kernel's parameters: NumPy's letter for a number, the size for a structure, and
+// a leading * for a pointer.
 template <class T> constexpr char letter = 0;
 template <> constexpr char letter<float> = 'f';
 template <> constexpr char letter<double> = 'd';
@@ -167,7 +167,7 @@ const char* types(void (*)(Args...)) {
     return all.c_str();
 }
 
-// CuPy compiles with -ftz=true: to arithmetic and comparisons, numbers below 1.2e-38 are 0.
+// CuPy compiles with -ftz=true: arithmetic and comparisons treat numbers below 1.2e-38 as 0.
 struct FlushToZero {
 #ifdef __SSE__
     const unsigned before = _mm_getcsr();

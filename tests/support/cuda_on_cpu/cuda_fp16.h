@@ -12,8 +12,8 @@ struct __half {
         else if (size >= 65520) all = 0x7c00;
         else if (size < 6.103515625e-05f) all = unsigned(nearbyintf(size * 16777216));
         else {
-            const unsigned of_size = __float_as_uint(size);
-            all = ((of_size + 0xfff + (of_size >> 13 & 1)) >> 13) - (112 << 10);
+            const unsigned size_bits = __float_as_uint(size);
+            all = ((size_bits + 0xfff + (size_bits >> 13 & 1)) >> 13) - (112 << 10);
         }
         bits = uint16_t(sign | all);
     }
