@@ -61,6 +61,8 @@ def prepare(package: types.ModuleType) -> None:
     """Repair NumPy, and replace ChainerCV's missing extension, before a package is executed."""
     restore_numpy_names()
     stand_in_for_numpy_distutils()
+    if importlib.util.find_spec('distutils') is None:  # Python 3.12 has none
+        import setuptools  # noqa: F401  provides one
     if package.__name__ == 'chainercv':
         provide_nms_gpu_post(package.__path__)
 

@@ -55,6 +55,6 @@ def check_numbers(args: argparse.Namespace, names: tuple, lowest: float,
     for name in names:
         value = getattr(args, name)
         if not (lowest <= value <= highest and math.isfinite(value)):
-            to = ' upwards' if highest == math.inf else f' to {highest}'
+            to = '' if highest == math.inf else f' to {highest}'
             raise UserError(f'--{name.replace("_", "-")} must be a number from {lowest}{to}, '
                             f'got {value}')

@@ -1,14 +1,16 @@
-"""Train SSD300 from `hed` weights on the photographs of BCCD on a GPU, three seeds.
+"""Train SSD300 from `hed` weights on the photographs of BCCD on a GPU, with three seeds.
 
     python -m experiments.gpu.bccd -- --data bccd          the folder of the photographs
 
-Behind it, duration.json: minutes and average precision of each run, and how long the 120k
-iterations of 32 images of VOC 07+12 would take at the speed of these.
+After training, duration.json gives the minutes and the average precision of each run. It also gives
+the hours that the recipe of VOC 07+12, 120,000 iterations of 32 images, would take at this speed.
 """
 import itertools
 import json
 import statistics
 import sys
+from pathlib import Path
+from typing import Any
 
 from experiments import trainings
 from multibox.devices import available_cores
@@ -20,11 +22,11 @@ OUT = 'result/gpu/bccd'
 VOC = 120000  # iterations of the recipe of PASCAL VOC
 
 
-def seconds_an_iteration(log):
-    """Median over the entries of a run's log; those with an evaluation are left out.
+def seconds_per_iteration(log: list[dict]) -> float:
+    """The median over the entries of a run's log; entries with an evaluation are left out.
 
     Args:
-        log: list of dicts, as Chainer writes them.
+        log: list of dicts, as Chainer writes it.
     """
     seconds = []
     for before, entry in itertools.pairwise(log):
@@ -34,11 +36,11 @@ def seconds_an_iteration(log):
     return statistics.median(seconds)
 
 
-def durations(out):
-    """What the runs in a folder took, and what the recipe of PASCAL VOC would.
+def durations(out: Path) -> dict[str, dict[str, Any]]:
+    """The durations and scores of the runs in a folder, and the computed duration for VOC.
 
     Args:
-        out: pathlib.Path, ``--out`` of ``experiments.trainings``.
+        out: folder of the runs, ``--out`` of :mod:`experiments.trainings`.
 
     Returns:
         {name of the run: dict}.
@@ -46,7 +48,7 @@ def durations(out):
     found = {}
     for path in sorted((out / 'runs').glob('*.json')):
         metrics = json.loads(path.read_text())
-        seconds = seconds_an_iteration(json.loads((out / path.stem / 'log').read_text()))
+        seconds = seconds_per_iteration(json.loads((out / path.stem / 'log').read_text()))
         found[path.stem] = {
             'map': metrics['map'], 'ap': metrics['ap'], 'minutes': metrics['seconds'] / 60,
             'images_a_second': metrics['settings']['batchsize'] / seconds,
@@ -55,14 +57,15 @@ def durations(out):
     return found
 
 
-def with_loader(argv):
-    """The words of a command line with a loader process for every core but one; a GPU is fast."""
+def with_loader(argv: list[str]) -> list[str]:
+    """A command line with a loader process for every core but one; a GPU needs many images."""
     stop = argv.index('--') if '--' in argv else len(argv)
     workers = ['--loader-processes', str(max(1, available_cores() - 1))]
     return [*argv[:stop], '--', *workers, *argv[stop + 1:]]
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
+    """Run the program; duration.json is written even if a run fails."""
     argv = sys.argv[1:] if argv is None else argv
     out = trainings.parse_args(__doc__, AXES, OUT, argv).out
     try:

@@ -1,18 +1,21 @@
-"""Does training in fewer bits stay within what the seed changes? Loss curves of 500 iterations.
+"""Does training in fewer bits change the loss by more than the seed does?
 
     python -m experiments.gpu.precision -- --data bccd          the folder of the photographs
 
-SSD300 from `hed` weights in every precision with three seeds, whose images are the same whatever
-the precision. Behind it, losses.json: of each precision, the mean loss over its seeds entry by
-entry of the log, and how far it is from that of float32, in standard deviations of float32's seeds.
+SSD300 trains for 500 iterations from `hed` weights, in every precision with three seeds. Runs with
+the same seed see the same images. After training, losses.json gives the mean loss of each precision
+over its seeds, entry by entry of the log, and its distance from that of float32, in standard
+deviations over the seeds of float32.
 """
 import json
 import statistics
 import sys
+from pathlib import Path
+from typing import Any
 
 from experiments import trainings
 from experiments.gpu.bccd import with_loader
-from multibox.convolution import PRECISIONS
+from multibox.engines import PRECISIONS
 from multibox.files import write_json
 
 FLAGS = ['--iteration', '500', '--model', 'ssd300', '--pretrained', 'hed', '--device', '0',
@@ -21,14 +24,14 @@ AXES = {'precision': {name: [*FLAGS, name] for name in PRECISIONS}}
 OUT = 'result/gpu/precision'
 
 
-def losses(out):
-    """The loss over the iterations, by precision.
+def losses(out: Path) -> dict[str, list[list[float]]]:
+    """The losses of the runs in a folder, entry by entry of their logs.
 
     Args:
-        out: pathlib.Path, ``--out`` of ``experiments.trainings``.
+        out: folder of the runs, ``--out`` of :mod:`experiments.trainings`.
 
     Returns:
-        {precision: [a run's list of losses]}, of the runs that are there.
+        {precision: a list of losses per run}.
     """
     found = {}
     for path in sorted((out / 'runs').glob('*.json')):
@@ -38,11 +41,11 @@ def losses(out):
     return found
 
 
-def compare(runs):
-    """Mean curves, and their distances from float32's in deviations of its seeds.
+def compare(runs: dict[str, list[list[float]]]) -> dict[str, dict[str, Any]]:
+    """Mean curves, and their distances from that of float32 in deviations over its seeds.
 
     Args:
-        runs: from :func:`losses`; float32 with two seeds at least.
+        runs: from :func:`losses`, with at least two seeds of float32.
 
     Returns:
         {precision: dict} of ``loss``, a list, and ``mean_distance``, without a sign.
@@ -57,7 +60,8 @@ def compare(runs):
     return found
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
+    """Run the program; losses.json is written even if a run fails."""
     argv = sys.argv[1:] if argv is None else argv
     out = trainings.parse_args(__doc__, AXES, OUT, argv).out
     try:

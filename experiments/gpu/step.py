@@ -1,49 +1,52 @@
-"""Images a second and GPU memory of a training step, beside the same network in PyTorch.
+"""Images per second and GPU memory of a training step, beside the same network in PyTorch.
 
-    python -m experiments.gpu.step             all of it, in 25 minutes; what is left out is listed
+    python -m experiments.gpu.step             all that fits into 25 minutes; the rest is listed
     python -m experiments.gpu.step --quick     SSD300 with 32 images, in 4 minutes
 
-SSD300 and SSD512 with 32, 64 and 128 images in each precision: ours, PyTorch's eagerly and
-PyTorch's compiled take turns. Then the step is fed by 1, 2, 4, .. loader processes, which are
-timed alone as well. Each contestant is a process of its own; what one has done is saved at once,
-whatever becomes of the others.
+multibox, PyTorch, and PyTorch with torch.compile take turns at a step of SSD300 and SSD512 with 32,
+64 and 128 images in each precision. Then 1, 2, 4, ... loader processes feed the step of multibox,
+and are timed alone. Each contestant is a process of its own. The results are saved after each
+setting, and a contestant that fails does not affect the others.
 """
 import argparse
 import itertools
-import pathlib
 import statistics
 import sys
 import time
+from typing import Any
 
-from experiments.gpu.rivals import compete, starter
-from experiments.gpu.watch import Watch
-from experiments.speed.turns import ratio, save
-from multibox.convolution import PRECISIONS
+from experiments.timing.rivals import Rival, command, compete
+from experiments.timing.turns import make_parser, ratio, save
+from experiments.timing.watch import Watch
 from multibox.devices import available_cores
+from multibox.engines import PRECISIONS
+from multibox.errors import ending_together
+from multibox.flags import check_numbers
 
-KINDS = 'ours', 'torch', 'torch.compile'
-TOGETHER = 12e6  # pixels of a batch of which three contestants fit into 141 GB of memory
-LIMIT = 240  # seconds for one to start or to answer: torch.compile takes longest
+MULTIBOX, TORCH = 'experiments.gpu.multibox_ssd', 'experiments.gpu.torch_ssd'
+STEPS = {'ours': (MULTIBOX, {}), 'torch': (TORCH, {'compiled': False}),
+         'torch.compile': (TORCH, {'compiled': True})}
+TOGETHER = 12e6  # pixels of a batch for which three contestants fit into 141 GB of memory
+LIMIT = 240  # seconds for the start and for each answer of a contestant; torch.compile takes long
 
 
-def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--quick', action='store_true', help='the few that matter most')
-    parser.add_argument('--models', nargs='+', default=['ssd300', 'ssd512'])
-    parser.add_argument('--batchsizes', type=int, nargs='+', default=[32, 64, 128])
-    parser.add_argument('--precisions', nargs='+', choices=PRECISIONS,
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """The values of all flags."""
+    parser = make_parser(__doc__, 'result/gpu/step.json', 5)
+    parser.add_argument('--quick', action='store_true', help='measure the most important settings')
+    parser.add_argument('--models', nargs='+', default=['ssd300', 'ssd512'], help='networks')
+    parser.add_argument('--batchsizes', type=int, nargs='+', default=[32, 64, 128],
+                        help='images of a batch')
+    parser.add_argument('--precisions', nargs='+', choices=PRECISIONS, help='precisions',
                         default=['bfloat16', 'tf32', 'float16', 'float32'])
-    parser.add_argument('--minutes', type=float, help='no more is begun after (25; quick: 3.5)')
-    parser.add_argument('--repeat', type=int, default=5, help='turns of each (5)')
-    parser.add_argument('--seconds', type=float, default=1, help='of a turn, about (1)')
-    parser.add_argument('--device', default='0', help='as of train.py (0)')
+    parser.add_argument('--minutes', type=float, help='time after which no setting is begun '
+                        '(default: 25, with --quick 3.5)')
+    parser.add_argument('--seconds', type=float, default=1, help='approximate length of a turn')
+    parser.add_argument('--device', default='0', help='device, as of train.py')
     parser.add_argument('--data', metavar='DIR',
                         help='photographs for the loader (default: the built-in set)')
     parser.add_argument('--torch-python', default=sys.executable, metavar='FILE',
-                        help='the Python that has torch (this one)')
-    parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('result/gpu/step.json'),
-                        metavar='FILE', help='(%(default)s)')
+                        help='the Python that has torch')
     args = parser.parse_args(argv)
     if args.quick:
         args.models, args.batchsizes = ['ssd300'], [32]
@@ -53,12 +56,10 @@ def parse_args(argv=None):
     return args
 
 
-def plan(args):
-    """The settings to be measured, the most telling first: steps, then what feeds one of them.
+def _plan(args):
+    """The settings to measure, the most important first.
 
-    Yields:
-        dicts: ``model``, ``precision``, ``batchsize``; with ``workers``, of the loader, where the
-        step is fed.
+    A setting has ``workers`` if that number of loader processes feeds the step.
     """
     steps = [{'model': model, 'precision': precision, 'batchsize': batchsize}
              for batchsize, model, precision in itertools.product(
@@ -70,23 +71,36 @@ def plan(args):
     return [*steps[:first], *feeding, *steps[first:]]
 
 
-def measure(setting, args, watch):
-    """All contestants of one setting by turns; those that do not fit in memory one after another.
+def _commands(setting, args):
+    """The commands of the contestants of a setting, by name."""
+    if 'workers' in setting:
+        loading = {**setting, 'data': args.data}
+        del loading['precision']
+        return {'fed': command(MULTIBOX, 'fed', {**setting, 'data': args.data,
+                                                 'device': args.device}),
+                'loader': command(MULTIBOX, 'loader_alone', loading)}
+    return {name: command(module, 'on_one_batch', {**setting, 'device': args.device, **options},
+                          args.torch_python if module == TORCH else sys.executable)
+            for name, (module, options) in STEPS.items()}
+
+
+def measure(setting: dict[str, Any], args: argparse.Namespace, watch: Watch) -> dict[str, dict]:
+    """Time all contestants of a setting in turns; one after the other if memory is too small.
+
+    Args:
+        setting: ``model``, ``precision``, ``batchsize``, and ``workers`` of the loader, if any.
+        args: from :func:`parse_args`.
+        watch: the load of the GPU.
 
     Returns:
-        {kind: what ``experiments.gpu.rivals.compete`` says of it}.
+        {contestant: results of :func:`experiments.timing.rivals.compete`, ``images_a_second``, and
+        the speed-up ``times_torch``}.
     """
-    common = {'limit': LIMIT, 'torch_python': args.torch_python, **setting}
-    if 'workers' in setting:
-        common['data'] = args.data
-        loader = {key: value for key, value in common.items() if key != 'precision'}
-        rivals = {'fed': starter(kind='fed', device=args.device, **common),
-                  'loader': starter(kind='loader', **loader)}
-    else:
-        rivals = {kind: starter(kind=kind, device=args.device, **common) for kind in KINDS}
+    starters = {name: lambda words=words: Rival(words, LIMIT)
+                for name, words in _commands(setting, args).items()}
     pixels = setting['batchsize'] * int(setting['model'][-3:]) ** 2
     together = pixels <= TOGETHER and 'workers' not in setting
-    groups = [rivals] if together else [{name: start} for name, start in rivals.items()]
+    groups = [starters] if together else [{name: start} for name, start in starters.items()]
     found = {}
     for group in groups:
         found.update(compete(group, args.repeat, args.seconds, watch))
@@ -94,38 +108,41 @@ def measure(setting, args, watch):
         if 'error' not in result:
             result['images_a_second'] = setting['batchsize'] / statistics.median(
                 result['seconds_a_step'])
-    if together and not any('error' in found[kind] for kind in ('ours', 'torch')):
+    if together and not any('error' in found[name] for name in ('ours', 'torch')):
         found['ours']['times_torch'] = ratio(
             found['torch']['seconds_a_step'], found['ours']['seconds_a_step'])
     return found
 
 
-def tell(setting, found):
-    """One line a contestant."""
-    name = ', '.join(f'{key} {value}' for key, value in setting.items())
-    for kind, result in found.items():
+def _print_setting(setting, found):
+    title = ', '.join(f'{key} {value}' for key, value in setting.items())
+    for name, result in found.items():
+        shown = 'multibox' if name == 'ours' else name
         if 'error' in result:
-            print(f'{name}: {kind:14} failed: {result["error"].splitlines()[-1]}', flush=True)
+            print(f'{title}: {shown:14} failed: {result["error"].splitlines()[-1]}', flush=True)
             continue
         busy = [load['mean'] for load in result['load'] if load]
-        print(f'{name}: {kind:14}{result["images_a_second"]:8.1f} images/s'
+        print(f'{title}: {shown:14}{result["images_a_second"]:8.1f} images/s'
               f'{result["memory_bytes"] / 1e9:8.1f} GB'
               + (f'{statistics.mean(busy):6.0f} % busy' if busy else ''), flush=True)
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
+    """Run the program."""
     args = parse_args(argv)
+    check_numbers(args, ('repeat',), lowest=1)
+    check_numbers(args, ('minutes', 'seconds'), lowest=0)
     words = sys.argv[1:] if argv is None else argv
-    command = ' '.join(['python -m experiments.gpu.step', *words])
     watch, end, results = Watch(), time.monotonic() + 60 * args.minutes, []
-    left = plan(args)
+    left = _plan(args)
     try:
         while left and time.monotonic() < end:
             setting = left.pop(0)
             found = measure(setting, args, watch)
             results.append({**setting, 'contestants': found})
-            save(args.out, command, {'measured': results, 'left_out': left})
-            tell(setting, found)
+            save(args.out, ' '.join(['python -m experiments.gpu.step', *words]),
+                 {'measured': results, 'left_out': left})
+            _print_setting(setting, found)
     finally:
         watch.end()
     for setting in left:
@@ -133,4 +150,5 @@ def main(argv=None):
 
 
 if __name__ == '__main__':
-    main()
+    with ending_together('experiments.gpu.step'):
+        main()

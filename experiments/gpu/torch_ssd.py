@@ -1,48 +1,51 @@
-"""SSD300 and SSD512 in PyTorch, layer for layer ChainerCV's, and a training step of them.
+"""SSD300 and SSD512 in PyTorch, layer for layer those of ChainerCV, and a training step.
 
-Weights begin as PyTorch's layers begin: other numbers than Chainer's, and the same work.
+The initial weights are PyTorch's: other numbers than Chainer's, and the same work.
 """
 import itertools
 
-from experiments.speed.torch_losses import super_gradients
+from experiments.speed.torch_losses import LOSSES
+from experiments.timing.arrays import random_batch
+from experiments.timing.contestant import Contestant
 
 import torch
 from torch import nn
 
-# Of the extra stages: channels of the 1 x 1 convolution, then channels, size, stride and padding.
+# Per extra stage: channels of the 1 x 1 convolution; then channels, size, stride and padding.
 EXTRAS = {
     'ssd300': ((256, 512, 3, 2, 1), (128, 256, 3, 2, 1), (128, 256, 3, 1, 0), (128, 256, 3, 1, 0)),
     'ssd512': ((256, 512, 3, 2, 1), *[(128, 256, 3, 2, 1)] * 3, (128, 256, 4, 1, 1)),
 }
-BOXES = {'ssd300': (4, 6, 6, 6, 4, 4), 'ssd512': (4, 6, 6, 6, 6, 4, 4)}  # of a cell of each map
+BOXES = {'ssd300': (4, 6, 6, 6, 4, 4), 'ssd512': (4, 6, 6, 6, 6, 4, 4)}  # per cell of each map
+N_BOX = {'ssd300': 8732, 'ssd512': 24564}
 AUTOCAST = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
 
 
 class SSD(nn.Module):
-    """VGG16 as torchvision has it, dilated, with SSD's extra stages and heads.
+    """VGG16 as in torchvision, dilated, with the extra stages and the heads of SSD.
 
     Args:
         name: a key of :data:`EXTRAS`.
         n_class: number of classes with the background.
     """
 
-    def __init__(self, name, n_class):
+    def __init__(self, name: str, n_class: int):
         super().__init__()
         self.n_class = n_class
-        self.to_conv4 = vgg((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, *[512] * 3))
+        self.to_conv4 = _vgg((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, *[512] * 3))
         self.scale = nn.Parameter(torch.full((512, 1, 1), 20.))
         self.to_conv7 = nn.Sequential(
-            nn.MaxPool2d(2, ceil_mode=True), *vgg((512,) * 4), nn.MaxPool2d(3, 1, 1),
-            *convolve(512, 1024, 3, padding=6, dilation=6), *convolve(1024, 1024, 1))
+            nn.MaxPool2d(2, ceil_mode=True), *_vgg((512,) * 4), nn.MaxPool2d(3, 1, 1),
+            *_convolve(512, 1024, 3, padding=6, dilation=6), *_convolve(1024, 1024, 1))
         channels = [512, 1024, *(extra[1] for extra in EXTRAS[name])]
         self.extras = nn.ModuleList(
-            nn.Sequential(*convolve(n_in, middle, 1), *convolve(middle, n_out, size, stride, pad))
+            nn.Sequential(*_convolve(n_in, middle, 1), *_convolve(middle, n_out, size, stride, pad))
             for n_in, (middle, n_out, size, stride, pad) in zip(channels[1:], EXTRAS[name]))
         self.loc, self.conf = (
             nn.ModuleList(nn.Conv2d(n_in, n_box * n, 3, padding=1)
                           for n_in, n_box in zip(channels, BOXES[name])) for n in (4, n_class))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, 3, insize, insize) to offsets (B, K, 4) and logits (B, K, n_class)."""
         x = self.to_conv4(x)
         length = x.float().square().sum(dim=1, keepdim=True).sqrt() + 1e-5
@@ -56,35 +59,31 @@ class SSD(nn.Module):
             for heads, n in ((self.loc, 4), (self.conf, self.n_class)))
 
 
-def convolve(*args, **kwargs):
+def _convolve(*args, **kwargs):
     return nn.Conv2d(*args, **kwargs), nn.ReLU(inplace=True)
 
 
-def vgg(*stages):
-    """Stages of 3 x 3 convolutions, max pooling between them."""
+def _vgg(*stages):
+    """Stages of 3 x 3 convolutions, given by their channels, with max pooling between stages."""
     layers = []
     for channels in stages:
         for pair in itertools.pairwise(channels):
-            layers += convolve(*pair, 3, padding=1)
+            layers += _convolve(*pair, 3, padding=1)
         layers.append(nn.MaxPool2d(2, ceil_mode=True))
     return nn.Sequential(*layers[:-1])
 
 
-def contestant(model, precision, compiled, device, batch):
-    """A training step as PyTorch's own guides advise.
+def on_one_batch(model: str, precision: str, device: str, batchsize: int, compiled: bool
+                 ) -> Contestant:
+    """A training step as the guides of PyTorch advise, on a batch that is on the device already.
 
-    The loss is the one of four published in PyTorch that does not wait for the GPU, and its mining
-    multiplies by masks, so that it can be compiled.
+    Of the four PyTorch losses, one does not wait for the GPU: that of super-gradients. Its mining
+    multiplies by masks, so ``torch.compile`` can compile it.
 
     Args:
-        model: a key of :data:`EXTRAS`.
-        precision: float32, tf32, float16 or bfloat16.
-        compiled: whether network and loss go through ``torch.compile``.
-        device: as of train.py.
-        batch: images (B, 3, insize, insize), offsets (B, K, 4), labels (B, K), NumPy arrays.
-
-    Returns:
-        Three functions: a step, wait for what was begun, bytes of GPU memory that its pool holds.
+        model, precision, device: as of train.py; the model is a key of :data:`EXTRAS`.
+        batchsize: number of images.
+        compiled: whether ``torch.compile`` compiles network and loss.
     """
     on_gpu = device != '-1'
     device = torch.device('cuda', int(device)) if on_gpu else torch.device('cpu')
@@ -97,14 +96,17 @@ def contestant(model, precision, compiled, device, batch):
     optimizer = torch.optim.SGD([{'params': weights, 'weight_decay': 5e-4},
                                  {'params': biases, 'lr': 2e-6}], 1e-6, .9, fused=on_gpu)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == 'float16')
-    imgs, gt_mb_locs, gt_mb_labels = (torch.from_numpy(array).to(device) for array in batch)
+    imgs, gt_mb_locs, gt_mb_labels = (
+        torch.from_numpy(array).to(device)
+        for array in random_batch(batchsize, int(model[-3:]), N_BOX[model]))
     imgs = imgs.contiguous(memory_format=torch.channels_last)
     gt_mb_labels = gt_mb_labels.long()
 
     def loss():
         with torch.autocast(device.type, AUTOCAST.get(precision), precision in AUTOCAST):
             mb_locs, mb_confs = network(imgs)
-        return sum(super_gradients(mb_locs.float(), mb_confs.float(), gt_mb_locs, gt_mb_labels))
+        return sum(LOSSES['super-gradients'](
+            mb_locs.float(), mb_confs.float(), gt_mb_locs, gt_mb_labels))
 
     if compiled:
         loss = torch.compile(loss, dynamic=False)
@@ -115,9 +117,9 @@ def contestant(model, precision, compiled, device, batch):
         scaler.step(optimizer)
         scaler.update()
 
-    def nothing():
-        return 0
-
-    if on_gpu:  # not the most there ever was: trying algorithms took more, and gave it back
-        return step, torch.cuda.synchronize, torch.cuda.memory_reserved
-    return step, nothing, nothing
+    versions = {'torch': torch.__version__, 'cudnn': torch.backends.cudnn.version(),
+                'gpu': torch.cuda.get_device_name() if torch.cuda.is_available() else None}
+    if not on_gpu:
+        return Contestant(step, versions=versions)
+    # Not the peak: the search for algorithms takes more memory, and returns it.
+    return Contestant(step, torch.cuda.synchronize, torch.cuda.memory_reserved, versions)

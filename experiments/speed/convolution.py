@@ -1,28 +1,32 @@
-"""How much faster are the engines of multibox.convolution than Chainer on this machine's CPU?
+"""How much faster are the convolution engines than Chainer's code on this machine's CPU?
 
     python -m experiments.speed.convolution --batchsize 4
 
-Forward and backward of whole networks and of single layers, by turns, so a ratio compares
-neighbours in time. ``chainer`` is Chainer as it comes, in a process of its own; ``chainer, memory
-kept`` and the engines have keep_freed_memory(). With torch and torchvision installed, torchvision's
-SSD300 takes part. Single layers are compared with memory kept for all.
+Networks of multibox run forward and backward with each engine, and so do single layers. The
+contestant ``chainer`` is Chainer's own code in a process of its own, where freed memory goes back
+to the system. The contestant ``chainer, memory kept`` and the engines keep freed memory. With torch
+and torchvision installed, torchvision's SSD300 takes part. Single layers all keep freed memory.
 """
-import argparse
 import contextlib
+import functools
 import importlib.util
-import multiprocessing
-import pathlib
 import statistics
 
-from experiments.speed.turns import ratio, save, take_turns
-from multibox import convolution
-from multibox.detectors import make_detector
+from experiments.timing.arrays import random_array
+from experiments.timing.contestant import Contestant
+from experiments.timing.rivals import Rival, command
+from experiments.timing.steps import cpu_engines, forward_and_backward, with_engine
+from experiments.timing.turns import make_parser, ratio, save, take_turns
+from multibox import engines
+from multibox.devices import select_device
+from multibox.errors import ending_together
+from multibox.flags import check_numbers
+from multibox.networks import make_detector
 
-import chainer
 import chainer.functions as F
 import numpy as np
 
-SLIM_BATCHSIZE = 8  # that of train.py's recipe
+SLIM_BATCHSIZE = 8  # the default of train.py
 LAYERS = {  # (C, H, W), (O, kh, kw), stride, pad, dilate
     'ssd300': {
         'conv1_2': ((64, 300, 300), (64, 3, 3), 1, 1, 1),
@@ -40,73 +44,15 @@ LAYERS = {  # (C, H, W), (O, kh, kw), stride, pad, dilate
 }
 
 
-def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--batchsize', type=int, default=4, metavar='N',
-                        help=f'images in a batch of ssd300; slim300 has {SLIM_BATCHSIZE} (4)')
-    parser.add_argument('--repeat', type=int, default=5, metavar='N',
-                        help='times each engine is timed on each case (5)')
-    parser.add_argument('--out', type=pathlib.Path, metavar='FILE',
-                        default=pathlib.Path('result/speed/convolution.json'),
-                        help='(result/speed/convolution.json)')
-    return parser.parse_args(argv)
+def _with_engines(step):
+    return {name: with_engine(step, name) for name in cpu_engines()}
 
 
-def engines():
-    """Names of the engines this machine's CPU has, Chainer's own code first."""
-    missing = {name: own[0].missing() for name, own in convolution.ENGINES.items()
-               if own and name != 'cudnn'}
-    for name, why in missing.items():
-        if why:
-            print(f'without {name}: {why}')
-    return ['chainer', *(name for name, why in missing.items() if not why)]
-
-
-def serve(pipe, model, batchsize):
-    """Run a step of a network whenever asked, with Chainer's own code."""
-    step = network(model, batchsize)
-    while pipe.recv():
-        step()
-        pipe.send(True)
-
-
-@contextlib.contextmanager
-def chainer_as_it_comes(model, batchsize):
-    """Make a contestant in a process of its own: how memory is kept is the same for a process."""
-    context = multiprocessing.get_context('spawn')
-    ours, its = context.Pipe()
-    process = context.Process(target=serve, args=(its, model, batchsize), daemon=True)
-    process.start()
-
-    def call():
-        ours.send(True)
-        ours.recv()
-    try:
-        yield call
-    finally:
-        ours.send(False)
-        process.join()
-
-
-def by_engine(step):
-    """Make a contestant of each engine: ``step`` with that engine in place."""
-    def contestant(name):
-        def call():
-            convolution.install(name)
-            step()
-        return call
-    return {name: contestant(name) for name in engines()}
-
-
-def draw(*shape):
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-
-
-def network(name, batchsize):
-    """Make a function that runs a network forward, and backward from a sum of squares."""
+def _network(name, batchsize):
+    """A step of a network, forward and backward, from the sum of the squares of its outputs."""
     model = make_detector(name, n_fg_class=20)
-    imgs = draw(batchsize, 3, model.insize, model.insize)
+    shape = batchsize, 3, model.insize, model.insize
+    imgs = random_array(np.random.default_rng(0), shape)
 
     def step():
         mb_locs, mb_confs = model(imgs)
@@ -115,31 +61,28 @@ def network(name, batchsize):
     return step
 
 
-def layer(batchsize, x_shape, w_shape, stride, pad, dilate, dtype=np.float32):
-    """Make a function that runs a layer forward and backward to its input, weights and bias.
+def chainers_network(name: str, batchsize: int) -> Contestant:
+    """A step of a network by Chainer's own code, for a process of its own.
 
-    It returns the output and the three gradients.
+    Args:
+        name: a key of :data:`multibox.networks.MODELS`.
+        batchsize: number of images.
     """
+    return Contestant(with_engine(_network(name, batchsize), 'chainer'))
+
+
+def _layer(batchsize, x_shape, w_shape, stride, pad, dilate, dtype=np.float32):
+    """A step of a layer of :data:`LAYERS` that returns y and the gradients of x, W and b."""
+    rng = np.random.default_rng(0)
     o, *kernel = w_shape
-    # With the channels innermost in memory, as between layers of oneDNN and of Chainer itself.
-    c, h, w = x_shape
-    imgs = draw(batchsize, h, w, c).transpose(0, 3, 1, 2)
-    arrays = imgs, draw(o, c, *kernel), draw(o)
-    x, W, b = (chainer.Variable(array.astype(dtype)) for array in arrays)
-
-    def step():
-        y = F.convolution_2d(x, W, b, stride, pad, dilate=dilate)
-        y.grad = y.array
-        y.backward()
-        results = [y.array, x.grad, W.grad, b.grad]
-        for variable in (x, W, b):
-            variable.cleargrad()
-        return results
-    return step
+    arrays = (random_array(rng, (batchsize, *x_shape), dtype, channels_last=True),
+              random_array(rng, (o, x_shape[0], *kernel), dtype), random_array(rng, (o,), dtype))
+    convolve = functools.partial(engines.convolution_2d, stride=stride, pad=pad, dilate=dilate)
+    return forward_and_backward(convolve, arrays)
 
 
-def torch_ssd300(batchsize):
-    """Contestants of PyTorch: torchvision's SSD300 without its own loss, channels innermost."""
+def _torch_ssd300(batchsize):
+    """Steps of torchvision's SSD300 without its loss, channels innermost; none without torch."""
     if not all(map(importlib.util.find_spec, ('torch', 'torchvision'))):
         print('without torch: torch or torchvision is not installed')
         return {}
@@ -147,50 +90,58 @@ def torch_ssd300(batchsize):
     import torchvision
     ssd = torchvision.models.detection.ssd300_vgg16(
         weights=None, weights_backbone=None, num_classes=21).to(memory_format=torch.channels_last)
-    imgs = torch.from_numpy(draw(batchsize, 3, 300, 300)).to(memory_format=torch.channels_last)
+    imgs = torch.from_numpy(random_array(np.random.default_rng(0), (batchsize, 3, 300, 300)))
+    imgs = imgs.to(memory_format=torch.channels_last)
 
-    def contestant(precision):
-        def call():
-            ssd.zero_grad()
-            with precision():
-                outputs = ssd.head(list(ssd.backbone(imgs).values()))
-            sum(output.float().square().sum() for output in outputs.values()).backward()
-        return call
-    return {'torch': contestant(contextlib.nullcontext),
-            'torch-bf16': contestant(lambda: torch.autocast('cpu', torch.bfloat16))}
+    def step(precision):
+        ssd.zero_grad()
+        with precision():
+            outputs = ssd.head(list(ssd.backbone(imgs).values()))
+        sum(output.float().square().sum() for output in outputs.values()).backward()
+    bfloat16 = functools.partial(torch.autocast, 'cpu', torch.bfloat16)
+    return {'torch': functools.partial(step, contextlib.nullcontext),
+            'torch-bf16': functools.partial(step, bfloat16)}
 
 
-def cases(batchsize):
-    """Yield (name, contestants)."""
+def _cases(batchsize):
+    """Yield the name and the contestants of each network and each layer."""
     for model, batch in (('ssd300', batchsize), ('slim300', SLIM_BATCHSIZE)):
-        torch = torch_ssd300(batch) if model == 'ssd300' else {}
-        with chainer_as_it_comes(model, batch) as plain:
-            own = by_engine(network(model, batch))
-            kept = {'chainer, memory kept': own.pop('chainer')}
-            yield f'{model}, batch {batch}', {'chainer': plain, **kept, **own, **torch}
+        torch = _torch_ssd300(batch) if model == 'ssd300' else {}
+        plain = command('experiments.speed.convolution', 'chainers_network',
+                        {'name': model, 'batchsize': batch})
+        with Rival(plain, limit=600) as rival:
+            rival.wait_until_ready()
+            kept = _with_engines(_network(model, batch))
+            yield f'{model}, batch {batch}', {
+                'chainer': rival.turn, 'chainer, memory kept': kept.pop('chainer'), **kept, **torch}
         for name, shape in LAYERS[model].items():
-            yield f'{model} {name}', by_engine(layer(batch, *shape))
+            yield f'{model} {name}', _with_engines(_layer(batch, *shape))
 
 
-def deviations():
-    """Largest error of an output or a gradient of SSD300's layers by engine, relative to the
-    largest of the array; Chainer's own in double precision are taken for exact."""
-    worst = dict.fromkeys(engines(), 0.)
+def _errors():
+    """The largest error of an output or a gradient of SSD300's layers, by engine.
+
+    It is relative to the largest number of Chainer's result in double precision.
+    """
+    worst = dict.fromkeys(cpu_engines(), 0.)
     for shape in LAYERS['ssd300'].values():
-        convolution.install('chainer')
-        exact = layer(1, *shape, dtype=np.float64)()
+        exact = with_engine(_layer(1, *shape, dtype=np.float64), 'chainer')()
         for name in worst:
-            convolution.install(name)
-            for result, of in zip(layer(1, *shape)(), exact):
+            for result, of in zip(with_engine(_layer(1, *shape), name)(), exact):
                 worst[name] = max(worst[name], float(abs(result - of).max() / abs(of).max()))
     return worst
 
 
-def main(argv=None):
-    args = parse_args(argv)
-    convolution.keep_freed_memory()
+def main(argv: list[str] | None = None) -> None:
+    """Run the program."""
+    parser = make_parser(__doc__, 'result/speed/convolution.json', 5)
+    parser.add_argument('--batchsize', type=int, default=4, metavar='N',
+                        help=f'images in a batch of ssd300; slim300 has {SLIM_BATCHSIZE}')
+    args = parser.parse_args(argv)
+    check_numbers(args, ('repeat', 'batchsize'), lowest=1)
+    engines.set_up(select_device('-1'))
     timings = {}
-    for case, contestants in cases(args.batchsize):
+    for case, contestants in _cases(args.batchsize):
         seconds = take_turns(contestants, args.repeat)
         faster = {name: ratio(seconds['chainer'], own) for name, own in seconds.items()}
         timings[case] = {'seconds': seconds, 'times faster than chainer': faster}
@@ -198,12 +149,13 @@ def main(argv=None):
         for name, own in seconds.items():
             print(f'{name:>22}{1e3 * statistics.median(own):9.1f} ms{faster[name]["median"]:8.2f}'
                   f' times   {faster[name]["min"]:.2f} to {faster[name]["max"]:.2f}', flush=True)
-    wrong = deviations()
-    print('largest error of an output or a gradient of a layer, relative to the largest: '
-          + ', '.join(f'{name} {error:.1e}' for name, error in wrong.items()))
+    errors = _errors()
+    print('largest error of an output or a gradient of a layer, relative to the largest number: '
+          + ', '.join(f'{name} {error:.1e}' for name, error in errors.items()))
     save(args.out, f'python -m experiments.speed.convolution --batchsize {args.batchsize} '
-                   f'--repeat {args.repeat}', {'timings': timings, 'error': wrong})
+                   f'--repeat {args.repeat}', {'timings': timings, 'error': errors})
 
 
 if __name__ == '__main__':
-    main()
+    with ending_together('experiments.speed.convolution'):
+        main()

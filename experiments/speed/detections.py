@@ -1,94 +1,45 @@
-"""How fast are detections on this machine's CPU: decoding, threshold and suppression?
+"""How long do detections take on this machine's CPU: decoding, threshold and suppression?
 
     python -m experiments.speed.detections --model result/model.npz
 
-One image at a time from a network's outputs to boxes, at a score threshold of 0.01, by ChainerCV's
-coder, by this repository's and by torchvision's batched_nms, if it is installed; then evaluate.py's
-and detect.py's work from file to metrics and picture, with the first two. All take turns in one
-process. ``--model`` is a model.npz of train.py with 8732 default boxes; without it, scores of a
-trained network are imitated, and the scripts' work is left out. About 3 minutes.
+First the outputs of a network for one image become boxes, at a score threshold of 0.01. The coders
+of ChainerCV and multibox take part, and torchvision's batched_nms where torchvision is installed.
+Then the work of evaluate.py and detect.py, from file to metrics and picture, is timed with
+ChainerCV's coder and with multibox's. Without ``--model``, the outputs of a trained network are
+imitated, and the second part is left out. It takes about 3 minutes.
 """
-import argparse
 import io
-import pathlib
 import statistics
+from pathlib import Path
 
-import detect
-from experiments.speed.turns import ratio, save, take_turns
-from multibox import convolution, matching
+from experiments.speed import decoders
+from experiments.timing.turns import make_parser, ratio, save, take_turns
 from multibox.data import drawn_set, load_voc
-from multibox.detectors import make_detector
-from multibox.detectors.slim import SlimSSD300
-from multibox.training import draw_boxes, evaluate
+from multibox.data.images import read
+from multibox.devices import select_device
+from multibox.engines import set_up
+from multibox.errors import ending_together
+from multibox.evaluation import evaluate
+from multibox.flags import check_numbers
+from multibox.networks import make_detector
+from multibox.report.drawing import draw_boxes
 from multibox.weights import load_model
 
 import chainer
 import numpy as np
 
-try:
-    import torch
-    import torchvision
-except ImportError:
-    torch = None
-
-NMS_THRESH, SCORE_THRESH = 0.45, 0.01  # those of evaluate.py
+PNG_LEVELS = {'before': 6, 'after': 1}  # Pillow's default, and the level of detect.py
 
 
-def torchvisions(coder):
-    """The decoder that torchvision.ops.batched_nms makes, on the boxes of ``coder``."""
-    default_bbox, (v_center, v_size) = torch.from_numpy(coder.default_bbox), coder.variance
-    center, default_size = default_bbox[:, :2], default_bbox[:, 2:]
-
-    def decode(mb_loc, mb_conf):
-        mb_loc, mb_conf = torch.from_numpy(mb_loc), torch.from_numpy(mb_conf)
-        score = torch.softmax(mb_conf, dim=1)[:, 1:]
-        box, label = torch.nonzero(score >= SCORE_THRESH, as_tuple=True)
-        size = default_size * torch.exp(mb_loc[:, 2:] * v_size)
-        low = center + mb_loc[:, :2] * v_center * default_size - size / 2
-        bbox = torch.cat((low, low + size), dim=1).float()
-        kept = torchvision.ops.batched_nms(bbox[box], score[box, label], label, NMS_THRESH)
-        box, label = box[kept], label[kept]
-        return bbox[box].numpy(), label.int().numpy(), score[box, label].numpy()
-    return decode
-
-
-def make_decoders(model):
-    """{contestant: function of one image's (mb_loc, mb_conf)}."""
-    coders = {'chainercv': SlimSSD300(model.n_fg_class).coder, 'multibox': model.coder}
-    decoders = {name: lambda mb_loc, mb_conf, coder=coder: coder.decode(
-        mb_loc, mb_conf, NMS_THRESH, SCORE_THRESH) for name, coder in coders.items()}
-    return decoders | ({'torchvision': torchvisions(model.coder)} if torch else {})
-
-
-def imitate(coder, rng, n_class=20, n_object=8):
-    """Outputs like a trained network's: each object on the boxes around it, noise elsewhere."""
-    corner = rng.uniform(0, 200, (n_object, 2))
-    bbox = np.hstack((corner, corner + rng.uniform(30, 100, (n_object, 2)))).astype(np.float32)
-    label = rng.integers(n_class, size=n_object)
-    iou = matching.iou_with_default_boxes(coder.default_bbox, bbox)
-    mb_loc, _ = matching.encode(
-        bbox, label, matching.match_forced(iou, 0.3), coder.default_bbox, coder.variance)
-    mb_conf = rng.standard_normal((len(iou), n_class + 1))
-    mb_conf[:, 0] += 8.5
-    for column, overlap in zip(label + 1, iou.T):
-        mb_conf[:, column] += 12 * overlap
-    return (mb_loc + 0.5 * rng.standard_normal(mb_loc.shape)).astype('f'), mb_conf.astype('f')
-
-
-def untrained(rng, n_class=20):
-    """Outputs like an untrained SSD300's: each box a candidate of each class."""
-    return [(0.3 * rng.standard_normal((8732, n))).astype('f') for n in (4, n_class + 1)]
-
-
-def outputs(model, dataset):
-    """[(mb_loc, mb_conf)], the outputs of a network for images."""
+def _outputs(model, dataset):
+    """The (K, 4) offsets and (K, C) logits of a network, image by image."""
     x = np.stack([model._prepare(dataset[i][0]) for i in range(len(dataset))])
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         return list(zip(*(y.array for y in model(x))))
 
 
-def compare(found, expected):
-    """How many detections, whether they are equal to the last bit, and the share in common."""
+def _compare(found, expected):
+    """The number of detections, whether all bits are equal, and the share of common detections."""
     each = [set(zip(label.tolist(), map(tuple, bbox.round(2).tolist())))
             for bbox, label, _ in (found, expected)]
     return {'detections': len(found[0]),
@@ -96,32 +47,31 @@ def compare(found, expected):
             'in_common': len(each[0] & each[1]) / max(len(each[0] | each[1]), 1)}
 
 
-def measure_decoding(decoders, images, repeat):
-    """Seconds of each contestant for one image, how it compares, and what it found."""
+def _measure_decoding(contestants, images, repeat):
+    """Time decoders on the outputs of a network, image by image, and compare their detections."""
     seconds = take_turns({name: lambda decode=decode: [decode(*image) for image in images]
-                          for name, decode in decoders.items()}, repeat)
+                          for name, decode in contestants.items()}, repeat)
     seconds = {name: [s / len(images) for s in each] for name, each in seconds.items()}
-    expected = [decoders['chainercv'](*image) for image in images]
+    expected = [contestants['chainercv'](*image) for image in images]
     return {
         'seconds': seconds, 'times_faster': {
             name: ratio(seconds['chainercv'], each) for name, each in seconds.items()},
-        'found': {name: [compare(decode(*image), boxes) for image, boxes in zip(images, expected)]
-                  for name, decode in decoders.items()}}
+        'found': {name: [_compare(decode(*image), boxes) for image, boxes in zip(images, expected)]
+                  for name, decode in contestants.items()}}
 
 
-def detect_all(model, paths, png_level, batchsize=8):
-    """detect.py's work, but for the files it writes."""
+def _detect_all(model, paths, png_level, batchsize=8):
+    """Do the work of detect.py, and write the pictures to memory."""
     for start in range(0, len(paths), batchsize):
-        imgs = [detect.read(path) for path in paths[start:start + batchsize]]
+        imgs = [read(path) for path in paths[start:start + batchsize]]
         for img, bbox, label, score in zip(imgs, *model.predict(imgs)):
             picture = draw_boxes(img, bbox, label, [f'{s:.2f}' for s in score])
             picture.save(io.BytesIO(), 'PNG', compress_level=png_level)
 
 
-def measure_end_to_end(model, dataset, label_names, repeat):
-    """Images per second of evaluate.py's and detect.py's loops, before and after."""
-    coders = {'before': SlimSSD300(model.n_fg_class).coder, 'after': model.coder}
-    png_levels = {'before': 6, 'after': detect.PNG_LEVEL}  # PIL's own is 6
+def _measure_end_to_end(model, dataset, label_names, repeat):
+    """Time the work of evaluate.py and detect.py with the coders of ChainerCV and multibox."""
+    coders = {'before': decoders.chainercvs_coder(model), 'after': model.coder}
 
     def evaluating(when):
         model.coder = coders[when]
@@ -130,8 +80,8 @@ def measure_end_to_end(model, dataset, label_names, repeat):
 
     def detecting(when):
         model.coder = coders[when]
-        model.score_thresh, model.nms_thresh = 0.5, 0.45  # detect.py's
-        detect_all(model, dataset.paths, png_levels[when])
+        model.score_thresh, model.nms_thresh = 0.5, 0.45  # defaults of detect.py
+        _detect_all(model, dataset.paths, PNG_LEVELS[when])
 
     results = {}
     for name, work in (('evaluate', evaluating), ('detect', detecting)):
@@ -144,8 +94,8 @@ def measure_end_to_end(model, dataset, label_names, repeat):
     return results
 
 
-def report(results):
-    print(f'{"ms an image":14}' + ''.join(f'{name:>24}' for name in results['trained']['seconds']))
+def _print_results(results):
+    """Print milliseconds per image, speed-ups and agreement."""
     for case in ('trained', 'dense'):
         row = results[case]
         print(f'{case:14}' + ''.join(
@@ -162,47 +112,39 @@ def report(results):
               f'{row["times_faster"]["median"]:.2f} times')
 
 
-def parse_args(argv):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--model', type=pathlib.Path, metavar='FILE',
-                        help='slim300 or ssd300 of train.py on the built-in set')
+def main(argv: list[str] | None = None) -> None:
+    """Run the program."""
+    parser = make_parser(__doc__, 'result/speed/detections.json', 5)
+    parser.add_argument('--model', type=Path, metavar='FILE',
+                        help='model.npz of train.py: slim300 or ssd300 on the built-in set')
     parser.add_argument('--images', type=int, default=24, metavar='N',
-                        help='test images of the built-in set that are evaluated (24)')
-    parser.add_argument('--repeat', type=int, default=5, metavar='N', help='turns (5)')
-    parser.add_argument('--out', type=pathlib.Path, metavar='FILE',
-                        default=pathlib.Path('result/speed/detections.json'),
-                        help='(result/speed/detections.json)')
-    return parser.parse_args(argv)
-
-
-def main(argv=None):
-    args = parse_args(argv)
-    convolution.install()
-    convolution.keep_freed_memory()
+                        help='test images of the built-in set')
+    args = parser.parse_args(argv)
+    check_numbers(args, ('repeat', 'images'), lowest=1)
+    set_up(select_device('-1'))
     rng = np.random.default_rng(0)
     data = load_voc(drawn_set())
     dataset = type(data.test)(data.test.examples[:args.images])
-    if torch is None:
-        print('torchvision is not installed: left out')
     if args.model:
         model, _, label_names = load_model(args.model)
-        images = outputs(model, dataset)[:4]
+        images = _outputs(model, dataset)[:4]
     else:
-        print('no --model: the scores of a trained network are imitated, no end to end')
+        print('no --model: the outputs of a trained network are imitated, no end to end')
         model = make_detector('slim300', n_fg_class=20)
-        images = [imitate(model.coder, rng) for _ in range(4)]
-    decoders = make_decoders(model)
-    results = {
-        'trained': measure_decoding(decoders, images, args.repeat),
-        # ChainerCV takes half a minute
-        'dense': measure_decoding(decoders, [untrained(rng)], min(args.repeat, 2))}
+        images = [decoders.imitate_trained(model.coder, rng) for _ in range(4)]
+    contestants, few = decoders.make_decoders(model), min(args.repeat, 2)  # ChainerCV takes long
+    if 'torchvision' not in contestants:
+        print('torchvision is not installed, so it is left out')
+    dense = [decoders.imitate_untrained(rng)]
+    results = {'trained': _measure_decoding(contestants, images, args.repeat),
+               'dense': _measure_decoding(contestants, dense, few)}
     if args.model:
-        results['end to end'] = measure_end_to_end(model, dataset, label_names, min(args.repeat, 2))
-    report(results)
+        results['end to end'] = _measure_end_to_end(model, dataset, label_names, few)
+    _print_results(results)
     command = f'python -m experiments.speed.detections --images {args.images}'
     save(args.out, command + (f' --model {args.model}' if args.model else ''), results)
 
 
 if __name__ == '__main__':
-    main()
+    with ending_together('experiments.speed.detections'):
+        main()

@@ -1,32 +1,35 @@
-"""Where does the time of a training step go, engine by engine?
+"""Where does the time of a training step go, by convolution engine?
 
-    python -m experiments.speed.step                                  the slim network's recipe
+    python -m experiments.speed.step                                  the slim network
     python -m experiments.speed.step --model ssd300 --batchsize 4
 
-Training on the built-in set with one loader process, as train.py does on a CPU. A loader that keeps
-up is never waited for.
+The network trains on the built-in set with one loader process, as train.py does on a CPU. If the
+loader keeps up, the step does not wait for it.
 """
-import argparse
 import collections
-import pathlib
+import functools
 import statistics
 import time
 
-from experiments.speed.convolution import engines
-from experiments.speed.turns import save
-from multibox import convolution, multibox_loss
+from experiments.timing.steps import cpu_engines, with_engine
+from experiments.timing.turns import make_parser, own_reading, save, take_turns
+from multibox import multibox_loss
 from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_voc
-from multibox.detectors import MODELS, make_detector
-from multibox.devices import available_cores, use_cores
+from multibox.devices import select_device
+from multibox.engines import set_up
+from multibox.errors import ending_together
+from multibox.files import open_whole
+from multibox.flags import check_numbers
+from multibox.networks import MODELS, make_detector
 from multibox.training import make_optimizer
 
 import chainer
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt
-
+# Classes of Chainer's functions, from which those of the engines derive.
 PARTS = {'Convolution2DFunction': 'convolution', 'Deconvolution2DFunction': 'its input gradient',
          'Convolution2DGradW': 'its weight gradient', 'MaxPoolingND': 'max pooling',
          'MaxPoolingNDGrad': 'max pooling', 'ReLU': 'ReLU', 'ReLUGrad2': 'ReLU',
@@ -34,8 +37,8 @@ PARTS = {'Convolution2DFunction': 'convolution', 'Deconvolution2DFunction': 'its
          'BatchNormalizationGrad': 'batch normalisation'}
 
 
-class Parts(chainer.FunctionHook):
-    """Adds up the seconds of Chainer's functions; backward consists of functions too."""
+class _Parts(chainer.FunctionHook):
+    """Adds the seconds of Chainer's functions, of which a backward pass consists, too, by part."""
 
     name = 'Parts'
 
@@ -46,25 +49,13 @@ class Parts(chainer.FunctionHook):
         self.begin = time.perf_counter()
 
     def forward_postprocess(self, function, in_data):
-        part = PARTS.get(type(function).__name__)
-        if part is not None:
-            self.seconds[part] += time.perf_counter() - self.begin
+        for base in type(function).__mro__:
+            if base.__name__ in PARTS:
+                self.seconds[PARTS[base.__name__]] += time.perf_counter() - self.begin
 
 
-def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--model', choices=sorted(MODELS), default='slim300')
-    parser.add_argument('--batchsize', type=int, default=8, metavar='N')
-    parser.add_argument('--repeat', type=int, default=5, metavar='N',
-                        help='steps timed with each engine, by turns (5)')
-    parser.add_argument('--out', type=pathlib.Path, metavar='DIR',
-                        default=pathlib.Path('result/speed'), help='(result/speed)')
-    return parser.parse_args(argv)
-
-
-def timed_step(loader, model, optimizer):
-    """Train on the next batch: {part: seconds}, in the order of the step."""
+def _timed_step(loader, model, optimizer):
+    """Train on the next batch; returns the seconds of each part in the order of the step."""
     seconds, begin = collections.Counter(), time.perf_counter()
 
     def mark(part, but=0.):
@@ -75,7 +66,7 @@ def timed_step(loader, model, optimizer):
 
     batch = chainer.dataset.concat_examples(next(loader))
     mark('waiting for the loader')
-    with Parts(seconds):
+    with _Parts(seconds):
         mb_locs, mb_confs = model(batch[0])
         mark('other functions', but=sum(seconds.values()) - seconds['waiting for the loader'])
         loc_loss, conf_loss = multibox_loss(mb_locs, mb_confs, *batch[1:], 3)
@@ -90,58 +81,61 @@ def timed_step(loader, model, optimizer):
     return seconds
 
 
-def measure(args):
-    """Yield (engine, [parts of each step])."""
+def _measure(model_name, batchsize, repeat):
+    """Median seconds of each part of a step, by engine."""
     data = load_voc(drawn_set())
     np.random.seed(0)
-    model = make_detector(args.model, len(data.label_names))
-    optimizer = make_optimizer('momentum_sgd', model, 1e-4, 5e-4, 0.9, 2)
-    names = engines()
-    n_step = len(names) * (args.repeat + 1)
+    model = make_detector(model_name, len(data.label_names))
+    optimizer = make_optimizer('momentum_sgd', model, 1e-4, 5e-4)
+    names = cpu_engines()
+    n_step = len(names) * (repeat + 1)
     targets = MakeTargets(model.coder, model.insize, model.mean)
-    sequence = TrainingSequence(
-        data.train.as_decoded(), targets, 0, n_step * args.batchsize)
-    loader = Loader(sequence, args.batchsize, n_processes=1, example_bytes=targets.nbytes)
-    steps = {name: [] for name in names}
+    sequence = TrainingSequence(data.train.as_decoded(), targets, 0, n_step * batchsize)
+    loader = Loader(sequence, batchsize, n_processes=1, example_bytes=targets.nbytes)
+    step = functools.partial(_timed_step, loader, model, optimizer)
     try:
-        for turn in range(-1, args.repeat):
-            for name in names:
-                convolution.install(name)
-                parts = timed_step(loader, model, optimizer)
-                if turn >= 0:
-                    steps[name].append(parts)
+        steps = take_turns({name: with_engine(step, name) for name in names}, repeat, own_reading)
     finally:
         loader.finalize()
-    return {name: {part: statistics.median(step[part] for step in own) for part in own[0]}
+    return {name: {part: statistics.median(each[part] for each in own) for part in own[0]}
             for name, own in steps.items()}
 
 
-def plot(path, parts, title):
-    fig, ax = plt.subplots(figsize=(8, 0.7 * len(parts) + 1.6), layout='constrained')
+def _plot(path, parts, title):
+    """Draw a bar of the parts of a step per engine."""
+    figure = Figure(figsize=(8, 0.7 * len(parts) + 1.6), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
     left, names = np.zeros(len(parts)), list(parts)
     for n, part in enumerate(dict.fromkeys(part for own in parts.values() for part in own)):
         width = [1e3 * parts[name].get(part, 0) for name in names]
-        ax.barh(names, width, left=left, label=part, color=plt.get_cmap('tab10')(n))
+        axes.barh(names, width, left=left, label=part, color=matplotlib.colormaps['tab10'](n))
         left += width
-    ax.invert_yaxis()
-    ax.set(xlabel='milliseconds a step (medians)', title=title)
-    ax.legend(ncols=2, fontsize='small')
-    fig.savefig(path, dpi=120)
+    axes.invert_yaxis()
+    axes.set(xlabel='milliseconds per step (medians)', title=title)
+    axes.legend(ncols=2, fontsize='small')
+    with open_whole(path) as file:
+        figure.savefig(file, format='png', dpi=120)
 
 
-def main(argv=None):
-    args = parse_args(argv)
-    convolution.keep_freed_memory()
-    use_cores(available_cores() - 1)
-    parts = measure(args)
+def main(argv: list[str] | None = None) -> None:
+    """Run the program."""
+    parser = make_parser(__doc__, 'result/speed', 5)
+    parser.add_argument('--model', choices=sorted(MODELS), default='slim300', help='the network')
+    parser.add_argument('--batchsize', type=int, default=8, metavar='N', help='images of a batch')
+    args = parser.parse_args(argv)
+    check_numbers(args, ('repeat', 'batchsize'), lowest=1)
+    set_up(select_device('-1'), spare_cores=1)  # one core for the loader
+    parts = _measure(args.model, args.batchsize, args.repeat)
     for name, own in parts.items():
-        print(f'{name}: {1e3 * sum(own.values()):.0f} ms a step; '
+        print(f'{name}: {1e3 * sum(own.values()):.0f} ms per step; '
               + ', '.join(f'{part} {1e3 * value:.1f}' for part, value in own.items()))
     name = f'step-{args.model}'
     save(args.out / f'{name}.json', f'python -m experiments.speed.step --model {args.model} '
          f'--batchsize {args.batchsize} --repeat {args.repeat}', parts)
-    plot(args.out / f'{name}.png', parts, f'{args.model}, {args.batchsize} images a step')
+    _plot(args.out / f'{name}.png', parts, f'{args.model}, {args.batchsize} images per step')
 
 
 if __name__ == '__main__':
-    main()
+    with ending_together('experiments.speed.step'):
+        main()

@@ -26,7 +26,7 @@ def milliseconds(seconds: list[float]) -> str:
 
 
 def spread(ratio: dict) -> str:
-    """A ratio of :func:`experiments.speed.turns.ratio`: the median and the range."""
+    """A ratio of :func:`experiments.timing.turns.ratio`: the median and the range."""
     return f'{ratio["median"]:.1f} ({ratio["min"]:.1f} to {ratio["max"]:.1f})'
 
 

@@ -1,10 +1,13 @@
 """Four published losses as their PyTorch code computes them, restated to be timed.
 
-Each is a function of (mb_locs, mb_confs, gt_mb_locs, gt_mb_labels): tensors (B, K, 4), (B, K, C),
-(B, K, 4) and (B, K). It returns the two terms. What multibox.losses says of each holds here too.
+Each loss is a function of (mb_locs, mb_confs, gt_mb_locs, gt_mb_labels), tensors of shape
+(B, K, 4), (B, K, C), (B, K, 4) and (B, K), and returns the two terms. The differences between them
+are described in the files of multibox.losses.
 """
 import types
+from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -12,7 +15,7 @@ NEG_POS_RATIO = 3
 
 
 def _highest_ranked(loss, n):
-    """(B, K) mask of the n (B, 1) largest of each row by two sorts, as all of them find it."""
+    """(B, K) mask of the n (B, 1) largest numbers of each row by two sorts, as all of them do."""
     order = loss.sort(dim=1, descending=True).indices
     return order.sort(dim=1).indices < n
 
@@ -25,8 +28,8 @@ def _selected_loss(mb_confs, gt_mb_labels, selected):
     return F.cross_entropy(mb_confs[selected], gt_mb_labels[selected], reduction='sum')
 
 
-def ssd_pytorch(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
-    """Ranks by a log-sum-exp with one maximum, which takes part in the graph as published."""
+def _ssd_pytorch(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
+    """Ranks by a log-sum-exp with one maximum; its ranking is part of the graph, as published."""
     positive = gt_mb_labels > 0
     n_positive = positive.sum(dim=1, keepdim=True)
     rows = mb_confs.reshape(-1, mb_confs.shape[2])
@@ -41,8 +44,8 @@ def ssd_pytorch(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
             _selected_loss(mb_confs, gt_mb_labels, selected) / n_positive)
 
 
-def notebook(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
-    """Ranks by the cross entropy itself, and computes that of the selected boxes again."""
+def _notebook(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
+    """Ranks by the cross entropy, and computes the cross entropy of selected boxes again."""
     positive = gt_mb_labels > 0
     n_positive = positive.sum(dim=1, keepdim=True)
     with torch.no_grad():
@@ -55,7 +58,7 @@ def notebook(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
             _selected_loss(mb_confs, gt_mb_labels, selected) / n_positive)
 
 
-def super_gradients(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
+def _super_gradients(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
     """Multiplies by masks, whose sum counts some positives twice; divides image by image."""
     positive = gt_mb_labels > 0
     n_positive = positive.sum(dim=1)
@@ -70,8 +73,8 @@ def super_gradients(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
             ((conf_loss * counted).sum(dim=1) * (n_positive > 0) / divisor).mean())
 
 
-def torchvision(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
-    """torchvision's own SSD.compute_loss, given offsets in place of boxes to encode."""
+def _torchvision(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
+    """torchvision's own SSD.compute_loss; it is given offsets in place of boxes to encode."""
     from torchvision.models.detection.ssd import SSD
     ssd = types.SimpleNamespace(
         neg_to_pos_ratio=NEG_POS_RATIO,
@@ -86,12 +89,14 @@ def torchvision(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels):
     return losses['bbox_regression'], losses['classification']
 
 
-LOSSES = {'ssd.pytorch': ssd_pytorch, 'super-gradients': super_gradients, 'notebook': notebook,
-          'torchvision': torchvision}
+LOSSES: dict[str, Callable[..., tuple[torch.Tensor, torch.Tensor]]] = {
+    'ssd.pytorch': _ssd_pytorch, 'super-gradients': _super_gradients, 'notebook': _notebook,
+    'torchvision': _torchvision}
 
 
-def stepper(loss, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, device='cpu'):
-    """Make a function that runs one of LOSSES forward and backward, of NumPy arrays."""
+def stepper(loss: Callable, mb_locs: np.ndarray, mb_confs: np.ndarray, gt_mb_locs: np.ndarray,
+            gt_mb_labels: np.ndarray, device: str = 'cpu') -> Callable[[], None]:
+    """A step that computes one of :data:`LOSSES` and its gradients, from NumPy arrays."""
     predictions = [torch.from_numpy(array).to(device).requires_grad_()
                    for array in (mb_locs, mb_confs)]
     targets = (torch.from_numpy(gt_mb_locs).to(device),

@@ -5,15 +5,17 @@ import sys
 import time
 import types
 
-from experiments.gpu import bccd, clock, precision, rivals, step
-from experiments.gpu.watch import Watch
+from experiments.gpu import bccd, precision, step
+from experiments.timing import gpu_clock as clock
+from experiments.timing import rivals
+from experiments.timing.watch import Watch
 from multibox.networks import make_detector
 
 import pytest
 
 FAKE = f'''#!{sys.executable}
 import json, sys, time
-kind = json.loads(sys.argv[3])['kind']
+kind = sys.argv[1]
 print(json.dumps({{'versions': {{'kind': kind}}}}), flush=True)
 for n, line in enumerate(sys.stdin):
     if kind == 'dies' and n == 4:
@@ -35,7 +37,7 @@ def python(tmp_path):
 
 @pytest.fixture
 def watch(monkeypatch):
-    monkeypatch.setattr('experiments.gpu.watch.COMMAND', [
+    monkeypatch.setattr('experiments.timing.watch.COMMAND', [
         'sh', '-c', 'echo "[N/A], 10"; while echo "50, 1000"; do sleep .01; done'])
     watch = Watch()
     yield watch
@@ -44,7 +46,7 @@ def watch(monkeypatch):
 
 def test_who_fails_does_not_harm_the_others(python, watch):
     found = rivals.compete(
-        {kind: lambda kind=kind: rivals.Rival(python, {'kind': kind}, limit=5)
+        {kind: lambda kind=kind: rivals.Rival([python, kind], limit=5)
          for kind in ('dies', 'hangs', 'good')}, repeat=2, seconds=.05, watch=watch)
     assert found['dies'] == {'error': 'ended with 1: out of memory'}
     assert found['hangs'] == {'error': 'no answer in 5 s'}
@@ -72,11 +74,11 @@ def test_the_load_is_that_of_the_span(watch):
 
 
 def test_what_times_by_the_gpus_clock_imports_it_before_anything_of_ours():
-    subprocess.run([sys.executable, '-c', 'import experiments.gpu.clock'], check=True)
+    subprocess.run([sys.executable, '-c', 'import experiments.timing.gpu_clock'], check=True)
 
 
 def test_without_nvidia_smi_there_is_no_load(monkeypatch):
-    monkeypatch.setattr('experiments.gpu.watch.COMMAND', ['no-such-program'])
+    monkeypatch.setattr('experiments.timing.watch.COMMAND', ['no-such-program'])
     watch = Watch()
     assert watch.between(0, 1e9) is None
     watch.end()
@@ -126,8 +128,7 @@ def test_when_time_is_up_the_rest_is_listed(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize('name', ['ssd300', 'ssd512'])
 def test_the_network_in_pytorch_is_ours(name):
     torch = pytest.importorskip('torch')
-    from experiments.gpu.contestant import N_BOX
-    from experiments.gpu.torch_ssd import SSD
+    from experiments.gpu.torch_ssd import N_BOX, SSD
     theirs, ours = SSD(name, 21), make_detector(name, 20)
     assert sorted(p.numel() for p in theirs.parameters()) == sorted(p.size for p in ours.params())
     with torch.no_grad():

@@ -8,6 +8,8 @@ from experiments.gpu import convolution as gpu_convolution
 from experiments.scaling import measure, model
 from experiments.speed import loader
 from experiments.speed import loss as loss_speed
+from experiments.speed.paths import ChainerCV, Multibox
+from experiments.timing.arrays import random_case
 from multibox.data.synthetic import draw_set
 from multibox.data.voc import load_voc
 from multibox.losses import LOSSES
@@ -15,6 +17,7 @@ from multibox.networks import make_detector
 
 import numpy as np
 import pytest
+from chainercv.datasets.voc import voc_utils
 from PIL import Image
 
 
@@ -107,7 +110,7 @@ def test_what_is_timed_against_computes_the_published_loss(name):
     if name == 'torchvision':
         pytest.importorskip('torchvision')
     from experiments.speed import torch_losses
-    case = loss_speed.draw_case(3, 60, 5, .1)
+    case = random_case(3, 60, 5, .1)
     formulation = {'torchvision': 'chainercv'}.get(name, name.replace('.', '_').replace('-', '_'))
     mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = map(torch.from_numpy, case)
     theirs = torch_losses.LOSSES[name](mb_locs, mb_confs, gt_mb_locs, gt_mb_labels.long())
@@ -116,7 +119,7 @@ def test_what_is_timed_against_computes_the_published_loss(name):
         assert term.item() == pytest.approx(float(own.array), rel=1e-5)
 
 
-SCRIPTS = sorted(pathlib.Path(__file__).parents[1].glob('experiments/*/*.py'))
+SCRIPTS = sorted(pathlib.Path(__file__).parents[2].glob('experiments/*/*.py'))
 
 
 @pytest.mark.parametrize('path', SCRIPTS, ids=lambda path: '.'.join(path.parts[-2:])[:-3])
@@ -127,12 +130,12 @@ def test_a_script_finds_what_it_imports(path):
 
 
 def test_both_loaders_make_the_same_examples(data, monkeypatch):
-    names = loader.voc_utils.voc_bbox_label_names
-    monkeypatch.setattr(loader.voc_utils, 'voc_bbox_label_names', names)  # put back at the end
+    names = voc_utils.voc_bbox_label_names
+    monkeypatch.setattr(voc_utils, 'voc_bbox_label_names', names)  # put back at the end
     model = make_detector('slim300', len(data.label_names))
     examples = loader.comparable(data)
-    paths = {'chainercv': loader.ChainerCV(examples, data.label_names, model),
-             'ours': loader.Ours(examples, model)}
+    paths = {'chainercv': ChainerCV(examples, data.label_names, model),
+             'ours': Multibox(examples, model)}
     result = loader.measure(paths, 2, repeat=1)
     assert result['ours']['ms an image'].keys() == {
         'decode', 'draw', 'boxes', 'render', 'subtract mean', 'encode'}
