@@ -44,6 +44,7 @@ def watch(monkeypatch):
     watch.end()
 
 
+@pytest.mark.slow
 def test_who_fails_does_not_harm_the_others(python, watch):
     found = rivals.compete(
         {kind: lambda kind=kind: rivals.Rival([python, kind], limit=5)

@@ -61,8 +61,9 @@ def test_extractors_are_chainercvs(kernel_xp, monkeypatch, make, other, grid):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name, theirs', [('ssd300', chainercvs.SSD300),
-                                          ('ssd512', chainercvs.SSD512)])
+@pytest.mark.parametrize('name, theirs', [
+    ('ssd300', chainercvs.SSD300),
+    pytest.param('ssd512', chainercvs.SSD512, marks=pytest.mark.slow)])
 def test_with_chainers_engine_outputs_are_chainercvs_to_the_bit(name, theirs):
     network = make_detector(name, 3)
     x = random_array(1, 3, network.insize, network.insize)

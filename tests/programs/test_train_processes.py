@@ -55,6 +55,7 @@ def end_of(process, seconds):
     return process.returncode, output, errors
 
 
+@pytest.mark.slow
 @mpi.needs_mpiexec
 def test_twenty_iterations_end_in_the_same_parameters_on_one_and_on_two_processes(data, tmp_path):
     # Normalisation makes 1 and -1 of any 2 values, so a batch of 2 would amplify rounding.
@@ -87,6 +88,7 @@ def uninterrupted(request, data, tmp_path_factory):
     return request.param, out
 
 
+@pytest.mark.slow
 @mpi.needs_proc
 @pytest.mark.parametrize('number', [signal.SIGTERM, None], ids=['SIGTERM', 'another'])
 def test_a_signal_saves_and_resuming_ends_bit_for_bit_like_straight_on(
@@ -176,6 +178,7 @@ def test_a_full_disk_keeps_the_snapshot_before(data, tmp_path):
     assert not list(out.glob('.*.part'))
 
 
+@pytest.mark.slow
 @mpi.needs_proc
 @pytest.mark.parametrize('n', [None, pytest.param(2, marks=mpi.needs_mpiexec)])
 def test_a_signal_to_all_processes_saves_while_the_loader_works(data, tmp_path, start, n):
