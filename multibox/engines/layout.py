@@ -8,6 +8,8 @@ from typing import Any
 
 from multibox.typing import Array
 
+import numpy as np
+
 
 def pixels(x: Array) -> Array:
     """(B, C, H, W) as a view (B, H, W, C)."""
@@ -24,9 +26,9 @@ def is_channels_last(x: Array) -> bool:
     return x.ndim == 4 and pixels(x).flags.c_contiguous
 
 
-def to_channels_last(x: Array, xp: Any) -> Array:
+def to_channels_last(x: np.ndarray) -> np.ndarray:
     """``x`` itself if its channels are innermost in memory, else a copy with that order."""
-    return maps(xp.ascontiguousarray(pixels(x)))
+    return maps(np.ascontiguousarray(pixels(x)))
 
 
 def empty_channels_last(shape: tuple, dtype: Any, xp: Any) -> Array:

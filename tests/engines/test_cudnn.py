@@ -5,6 +5,7 @@ Most tests use a stand-in for the package on NumPy arrays. Tests on a GPU use th
 import sys
 
 from multibox import engines
+from multibox.engines import kernels
 from multibox.engines.choice import OneDNN
 from multibox.engines.convolution import graphs
 from multibox.errors import UserError
@@ -90,7 +91,7 @@ def test_channels_stay_innermost_and_weights_keep_their_order(use, cudnn):
 
 def test_images_with_their_channels_innermost_are_not_copied(use, cudnn, monkeypatch):
     read = []
-    monkeypatch.setattr(graphs, 'pointer', lambda array: read.append(array) or array.ctypes.data)
+    monkeypatch.setattr(kernels, 'address', lambda array: read.append(array) or array.ctypes.data)
     use('cudnn')
     x = np.ascontiguousarray(X.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     F.convolution_2d(x, W)

@@ -200,6 +200,6 @@ def pretend(monkeypatch):
     for module in (cudnn, graphs, order):
         monkeypatch.setattr(module, 'cuda', cuda)
     monkeypatch.setattr(kernels, 'is_on_gpu', lambda array: isinstance(array, np.ndarray))
-    monkeypatch.setattr(graphs, 'pointer', lambda array: array.ctypes.data)
+    monkeypatch.setattr(kernels, 'address', lambda array: array.ctypes.data)
     cudnn._plan.cache_clear()
     graphs._handle.cache_clear()

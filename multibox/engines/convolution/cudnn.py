@@ -5,7 +5,7 @@ Arrays in another order, such as images and weights, are copied.
 """
 import functools
 
-from multibox.engines import layout
+from multibox.engines import kernels, layout
 from multibox.engines.convolution import graphs
 
 import numpy as np
@@ -82,7 +82,7 @@ def _operand(array, factors):
     if factors == 'bfloat16':
         return _round(array)  # a new array, in the order of its axes
     array = cuda.cupy.ascontiguousarray(array)
-    return array if graphs.pointer(array) % ALIGNMENT == 0 else array.copy()
+    return array if kernels.address(array) % ALIGNMENT == 0 else array.copy()
 
 
 def _round(array):

@@ -5,7 +5,7 @@ See "Convolutions" and "Core Concepts" in the documentation of cuDNN's frontend.
 import functools
 import threading
 
-from multibox.engines import layout
+from multibox.engines import kernels, layout
 
 import numpy as np
 from chainer.backends import cuda
@@ -39,11 +39,6 @@ def missing():
 def _handle(device):
     import cudnn
     return cudnn.create_handle()  # for the current device
-
-
-def pointer(array):
-    """The address of a CuPy array on its GPU."""
-    return array.data.ptr
 
 
 class Plan:
@@ -113,8 +108,8 @@ class Plan:
         workspace = cupy.empty(self._workspace_size, np.uint8)
         with _lock:
             cudnn.set_stream(handle=self._handle, stream=cupy.cuda.get_current_stream().ptr)
-            self._graph.execute(dict(zip(self._tensors, map(pointer, arrays))),
-                                pointer(workspace), handle=self._handle)
+            self._graph.execute(dict(zip(self._tensors, map(kernels.address, arrays))),
+                                kernels.address(workspace), handle=self._handle)
 
 
 def padding_after(shapes, geometry):

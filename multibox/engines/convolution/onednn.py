@@ -7,8 +7,8 @@ import functools
 import os
 import pathlib
 
-from multibox.engines import layout
 from multibox.engines.convolution import dnnl
+from multibox.engines.layout import empty_channels_last, to_channels_last
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class OneDNN:
         """
         y = _empty((len(x), len(W), *out_size))
         compute = _forward(x.shape, W.shape, y.shape, geometry, b is not None, self.dtype)
-        arrays = {dnnl.SRC: _channels_last(x), dnnl.WEIGHTS: np.ascontiguousarray(W), dnnl.DST: y}
+        arrays = {dnnl.SRC: to_channels_last(x), dnnl.WEIGHTS: np.ascontiguousarray(W), dnnl.DST: y}
         if b is not None:
             arrays[dnnl.BIAS] = np.ascontiguousarray(b)
         compute(arrays)
@@ -70,7 +70,7 @@ class OneDNN:
         """Return gx (B, C, H, W) of gy (B, O, out_h, out_w) and W (O, C, kh, kw)."""
         gx = _empty((len(gy), W.shape[1], *in_size))
         compute = _backward_data(gx.shape, W.shape, gy.shape, geometry, self.dtype)
-        compute({dnnl.DIFF_DST: _channels_last(gy), dnnl.WEIGHTS: np.ascontiguousarray(W),
+        compute({dnnl.DIFF_DST: to_channels_last(gy), dnnl.WEIGHTS: np.ascontiguousarray(W),
                  dnnl.DIFF_SRC: gx})
         return gx
 
@@ -78,7 +78,7 @@ class OneDNN:
         """Return gW (O, C, kh, kw) of x (B, C, H, W) and gy (B, O, out_h, out_w)."""
         gW = np.empty((gy.shape[1], x.shape[1], *kernel), np.float32)
         compute = _backward_weights(x.shape, gW.shape, gy.shape, geometry, self.dtype)
-        compute({dnnl.SRC: _channels_last(x), dnnl.DIFF_DST: _channels_last(gy),
+        compute({dnnl.SRC: to_channels_last(x), dnnl.DIFF_DST: to_channels_last(gy),
                  dnnl.DIFF_WEIGHTS: gW})
         return gW
 
@@ -136,12 +136,8 @@ def _window(x, W, y, geometry):
     return [dnnl.dims(each) for each in (stride, [d - 1 for d in dilate], pad, after)]
 
 
-def _channels_last(x):
-    return layout.to_channels_last(x, np)
-
-
 def _empty(shape):
-    return layout.empty_channels_last(shape, np.float32, np)
+    return empty_channels_last(shape, np.float32, np)
 
 
 def _has_bfloat16():
