@@ -8,6 +8,7 @@ import multibox
 from experiments import comparison
 from experiments.ablations.train import AXES as ABLATIONS
 from experiments.bccd.train import AXES as BCCD
+from experiments.speed import summary
 
 import cv2
 import numpy as np
@@ -42,9 +43,20 @@ def test_a_score_is_the_one_in_its_file(score, path):
 
 
 def test_the_scores_of_the_built_in_set_are_those_of_their_runs():
-    scores = comparison.read_scores(ROOT / 'experiments/ablations', ABLATIONS)
-    assert f'the built-in set gives {mean_and_deviation(scores["k"]["3"])}'.replace(
-        ' (', ' (standard deviation ') in ' '.join(README.split())
+    runs = comparison.read_scores(ROOT / 'experiments/ablations', ABLATIONS)['k']['3']
+    text = ' '.join(README.split())
+    mean, deviation = mean_and_deviation(runs).split()
+    assert f'the built-in set gives {mean} (standard deviation {deviation[1:-1]};' in text
+    assert f'the third seed is {runs[2]:.3f}' in text
+
+
+def test_the_speeds_are_those_of_their_table():
+    rows = [row.split(' | ') for row in summary.overview().splitlines()]
+    speeds = {row[0].strip('| '): row[3] for row in rows}
+    text = ' '.join(README.split())
+    for case in 'the loss, SSD300, 32 images', 'forward and backward of SSD300, 4 images, `onednn`':
+        speed, spread = speeds[case].strip().split(' ', 1)
+        assert f'{speed} times as fast' in text and spread in text
 
 
 def test_the_scores_on_photographs_are_those_of_their_runs():
