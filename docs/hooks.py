@@ -1,11 +1,13 @@
 """Hooks of mkdocs: the site also holds the files outside of docs/ that pages show or link to."""
 import pathlib
+import posixpath
 import re
 
 from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).parents[1]
 OUTSIDE = re.compile(r'\]\(\.\./([^)#]+)')  # a link from docs/PAGE.md to a file of the repository
+LINK = re.compile(r'(?<!!)\[([^]]+)\]\((?!http)([^)#]+)[^)]*\)')
 
 
 def on_files(files, config):
@@ -20,8 +22,22 @@ def on_files(files, config):
     return files
 
 
-def on_page_markdown(markdown, page, **_):
-    """Lead the links to these files, and drop the mark of blocks that no test runs."""
-    if '/' in page.file.src_uri:  # in docs/api/ or outside of docs/
+def on_page_markdown(markdown, page, files, **_):
+    """Lead links to the files in the site, and drop the mark of blocks that no test runs."""
+    source = page.file.src_uri
+    if source.startswith('api/'):
         return markdown
+    if '/' in source:  # the page lies outside of docs/
+        return LINK.sub(lambda link: _if_in_site(link, source, files), markdown)
     return OUTSIDE.sub(r'](\1', markdown).replace('```python notest', '```python')
+
+
+def _if_in_site(link, source, files):
+    """A link from a page outside of docs/; the text alone if the site lacks the file."""
+    text, path = link.groups()
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+    if files.get_file_from_path(target):
+        return link[0]
+    page = target.removeprefix('docs/')
+    up = '../' * source.count('/')
+    return f'[{text}]({up}{page})' if files.get_file_from_path(page) else text

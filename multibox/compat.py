@@ -11,6 +11,7 @@ import sys
 import types
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from importlib.machinery import PathFinder
 from typing import Any
 
@@ -35,7 +36,8 @@ class RepairingFinder:
         execute = spec.loader.exec_module
 
         def repair_and_execute(module):
-            forget_submodules(name)
+            if target is None:  # no importlib.reload, which keeps the submodules
+                forget_submodules(name)
             prepare(module)
             with warnings.catch_warnings():
                 # pkg_resources and distutils are deprecated; docstrings hold invalid escapes.
@@ -199,19 +201,22 @@ def require_chainer() -> None:
     missing = [name for name in ('chainer', 'chainercv')
                if name not in sys.modules and importlib.util.find_spec(name) is None]
     if missing:
-        sys.excepthook = _show_message_alone
+        sys.excepthook = partial(_show_message_alone, sys.excepthook)
         raise MissingChainer(
             f'{sys.executable} has no {" and no ".join(missing)}: run multibox-setup, or, in a '
             'checkout, make setup and then .venv/bin/python')
 
 
-def _show_message_alone(kind, error, trace):
+def _show_message_alone(show, kind, error, trace):
     if issubclass(kind, MissingChainer):
         print(error, file=sys.stderr)
     else:
-        sys.__excepthook__(kind, error, trace)
+        show(kind, error, trace)
 
 
 install()
 if __name__ == 'multibox.compat':  # not at Python's start-up, where Chainer may not be needed
     require_chainer()
+    # Whole packages come before their modules: another thread may be importing them.
+    import chainer  # noqa: F401
+    import chainercv  # noqa: F401

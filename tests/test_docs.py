@@ -9,6 +9,7 @@ from experiments.ablations.train import AXES as ABLATIONS
 from experiments.formulations.train import AXES
 from experiments.speed import summary
 from multibox.losses import LOSSES
+from tests.support import mpi
 
 import pytest
 
@@ -27,12 +28,27 @@ def words(page):
     return ' '.join(read(page).split())
 
 
-@pytest.mark.parametrize('page', [page for page in PAGES if BLOCK.search(read(page))])
+ON_MANY = 'processes.md'
+
+
+@pytest.mark.parametrize('page', [page for page in PAGES
+                                  if BLOCK.search(read(page)) and page != ON_MANY])
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {'__name__': page}
     for block in BLOCK.findall(read(page)):
         exec(compile(block, page, 'exec'), names)
+
+
+@mpi.needs_mpiexec
+def test_the_loop_for_many_processes_keeps_their_weights_equal(tmp_path):
+    (block,) = BLOCK.findall(read(ON_MANY))
+    program = tmp_path / 'loop.py'
+    program.write_text(f'{block}print([float(abs(p.array).sum()) for p in model.params()])')
+    process = mpi.run(2, program)
+    assert process.returncode == 0, process.stderr
+    first, second = process.stdout.splitlines()
+    assert first == second
 
 
 @pytest.mark.parametrize('page', PAGES)

@@ -117,6 +117,24 @@ print(chainer.training.Trainer, chainercv.links.SSD300, chainercv.visualizations
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize('code', [
+    'import multibox, chainer; importlib.reload(chainer)',
+    '''
+with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    list(pool.map(importlib.import_module, ['multibox', 'chainer'] * 2))''',
+], ids=['reload', 'threads'])
+def test_chainer_survives(code, tmp_path):
+    start_up = multibox_setup.START_UP.format(path=str(ROOT / 'multibox' / 'compat.py'))
+    result = python(f'''
+import concurrent.futures, importlib, sys
+sys.path += [{str(ROOT)!r}, {str(SITE_PACKAGES)!r}]
+{start_up}
+{code}
+from multibox import make_detector
+print(make_detector('slim300', 3).coder.default_bbox.shape)''', tmp_path, '-S')
+    assert (result.returncode, result.stdout) == (0, '(8732, 4)\n'), result.stderr
+
+
 def test_setup_writes_the_start_up_file_beside_chainer(tmp_path, monkeypatch, capsys):
     commands = []
     monkeypatch.setattr(multibox_setup.subprocess, 'call',

@@ -1,7 +1,6 @@
 """Run the CUDA kernels of multibox on NumPy arrays. This takes a C++ compiler, but no GPU."""
 import ctypes
 import functools
-import hashlib
 import shutil
 import subprocess
 import tempfile
@@ -87,13 +86,9 @@ def elementwise(inputs, outputs, body, name):
 
 @functools.cache
 def _compiled(code):
-    library = _folder() / f'{hashlib.sha256(code.encode()).hexdigest()[:16]}.so'
-    subprocess.run([COMPILER, '-std=c++17', '-O1', '-U_FORTIFY_SOURCE', '-ffp-contract=off', '-w',
-                    '-shared', '-fPIC', f'-I{HERE}', '-x', 'c++', '-', '-o', library],
-                   input=code, text=True, check=True)
-    return ctypes.CDLL(str(library))
-
-
-@functools.cache
-def _folder():
-    return Path(tempfile.mkdtemp(prefix='cuda-on-cpu-'))
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder, 'kernel.so')
+        subprocess.run([COMPILER, '-std=c++17', '-O1', '-U_FORTIFY_SOURCE', '-ffp-contract=off',
+                        '-w', '-shared', '-fPIC', f'-I{HERE}', '-x', 'c++', '-', '-o', library],
+                       input=code, text=True, check=True)
+        return ctypes.CDLL(str(library))
