@@ -4,6 +4,7 @@ The networks of this package call the engines without this context. No other mod
 of Chainer's classes.
 """
 import contextlib
+import threading
 from collections.abc import Iterator
 
 from multibox.engines import choice, order
@@ -32,12 +33,15 @@ LENDERS = {
 }
 _BORROWED = {(function, method): vars(lender)[method] for function, lender in LENDERS.items()
              for method in ('forward', 'forward_cpu', 'forward_gpu') if method in vars(lender)}
-_ORIGINAL = {(function, method): vars(function)[method] for function, method in _BORROWED}
+_originals: dict = {}  # Chainer's methods, as long as a context lasts
+_lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def using(name: str | None = None, precision: str = 'float32') -> Iterator[None]:
     """Compute with an engine, in this process and as long as the context lasts.
+
+    Of several contexts, in one thread or in many, the one that was entered last decides.
 
     The engine computes ``F.convolution_2d`` and ``F.deconvolution_2d`` in every Chain, forward and
     backward, with any stride, padding and dilation. ``cudnn`` computes float16 and float32 CuPy
@@ -56,16 +60,21 @@ def using(name: str | None = None, precision: str = 'float32') -> Iterator[None]
         UserError: there is no such engine or precision, or this machine cannot use the engine.
     """
     chosen = choice.choose(name, precision)
-    methods_before = {(function, method): vars(function)[method] for function, method in _BORROWED}
-    choice_before = choice.make_current(chosen)
-    _replace(_BORROWED if chosen.engines else _ORIGINAL)
+    context = object()
+    with _lock:
+        if not choice.contexts:
+            _originals.update({key: vars(key[0])[key[1]] for key in _BORROWED})
+        choice.contexts[context] = chosen
+        _replace_methods()
     try:
         yield
     finally:
-        _replace(methods_before)
-        choice.make_current(choice_before)
+        with _lock:
+            del choice.contexts[context]
+            _replace_methods()
 
 
-def _replace(methods):
-    for (function, method), code in methods.items():
+def _replace_methods():
+    engines = choice.contexts and choice.current().engines
+    for (function, method), code in (_BORROWED if engines else _originals).items():
         setattr(function, method, code)

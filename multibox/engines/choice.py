@@ -85,19 +85,21 @@ def fastest(gpu: bool = False) -> str:
     return slower if missing else engine
 
 
-_current: Choice | None = None  # None until a program chooses, or until the first use
+contexts: dict[object, Choice] = {}  # of :func:`multibox.engines.using`, the newest last
+_program: Choice | None = None  # of :func:`multibox.engines.set_up`
 
 
 def current() -> Choice:
-    """The current choice; without a choice so far, the fastest engines of this machine."""
-    global _current
-    if _current is None:
-        _current = choose()
-    return _current
+    """The choice of the newest context, else of the program, else the fastest engines."""
+    global _program
+    if contexts:
+        return next(reversed(contexts.values()))
+    if _program is None:
+        _program = choose()
+    return _program
 
 
-def make_current(choice: Choice | None) -> Choice | None:
-    """Make a choice the current one of this process, and return the previous choice or None."""
-    global _current
-    before, _current = _current, choice
-    return before
+def choose_for_program(name: str, precision: str) -> None:
+    """Make a choice that holds outside of contexts; arguments and errors as :func:`choose`."""
+    global _program
+    _program = choose(name, precision)

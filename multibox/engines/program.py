@@ -30,6 +30,6 @@ def set_up(device: Any, conv: str | None = None, precision: str = 'float32',
                         '(bfloat16 on a CPU: --conv onednn-bf16)')
     if on_gpu:  # CuPy reads this before its first matrix product
         os.environ['CUPY_TF32'] = str(int(precision == 'tf32'))
-    choice.make_current(choice.choose(conv or choice.fastest(on_gpu), precision))
+    choice.choose_for_program(conv or choice.fastest(on_gpu), precision)
     keep_freed_memory()
     use_cores(available_cores() - spare_cores)

@@ -36,7 +36,7 @@ def softmax_cross_entropy(logits: ArrayOrVariable, labels: ArrayOrVariable) -> c
     logits = chainer.as_variable(logits)
     if not gpu.takes(logits.array):
         logits = in_single_precision(logits)
-    return _SoftmaxCrossEntropy(labels).apply((logits,))[0]
+    return _SoftmaxCrossEntropy(chainer.as_array(labels)).apply((logits,))[0]
 
 
 def in_single_precision(x: ArrayOrVariable) -> chainer.Variable:

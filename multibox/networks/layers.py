@@ -8,7 +8,10 @@ from chainercv.links.model.ssd import Normalize
 
 
 class Convolution2D(L.Convolution2D):
-    """``chainer.links.Convolution2D``, computed by the current engine."""
+    """``chainer.links.Convolution2D``, computed by the current engine.
+
+    The number of input channels has to be given, and the channels form one group.
+    """
 
     def forward(self, x: ArrayOrVariable, relu: bool = False) -> chainer.Variable:
         """(B, in_channels, H, W) to (B, out_channels, out_h, out_w); ``relu`` applies a ReLU."""

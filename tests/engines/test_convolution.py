@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from multibox import engines
-from multibox.engines import chains
+from multibox.engines import chains, choice
 from multibox.engines.convolution import blas
 from multibox.engines.memory import keep_freed_memory
 from multibox.errors import UserError
@@ -228,6 +228,17 @@ def test_the_end_of_nested_contexts_restores_chainer():
         assert not any(
             getattr(*method) is own for method, own in zip(methods, chainers, strict=True))
     assert [getattr(*method) for method in methods] == chainers
+
+
+def test_contexts_that_overlap_in_time_restore_chainer():
+    chainers = Convolution2DFunction.forward_cpu
+    first, second = engines.using('chainer'), engines.using('blas')
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert choice.current().name == 'blas' and Convolution2DFunction.forward_cpu is not chainers
+    second.__exit__(None, None, None)
+    assert Convolution2DFunction.forward_cpu is chainers and not choice.contexts
 
 
 def test_an_error_within_a_context_restores_chainer():

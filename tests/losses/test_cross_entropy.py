@@ -50,6 +50,12 @@ def test_cross_entropy_equals_chainers(xp):
         cuda.to_cpu(loss.array).reshape(-1), expected.array, rtol=1e-5, atol=1e-6)
 
 
+def test_labels_may_be_a_variable():
+    logits, labels = np.eye(3, dtype='f'), np.arange(3)
+    loss = softmax_cross_entropy(logits, chainer.Variable(labels))
+    np.testing.assert_array_equal(loss.array, softmax_cross_entropy(logits, labels).array)
+
+
 def test_cross_entropy_is_exact_for_large_logits(xp):
     logits = xp.asarray([[1e4, 0, -1e4]] * 3, 'f')
     loss = softmax_cross_entropy(logits, xp.arange(3))
