@@ -73,7 +73,7 @@ def parse_args(argv=None):
                              '(default: the built-in drawn set)')
     parser.add_argument('--coco', action='store_true',
                         help="also score by COCO's rules, at IoUs of 0.50 to 0.95; needs "
-                             'requirements-coco.txt')
+                             'pip install pycocotools')
     parser.add_argument('--out', type=pathlib.Path, metavar='DIR',
                         help='folder for the results (default: evaluation, beside FILE)')
     parser.add_argument('--submission', action='store_true',

@@ -9,15 +9,19 @@ import importlib.metadata
 import importlib.util
 import os
 import pathlib
+import site
 import subprocess
 import sys
+import sysconfig
 
 RELEASES = 'chainer==7.8.1', 'chainercv==0.13.1'
 # ChainerCV's only extension module is not compiled: multibox/compat.py replaces it.
 NO_COMPILER = {'CC': 'true', 'LDSHARED': 'true'}
-START_UP = '''import os, importlib.util as util; \
-spec = util.spec_from_file_location('multibox_compat', {path!r}); \
-os.path.exists(spec.origin) and spec.loader.exec_module(util.module_from_spec(spec))
+# One line, as Python wants it. It does nothing where multibox was uninstalled.
+START_UP = '''import os, importlib.util as util; found = util.find_spec('multibox'); \
+path = os.path.join(found.submodule_search_locations[0], 'compat.py') if found else ''; \
+spec = os.path.exists(path) and util.spec_from_file_location('multibox_compat', path); \
+spec and spec.loader.exec_module(util.module_from_spec(spec))
 '''
 
 
@@ -33,10 +37,11 @@ def main() -> None:
         sys.exit(f'multibox-setup: pip could not install {" and ".join(RELEASES)}; its messages '
                  'are above')
     importlib.invalidate_caches()
-    packages = importlib.metadata.distribution('chainer').locate_file('')
-    compat = pathlib.Path(importlib.util.find_spec('multibox').origin).with_name('compat.py')
-    start_up = pathlib.Path(packages, 'multibox_compat.pth')
-    start_up.write_text(START_UP.format(path=str(compat)), encoding='utf-8')
+    packages = str(importlib.metadata.distribution('chainer').locate_file(''))
+    # Python reads .pth files in these folders only, not in those of PYTHONPATH.
+    folders = [*site.getsitepackages(), site.getusersitepackages()]
+    folder = packages if packages in folders else sysconfig.get_path('purelib')
+    pathlib.Path(folder, 'multibox_compat.pth').write_text(START_UP, encoding='utf-8')
     print(f'multibox-setup: {" and ".join(RELEASES)} are installed in {packages}')
 
 

@@ -5,6 +5,7 @@ The order of imports therefore does not matter. ``multibox-setup`` lets every Py
 environment load this file at start-up, so NumPy is imported where it is needed, not at the top.
 Only missing names are added, and loading this file twice changes nothing.
 """
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -187,9 +188,11 @@ def install() -> None:
     """Watch for imports of the packages, and repair those that are imported already."""
     if all(type(finder).__name__ != RepairingFinder.__name__ for finder in sys.meta_path):
         sys.meta_path.insert(0, RepairingFinder())
-        for package in filter(None, map(sys.modules.get, PACKAGES)):
-            prepare(package)
-            finish(package)
+        for name in [name for name in PACKAGES if name in sys.modules]:
+            prepare(sys.modules[name])
+            # Another thread may be importing it: wait for the end; after an error, it is repaired.
+            with contextlib.suppress(Exception):
+                finish(importlib.import_module(name))
 
 
 def require_chainer() -> None:

@@ -92,6 +92,9 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+_limits: dict[str, tuple] = {}  # threads per library: the user's limit, the last of use_cores
+
+
 def available_cores() -> int:
     """Number of cores for this process, at least 1.
 
@@ -118,7 +121,12 @@ def use_cores(n: int) -> None:
         n: cores to use; a number below 1 counts as 1.
     """
     for library in threadpoolctl.ThreadpoolController().lib_controllers:
-        library.set_num_threads(max(1, min(n, library.num_threads)))  # keeps a lower user limit
+        limit, ours = _limits.get(library.filepath, (0, 0))
+        if library.num_threads != ours:  # another number than this function set
+            limit = library.num_threads
+        ours = max(1, min(n, limit))
+        library.set_num_threads(ours)
+        _limits[library.filepath] = limit, ours
 
 
 def _reason():

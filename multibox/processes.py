@@ -163,7 +163,8 @@ def join_processes(communicator: str | None = None, on_gpu: bool = False) -> One
         raise UserError(f'--communicator {communicator} is for GPUs; use naive, or give --device 0')
     if communicator != 'naive' and not chainermn.nccl._available:  # they use NCCL's types
         raise UserError(f'--communicator {communicator}: CuPy finds no NCCL; install '
-                        'requirements-cuda13.txt, or for CUDA 12 requirements-cuda12.txt; or use '
+                        'requirements-cuda13.txt (without a checkout: pip install '
+                        '"multibox[cuda13]"), or for CUDA 12 the same with cuda12; or use '
                         '--communicator naive with an MPI that supports GPUs')
     processes = ManyProcesses(chainermn.create_communicator(communicator))
     if not processes.is_first:

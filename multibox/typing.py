@@ -11,5 +11,6 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = Union['np.ndarray', 'cupy.ndarray']
 ArrayOrVariable: TypeAlias = Union['np.ndarray', 'cupy.ndarray', 'chainer.Variable']
+IntOrPair: TypeAlias = Union[int, 'tuple[int, int]']  # a pair has y first
 # A communicator of ChainerMN, or an object of multibox.processes.
 Communicator: TypeAlias = Any

@@ -29,6 +29,12 @@ def test_matrix_products_use_no_more_cores(n_core, expected):
     assert threads('blas') == expected
 
 
+def test_a_second_call_may_allow_more_cores():
+    devices.use_cores(1)
+    devices.use_cores(3)
+    assert threads('blas') == 2
+
+
 def test_convolutions_use_no_more_cores():
     if engines.fastest() != 'onednn':
         pytest.skip('oneDNN cannot be used on this machine')

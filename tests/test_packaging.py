@@ -24,12 +24,17 @@ def python(code, cwd, *flags):
                           capture_output=True, text=True)
 
 
+# As at the start of a Python that finds this checkout and its packages.
+START_UP = f'import sys; sys.path += {[str(ROOT), str(SITE_PACKAGES)]}\n{multibox_setup.START_UP}'
+
+
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp('wheel')
     source = folder / 'source'
     source.mkdir()
     names = ('multibox', 'multibox_setup.py', 'train.py', 'evaluate.py', 'detect.py', 'LICENSE',
+             'setup.py', 'MANIFEST.in',
              'pyproject.toml', 'README.md', *(path.name for path in ROOT.glob('requirements-*')))
     subprocess.run(['cp', '-R', *(ROOT / name for name in names), source], check=True)
     subprocess.run([sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps',
@@ -42,7 +47,8 @@ def wheel(tmp_path_factory):
 def test_a_wheel_holds_every_file_of_the_package(wheel):
     paths = {str(path.relative_to(ROOT)) for path in (ROOT / 'multibox').rglob('*')
              if path.is_file() and '__pycache__' not in path.parts}
-    assert {path for path in wheel if path.startswith('multibox/')} == paths
+    programs = {f'multibox/programs/{name}.py' for name in ('train', 'evaluate', 'detect')}
+    assert {path for path in wheel if path.startswith('multibox/')} == paths | programs
     assert {'.py', '.cu', '.css', '.html', '.typed'} == {
         os.path.splitext(path)[1] or '.typed' for path in paths}
 
@@ -77,23 +83,22 @@ def test_a_program_without_chainer_ends_in_one_line(tmp_path):
 
 @pytest.mark.parametrize('imports', ['chainer, multibox', 'chainercv, multibox', 'chainermn'])
 def test_with_the_start_up_file_chainer_may_come_first(imports, tmp_path):
-    start_up = multibox_setup.START_UP.format(path=str(ROOT / 'multibox' / 'compat.py'))
-    paths = [str(ROOT), str(SITE_PACKAGES)]
-    result = python(f'import sys; sys.path += {paths}\n{start_up}\nimport {imports}', tmp_path,
-                    '-S', '-W', 'error')
+    result = python(f'{START_UP}\nimport {imports}', tmp_path, '-S', '-W', 'error')
     assert (result.returncode, result.stderr) == (0, '')
 
 
-def test_the_start_up_file_of_a_package_that_was_removed_is_silent(tmp_path):
-    start_up = multibox_setup.START_UP.format(path=str(tmp_path / 'compat.py'))
-    result = python(start_up, tmp_path)
+@pytest.mark.parametrize('leave', [[], ['multibox']], ids=['nothing', 'a folder'])
+def test_the_start_up_file_of_a_package_that_was_removed_is_silent(leave, tmp_path):
+    for name in leave:
+        (tmp_path / name).mkdir()
+    result = python(multibox_setup.START_UP, tmp_path, '-S')
     assert (result.returncode, result.stderr) == (0, '')
 
 
 def test_a_start_up_imports_no_numpy(tmp_path):
-    start_up = multibox_setup.START_UP.format(path=str(ROOT / 'multibox' / 'compat.py'))
-    result = python(f'{start_up}\nimport sys; print("numpy" in sys.modules)', tmp_path, '-S')
-    assert result.stdout == 'False\n'
+    result = python(f'{START_UP}\nprint("multibox_compat" in str(sys.meta_path[0].find_spec),'
+                    ' "numpy" in sys.modules)', tmp_path, '-S')
+    assert result.stdout == 'True False\n'
 
 
 @pytest.mark.parametrize('failing', ['chainer.training', 'chainercv.visualizations'])
@@ -124,19 +129,20 @@ with concurrent.futures.ThreadPoolExecutor(4) as pool:
     list(pool.map(importlib.import_module, ['multibox', 'chainer'] * 2))''',
 ], ids=['reload', 'threads'])
 def test_chainer_survives(code, tmp_path):
-    start_up = multibox_setup.START_UP.format(path=str(ROOT / 'multibox' / 'compat.py'))
-    result = python(f'''
-import concurrent.futures, importlib, sys
-sys.path += [{str(ROOT)!r}, {str(SITE_PACKAGES)!r}]
-{start_up}
+    result = python(f'''{START_UP}
+import concurrent.futures, importlib
 {code}
 from multibox import make_detector
 print(make_detector('slim300', 3).coder.default_bbox.shape)''', tmp_path, '-S')
     assert (result.returncode, result.stdout) == (0, '(8732, 4)\n'), result.stderr
 
 
-def test_setup_writes_the_start_up_file_beside_chainer(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize('read', [True, False], ids=['beside Chainer', 'not in PYTHONPATH'])
+def test_setup_writes_the_start_up_file_where_python_reads_it(read, tmp_path, monkeypatch, capsys):
     commands = []
+    monkeypatch.setattr(multibox_setup.site, 'getsitepackages', lambda: [str(tmp_path)] * read)
+    monkeypatch.setattr(multibox_setup.sysconfig, 'get_path', lambda name: str(tmp_path / name))
+    (tmp_path / 'purelib').mkdir()
     monkeypatch.setattr(multibox_setup.subprocess, 'call',
                         lambda command, env: commands.append((command, env)))
     monkeypatch.setattr(multibox_setup.importlib.metadata, 'distribution',
@@ -144,9 +150,9 @@ def test_setup_writes_the_start_up_file_beside_chainer(tmp_path, monkeypatch, ca
     multibox_setup.main()
     (command, environment), = commands
     assert command[-2:] == ['chainer==7.8.1', 'chainercv==0.13.1'] and environment['CC'] == 'true'
-    start_up = (tmp_path / 'multibox_compat.pth').read_text()
+    folder = tmp_path if read else tmp_path / 'purelib'
+    start_up = (folder / 'multibox_compat.pth').read_text()
     assert len(start_up.splitlines()) == 1 and start_up.startswith('import ')
-    assert repr(str(ROOT / 'multibox' / 'compat.py')) in start_up
 
 
 def test_setup_names_the_failure_of_pip(monkeypatch):

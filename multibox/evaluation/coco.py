@@ -23,8 +23,7 @@ def import_pycocotools() -> tuple:
         from pycocotools.cocoeval import COCOeval
     except ImportError as error:
         raise UserError(f'COCO\'s score needs an extra package ({error}); install it with '
-                        '`pip install -r requirements-coco.txt` or `pip install pycocotools`, or '
-                        'leave --coco out') from None
+                        '`pip install pycocotools`, or leave --coco out') from None
     return COCO, COCOeval
 
 

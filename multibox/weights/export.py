@@ -71,7 +71,8 @@ def to_onnx(model: Any, label_names: tuple) -> Any:
         import onnx.mapping  # onnx_chainer needs it; onnx 1.19 dropped it
     except ImportError:
         raise UserError('export needs onnx 1.18 or older; run '
-                        'python -m pip install -r requirements-onnx.txt') from None
+                        'python -m pip install -r requirements-onnx.txt, or without a checkout '
+                        'pip install "multibox[onnx]"') from None
     import onnx_chainer
     example = np.zeros((1, 3, model.insize, model.insize), np.float32)
     with warnings.catch_warnings(), engines.using('chainer'):  # onnx_chainer knows its functions

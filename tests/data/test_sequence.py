@@ -221,66 +221,6 @@ def test_seed_all_fixes_both_generators():
     assert not set(draws(7)) & set(draws(7, 0))
 
 
-def test_augmented_boxes_stay_inside_and_keep_their_labels():
-    rng = np.random.RandomState(0)
-    n_kept = 0
-    for t in range(50):
-        seed_all(t)
-        img = rng.uniform(0, 255, (3, 70, 90)).astype('f')
-        bbox = np.array([[5, 10, 40, 50], [20, 30, 60, 85]], 'f')
-        img, bbox, label = augment(img, bbox, np.array([4, 9], 'i'), 100, MEAN)
-        assert img.shape == (3, 100, 100) and img.dtype == np.float32
-        assert (bbox[:, :2] < bbox[:, 2:]).all() and (bbox >= 0).all() and (bbox <= 100).all()
-        assert len(label) == len(bbox) and set(label) <= {4, 9}
-        n_kept += len(bbox)
-    assert n_kept > 50
-
-
-def test_a_box_follows_its_object_through_the_augmentation():
-    """The object is a white rectangle on black. Its box must still surround the white pixels."""
-    n_checked = 0
-    for t in range(60):
-        seed_all(t)
-        img = np.zeros((3, 80, 100), 'f')
-        img[:, 20:60, 30:80] = 255
-        img, bbox, _ = augment(img, np.array([[20, 30, 60, 80]], 'f'), np.zeros(1, 'i'), 300,
-                               np.zeros((3, 1, 1), 'f'))
-        if len(bbox):
-            y, x = np.nonzero(img.mean(axis=0) > 60)
-            white = y.min(), x.min(), y.max() + 1, x.max() + 1
-            np.testing.assert_allclose(bbox[0], white, atol=12)
-            n_checked += 1
-    assert n_checked > 30
-
-
-def test_the_mean_is_subtracted_from_the_augmented_image():
-    model = make_detector('slim300', 2)
-    make = MakeTargets(model.coder, model.insize, model.mean)
-    seed_all(3)
-    img, mb_loc, mb_label = make(*Photographs()[0][:3])
-    seed_all(3)
-    augmented, bbox, label = augment(*Photographs()[0][:3], model.insize, model.mean)
-    np.testing.assert_array_equal(img, augmented - model.mean)
-    for target, expected in zip((mb_loc, mb_label), model.coder.encode(bbox, label)):
-        np.testing.assert_array_equal(target, expected)
-
-
-def test_targets_of_an_image_without_objects_are_background():
-    model = make_detector('slim300', 2)
-    make = MakeTargets(model.coder, model.insize, model.mean)
-    seed_all(0)
-    img, mb_loc, mb_label = make(*Photographs()[4][:3])
-    assert img.shape == (3, 300, 300) and img.dtype == np.float32
-    assert not mb_loc.any() and not mb_label.any()
-
-
-def test_targets_do_not_follow_a_coder_to_another_device():
-    model = make_detector('slim300', 2)
-    make = MakeTargets(model.coder, model.insize, model.mean)
-    default_bbox, model.coder.default_bbox = model.coder.default_bbox, None
-    assert make.coder.default_bbox is default_bbox
-
-
 @pytest.mark.parametrize('n_processes', [0, 2])
 def test_processes_that_share_batches_load_the_parts_of_the_whole(n_processes):
     sequence = TrainingSequence(Photographs(), Augment(), 7, 24)

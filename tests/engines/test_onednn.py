@@ -79,6 +79,7 @@ def test_channels_stay_innermost_from_layer_to_layer(use):
 
 @needs_onednn
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='no fork on this system')
+@pytest.mark.filterwarnings('ignore:.*use of fork:DeprecationWarning')
 def test_a_forked_child_computes_without_it(use):
     use('onednn')
     expected = F.convolution_2d(X, W).array

@@ -5,7 +5,7 @@ forward methods also serve :func:`multibox.engines.using`, which lends them to C
 """
 from multibox.engines import choice
 from multibox.engines.order import ReLUGradient, bias_gradient
-from multibox.typing import ArrayOrVariable
+from multibox.typing import ArrayOrVariable, IntOrPair
 
 import chainer
 import chainer.functions as F
@@ -15,7 +15,7 @@ from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunctio
 
 
 def convolution_2d(x: ArrayOrVariable, W: ArrayOrVariable, b: ArrayOrVariable | None = None,
-                   stride: int = 1, pad: int = 0, dilate: int = 1,
+                   stride: IntOrPair = 1, pad: IntOrPair = 0, dilate: IntOrPair = 1,
                    relu: bool = False) -> chainer.Variable:
     """2-D convolution by the first current engine that covers the arrays, or else by Chainer.
 

@@ -31,7 +31,8 @@ def missing():
         version = cudnn.backend_version()
     except (ImportError, OSError, RuntimeError) as error:  # no package, or no cuDNN to load
         return (f'the package {PACKAGE} is missing or finds no cuDNN ({error}); install '
-                'requirements-cuda13.txt, or for CUDA 12 requirements-cuda12.txt')
+                'requirements-cuda13.txt (without a checkout: pip install "multibox[cuda13]"), or '
+                'for CUDA 12 the same with cuda12')
     return None if version >= 90000 else f'cuDNN is {version} and must be 90000 or newer'
 
 

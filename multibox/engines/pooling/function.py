@@ -7,7 +7,7 @@ import math
 
 from multibox.engines import choice, kernels
 from multibox.engines.pooling import cpu, gpu
-from multibox.typing import ArrayOrVariable
+from multibox.typing import ArrayOrVariable, IntOrPair
 
 import chainer
 import chainer.functions as F
@@ -18,8 +18,8 @@ from chainer.utils import conv
 MAX_TAPS = 256  # their numbers are stored in a byte
 
 
-def max_pooling_2d(x: ArrayOrVariable, ksize: int, stride: int | None = None, pad: int = 0,
-                   cover_all: bool = True) -> chainer.Variable:
+def max_pooling_2d(x: ArrayOrVariable, ksize: IntOrPair, stride: IntOrPair | None = None,
+                   pad: IntOrPair = 0, cover_all: bool = True) -> chainer.Variable:
     """2-D max pooling, as ``chainer.functions.max_pooling_2d`` defines it.
 
     Args:
