@@ -8,7 +8,8 @@ import pathlib
 import sys
 
 from multibox import engines
-from multibox.data.images import SUFFIXES, find_images, read
+from multibox.data.images import find_images
+from multibox.data.pictures import SUFFIXES, Unreadable, read_upright
 from multibox.devices import is_gpu, select_device
 from multibox.errors import UserError, ending_together
 from multibox.files import make_out, open_whole, write_json
@@ -36,13 +37,16 @@ def main(argv=None):
     model.score_thresh, model.nms_thresh = args.score, args.nms
     model.to_device(device)
     make_out(args.out)
-    results, broken = [], []
+    results, broken = [], {}
     taken = {path.name.casefold() for path in paths if path.parent.resolve() == args.out.resolve()}
     try:
         for start in range(0, len(paths), args.batchsize):
-            batch = [(path, read(path)) for path in paths[start:start + args.batchsize]]
-            broken += [path for path, img in batch if img is None]
-            batch = [(path, img) for path, img in batch if img is not None]
+            batch = []
+            for path in paths[start:start + args.batchsize]:
+                try:
+                    batch.append((path, read_upright(path)))
+                except Unreadable as error:
+                    broken[path] = str(error)
             predicted = model.predict([img for _, img in batch]) if batch else ((), (), ())
             for (path, img), *found in zip(batch, *predicted):
                 results.append(save_picture(path, img, *found, label_names, args.out, taken))
@@ -50,9 +54,9 @@ def main(argv=None):
         write_json(args.out / 'detections.json', {
             'model': str(args.model), 'score': args.score, 'nms': args.nms,
             'bbox': 'y_min, x_min, y_max, x_max in pixels; size: height, width', 'images': results,
-            'unreadable': broken})
-    for path in broken:
-        print(f'{path}: cannot be decoded as an image; left out', file=sys.stderr)
+            'unreadable': list(broken)})
+    for path, reason in broken.items():
+        print(f'{path}: {reason}; left out', file=sys.stderr)
     print(f'{len(results)} pictures and detections.json in {args.out}')
     if broken:
         sys.exit(1)

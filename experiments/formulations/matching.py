@@ -10,7 +10,7 @@ from typing import Any
 
 from multibox.boxes import RULES
 from multibox.boxes.geometry import iou_with_default_boxes
-from multibox.data import TrainingSequence, augment, drawn_set, load_voc
+from multibox.data import TrainingSequence, augment, drawn_set, load_data
 from multibox.errors import ending_together
 from multibox.files import write_json
 from multibox.flags import check_numbers, make_parser
@@ -90,7 +90,7 @@ def main() -> None:
     args = parser.parse_args()
     check_numbers(args, ('epochs',), lowest=1)
     check_numbers(args, ('seed',), lowest=0)
-    data = load_voc(args.data or drawn_set())
+    data = load_data(args.data or drawn_set())
     model = make_detector('slim300', len(data.label_names))  # SSD300's boxes
     sequence = TrainingSequence(data.train, Match(model), args.seed, args.epochs * len(data.train))
     totals = count(sequence[t] for t in range(len(sequence)))

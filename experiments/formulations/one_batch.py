@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from experiments.formulations.picture import draw_mined
-from multibox.data import MakeTargets, TrainingSequence, drawn_set, load_voc, seed_all
+from multibox.data import MakeTargets, TrainingSequence, drawn_set, load_data, seed_all
 from multibox.devices import select_device
 from multibox.engines import set_up
 from multibox.errors import UserError, ending_together
@@ -107,7 +107,7 @@ def main() -> None:
     check_numbers(args, ('seed', 'batch'), lowest=0)
     check_numbers(args, ('batchsize',), lowest=1)
     set_up(select_device('-1'))
-    data = load_voc(drawn_set())
+    data = load_data(drawn_set())
     seed_all(args.seed)
     if args.model:
         model, _, label_names = load_model(args.model)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from experiments.speed import decoders
 from experiments.timing.turns import make_parser, ratio, save, take_turns
-from multibox.data import drawn_set, load_voc
+from multibox.data import drawn_set, load_data
 from multibox.data.images import read
 from multibox.devices import select_device
 from multibox.engines import set_up
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
     check_numbers(args, ('repeat', 'images'), lowest=1)
     set_up(select_device('-1'))
     rng = np.random.default_rng(0)
-    data = load_voc(drawn_set())
+    data = load_data(drawn_set())
     dataset = type(data.test)(data.test.examples[:args.images])
     if args.model:
         model, _, label_names = load_model(args.model)

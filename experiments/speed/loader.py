@@ -15,7 +15,7 @@ from typing import Any
 
 from experiments.speed.paths import ChainerCV, Multibox, Stages
 from experiments.timing.turns import make_parser, ratio, save, take_turns
-from multibox.data import Loader, MakeTargets, TrainingSequence, VOCDataset, drawn_set, load_voc
+from multibox.data import Loader, MakeTargets, TrainingSequence, VOCDataset, drawn_set, load_data
 from multibox.devices import available_cores
 from multibox.errors import ending_together
 from multibox.flags import check_numbers
@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     check_numbers(args, ('repeat', 'images'), lowest=1)
     cv2.setNumThreads(0)
-    data = load_voc(args.data or drawn_set())
+    data = load_data(args.data or drawn_set())
     examples = comparable(data)[:args.images]
     model = make_detector(args.model, len(data.label_names))
     paths = {'chainercv': ChainerCV(examples, data.label_names, model),

@@ -14,7 +14,7 @@ import time
 from experiments.timing.steps import cpu_engines, with_engine
 from experiments.timing.turns import make_parser, own_reading, save, take_turns
 from multibox import multibox_loss
-from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_voc
+from multibox.data import Loader, MakeTargets, TrainingSequence, drawn_set, load_data
 from multibox.devices import select_device
 from multibox.engines import set_up
 from multibox.errors import ending_together
@@ -83,7 +83,7 @@ def _timed_step(loader, model, optimizer):
 
 def _measure(model_name, batchsize, repeat):
     """Median seconds of each part of a step, by engine."""
-    data = load_voc(drawn_set())
+    data = load_data(drawn_set())
     np.random.seed(0)
     model = make_detector(model_name, len(data.label_names))
     optimizer = make_optimizer('momentum_sgd', model, 1e-4, 5e-4)

@@ -10,6 +10,8 @@ from multibox.typing import Array
 import numpy as np
 from chainer.backends import cuda
 
+IGNORED = -1  # the label of a region that is neither an object nor background
+
 
 class Coder:
     """Replaces ChainerCV's ``MultiboxCoder`` in a network and gives the same results.
@@ -39,7 +41,8 @@ class Coder:
 
         Args:
             bbox: (R, 4) float array (y_min, x_min, y_max, x_max) in pixels; R may be 0.
-            label: (R,) int array, classes from 0.
+            label: (R,) int array, classes from 0, or :data:`IGNORED`. Default boxes that match
+                such a region, and no object, are ignored by the loss.
             iou_thresh: IoU from which a box is matched; the best box of an object always is.
             match: a rule of :mod:`multibox.matching`.
 
@@ -48,8 +51,14 @@ class Coder:
             :func:`multibox.matching.encode`.
         """
         iou = iou_with_default_boxes(self.default_bbox, bbox)
-        return offsets.encode(
-            bbox, label, match(iou, iou_thresh), self.default_bbox, self.variance)
+        real = label != IGNORED
+        if real.all():
+            return offsets.encode(
+                bbox, label, match(iou, iou_thresh), self.default_bbox, self.variance)
+        near = match(iou[:, ~real], iou_thresh) >= 0
+        mb_loc, mb_label = self.encode(bbox[real], label[real], iou_thresh, match)
+        mb_label[near & (mb_label == 0)] = -1
+        return mb_loc, mb_label
 
     def decode(self, mb_loc: Array, mb_conf: Array, nms_thresh: float | None = 0.45,
                score_thresh: float = 0.6) -> tuple[Array, Array, Array]:

@@ -1,4 +1,4 @@
-"""Data: VOC and COCO folders and their checks, the built-in set, augmentation, the loader."""
+"""Data: folders of images and their checks, the built-in set, augmentation, the loader."""
 from multibox.data.augmentation import AUGMENTATIONS, augment, seed_all
 from multibox.data.load import describe, load_data
 from multibox.data.loader import Loader
@@ -6,8 +6,8 @@ from multibox.data.sequence import TrainingSequence
 from multibox.data.splits import SPLITS
 from multibox.data.synthetic import drawn_set
 from multibox.data.targets import MakeTargets
-from multibox.data.voc import VOCDataset, load_voc, relabel, voc2012_test
+from multibox.data.voc import VOCDataset, relabel, voc2012_test
 
 __all__ = ['AUGMENTATIONS', 'SPLITS', 'Loader', 'MakeTargets', 'TrainingSequence', 'VOCDataset',
-           'augment', 'describe', 'drawn_set', 'load_data', 'load_voc', 'relabel', 'seed_all',
+           'augment', 'describe', 'drawn_set', 'load_data', 'relabel', 'seed_all',
            'voc2012_test']

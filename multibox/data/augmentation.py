@@ -53,7 +53,7 @@ def augment(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, size: int, mea
     Args:
         img: (3, H, W) uint8 or float32 array, RGB, 0 to 255, read as integer levels.
         bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels; R may be 0.
-        label: (R,) int32 array.
+        label: (R,) int32 array; objects with a label below 0 do not influence the crop.
         size: side of the square result in pixels.
         mean: (3, 1, 1) float32 array, the colour around an expanded image.
         steps: the steps besides resizing and flipping, an entry of :data:`AUGMENTATIONS`.
@@ -63,7 +63,7 @@ def augment(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, size: int, mea
         (R',) int32 of the objects whose centre is inside.
     """
     _, height, width = img.shape
-    plan = sample_plan(height, width, bbox, steps)
+    plan = sample_plan(height, width, bbox[label >= 0], steps)
     bbox, kept = move_boxes(bbox, plan, size)
     return render(img, plan, size, mean), bbox, label[kept]
 

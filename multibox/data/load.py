@@ -1,41 +1,164 @@
 """Loading a data set from its folder, whatever its layout."""
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
-from multibox.data.coco import is_coco, load_coco
+from multibox.data.frames import place
+from multibox.data.layouts.find import read_layout
+from multibox.data.pictures import inspect_all
+from multibox.data.split import divide, note
 from multibox.data.splits import SPLITS
 from multibox.data.synthetic import drawn_set
-from multibox.data.voc import VOCData, load_voc
+from multibox.data.voc import VOCData, VOCDataset, without_difficult
 from multibox.errors import UserError
+
+MAX_SHOWN = 10  # problems that an error about the whole data set lists
 
 
 def load_data(folder: str | Path | None, difficult: bool = False, strict: bool = False,
-              split: str = SPLITS[1], train: bool = True) -> VOCData:
-    """Read COCO 2017, a VOCdevkit or a folder in VOC's layout.
+              split: str = SPLITS[1], train: bool = True, drawn: dict | None = None,
+              keep_difficult: bool = False) -> VOCData:
+    """Read a folder of images and annotations, and check all of it.
+
+    The layouts are VOC's, COCO's and YOLO's, labelImg's files beside their images, and a table; see
+    docs/data.md. A VOCdevkit gives one of the paper's splits (Liu et al., ECCV 2016, sec. 3.1 and
+    3.3). "07" trains on VOC2007 trainval and evaluates on VOC2007 test. "07+12" also trains on
+    VOC2012 trainval. "07++12" also trains on VOC2007 test, and its test set is empty. Data without
+    a split are divided 80 to 20.
+
+    The class names are those of a list in the folder, or else those found in the annotations,
+    sorted. An object of a class that the list does not name becomes an ignored region. Boxes are
+    cut at the edges of their image. An image with an object that has no usable box is left out.
 
     Args:
-        folder: see :func:`multibox.data.coco.load_coco` and :func:`multibox.data.load_voc`; None
-            for the built-in set.
-        difficult: whether to train on objects marked difficult as well; for VOC only.
+        folder: the folder; None for the built-in set.
+        difficult: whether to train on objects marked difficult as well. The paper's Caffe code
+            does so; ChainerCV and ssd.pytorch do not.
         strict: refuse a data set with problems instead of leaving the bad parts out.
         split: one of :data:`multibox.data.SPLITS`; for a VOCdevkit only.
         train: False reads only the images to evaluate on; the folder need not hold others.
+        drawn: a split that was drawn before, see :class:`multibox.data.voc.VOCData`; images in
+            neither list are not used.
+        keep_difficult: whether the training set lists difficult objects that are not trained on.
 
     Returns:
         :class:`multibox.data.voc.VOCData`.
 
     Raises:
-        UserError: the folder has none of these layouts, the settings do not fit it, or a problem
-            was found under ``strict``.
+        UserError: the folder has none of these layouts, the settings do not fit it, nothing usable
+            is left to train or evaluate on, or a problem was found under ``strict``.
     """
+    notes: list[str] = []
     if folder is None:
-        data = load_voc(drawn_set(), difficult, strict, split, train)
-        data.notes.insert(0, f'no --data: using the built-in set in {drawn_set()}')
-        return data
-    if not is_coco(folder):
-        return load_voc(folder, difficult, strict, split, train)
-    if difficult or split != SPLITS[1]:
-        raise UserError(f'{folder}: is COCO; leave out --difficult and --split, which are for VOC')
-    return load_coco(folder, strict, train)
+        folder = drawn_set()
+        notes.append(f'no --data: using the built-in set in {folder}')
+    folder = Path(folder)
+    found = read_layout(folder, split, train)
+    notes += found.notes
+    sets, drawn = _divide(found, folder, train, drawn, notes)
+    label_names = found.label_names
+    if label_names is None:
+        label_names = _names_of(sets)
+        notes.append(f'{folder}: no labels.txt; found {len(label_names)} classes: '
+                     + ', '.join(label_names))
+    _note_case(label_names, folder, notes)
+    problems = list(found.problems)
+    (examples, test), unnamed = _place(sets, label_names, folder, problems, notes)
+    for name, n in sorted(unnamed.items()):
+        notes.append(f'{folder}: {n} objects of class {name!r} are ignored, because it is not one '
+                     f'of the {len(label_names)} label names')
+    if strict and problems:
+        raise UserError(f'{folder}: {len(problems)} problems in the annotations:\n'
+                        + '\n'.join(map(str, problems)))
+    easy = examples
+    n_difficult = sum(int(example.difficult.sum()) for example in examples)
+    if not difficult and n_difficult:
+        notes.append(f'{folder}: {n_difficult} objects marked difficult are not trained on; '
+                     '--difficult trains on them')
+        easy = [without_difficult(example) for example in examples]
+    needed = {'train on': easy} if train else {}
+    if found.divided is False or sets[1]:
+        needed['evaluate on'] = test
+    for use, usable in needed.items():
+        _require_objects(folder, use, usable, problems, 0 if difficult else n_difficult)
+    return VOCData(VOCDataset(examples if keep_difficult else easy), VOCDataset(test), label_names,
+                   problems, notes, drawn)
+
+
+def _divide(found, folder, train, drawn, notes):
+    """The annotations to train and to evaluate on, and the drawn split or None."""
+    if found.divided or not found.train:
+        shared = len({id_of(a) for a in found.train} & {id_of(a) for a in found.test})
+        if shared:
+            notes.append(f'{folder}: {shared} images are both in the training list and in the '
+                         'test list; a score on training images says little')
+        return [found.train if train else [], found.test], None
+
+    def name_of(annotation):
+        path = annotation.image or annotation.file
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+    if drawn:
+        train_set, test_set = ([annotation for annotation in found.train
+                                if name_of(annotation) in set(drawn[part])]
+                               for part in ('train', 'test'))
+        left = len(found.train) - len(train_set) - len(test_set)
+        notes.append(f'{folder}: the split is that of the run'
+                     + f'; {left} images that are new since then are not used' * bool(left))
+    else:
+        train_set, test_set = divide(found.train, name_of)
+        notes.append(note(folder, len(train_set), len(test_set)))
+    names = {part: list(map(name_of, annotations))
+             for part, annotations in (('train', train_set), ('test', test_set))}
+    return [train_set if train else [], test_set], names
+
+
+def id_of(annotation: Any) -> Path:
+    """The file that tells whether two annotations are of one image."""
+    return annotation.image or annotation.file
+
+
+def _names_of(sets):
+    names = {entry.name for annotations in sets for annotation in annotations
+             for entry in annotation.entries}
+    return tuple(sorted(names - {None, ''}))
+
+
+def _note_case(names, folder, notes):
+    folded = Counter(name.casefold() for name in names)
+    for key in (key for key, n in folded.items() if n > 1):
+        alike = ' and '.join(name for name in names if name.casefold() == key)
+        notes.append(f'{folder}: the classes {alike} differ in upper and lower case only; are they '
+                     'one class?')
+
+
+def _place(sets, label_names, folder, problems, notes):
+    """Both sets as examples, and how often each class is not among the label names."""
+    pictures = inspect_all([annotation.image for annotations in sets for annotation in annotations
+                            if annotation.image and not annotation.fault], str(folder.resolve()))
+    unnamed = Counter()
+    result = []
+    for annotations in sets:
+        result.append(examples := [])
+        for annotation in annotations:
+            placed = place(annotation, pictures.get(annotation.image, ''), label_names)
+            problems += placed.problems
+            notes += placed.notes
+            unnamed.update(placed.unnamed)
+            if placed.example:
+                examples.append(placed.example)
+    return result, unnamed
+
+
+def _require_objects(folder, use, examples, problems, n_difficult):
+    if any(len(example.bbox) for example in examples):
+        return
+    if n_difficult and use == 'train on':
+        raise UserError(f'{folder}: no usable object to {use}: all {n_difficult} are marked '
+                        'difficult; give --difficult to train on them')
+    shown = ''.join(f'\n{problem}' for problem in problems[:MAX_SHOWN])
+    raise UserError(f'{folder}: no usable object to {use}, in {len(examples)} usable '
+                    f'images; the first of {len(problems)} problems:{shown}')
 
 
 def describe(data: VOCData) -> str:

@@ -1,13 +1,13 @@
 """The training and test splits of a VOCdevkit, or of a folder with the layout of VOC."""
 from pathlib import Path
 
+from multibox.data.listing import Files, read_names
+from multibox.data.pictures import SUFFIXES
 from multibox.errors import UserError
 
-from chainercv.datasets import voc_bbox_label_names
-
-LAYOUT = ('Annotations/*.xml, JPEGImages/*.jpg and ImageSets/Main/*.txt, or be a VOCdevkit with '
-          'VOC2007/ or VOC2012/ (docs/data.md)')
 SPLITS = ('07', '07+12', '07++12')
+LISTS = 'trainval', 'train', 'val', 'test'
+UNDIVIDED = 'default'  # the list of CVAT
 
 
 def split_file(folder: Path, split: str) -> Path:
@@ -15,23 +15,19 @@ def split_file(folder: Path, split: str) -> Path:
     return folder / 'ImageSets' / 'Main' / f'{split}.txt'
 
 
-def _read_lines(path):
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f'{path}: cannot be read ({error}); it should list one name per line '
-                        'in UTF-8') from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+def read_ids(folder: Path, split: str, notes: list | None = None) -> list[str]:
+    """Read the names of the images, without suffix, that a split lists; each name counts once.
 
-
-def read_ids(folder: Path, split: str) -> list[str]:
-    """Read the file names, without suffix, that a split lists.
+    Args:
+        folder: holds Annotations/, JPEGImages/ and ImageSets/Main/.
+        split: name of the list, without suffix.
+        notes: list of str, to which remarks are added.
 
     Raises:
         UserError: the list cannot be read.
     """
-    # The split files of a class have a second column: 1, 0 or -1.
-    return [line.split()[0] for line in _read_lines(split_file(folder, split))]
+    known = {*Files(folder / 'Annotations', ['.xml']), *Files(folder / 'JPEGImages', SUFFIXES)}
+    return read_names(split_file(folder, split), known, [] if notes is None else notes)
 
 
 def _has_test_annotations(folder):
@@ -39,8 +35,12 @@ def _has_test_annotations(folder):
         (folder / 'Annotations' / f'{i}.xml').is_file() for i in read_ids(folder, 'test'))
 
 
-def _devkit_splits(devkit, split):
+def devkit_splits(devkit: Path, split: str) -> tuple[list, list, list]:
     """The splits of the paper in a VOCdevkit. "07" and "07+12" take the nearest splits on disk.
+
+    Args:
+        devkit: the VOCdevkit.
+        split: one of :data:`SPLITS`.
 
     Returns:
         ``(train, test, notes)``: two lists of (folder, split name), and a list of str.
@@ -67,21 +67,41 @@ def _devkit_splits(devkit, split):
     return train, test, notes
 
 
-def _folder_splits(folder, train):
-    """The splits of a folder with one ImageSets/Main, as two lists of (folder, split name)."""
-    has = {split: split_file(folder, split).is_file()
-           for split in ('trainval', 'train', 'val', 'test')}
+def folder_splits(folder: Path, train: bool) -> tuple[list, list, list]:
+    """The splits of a folder with the layout of VOC.
+
+    Args:
+        folder: holds Annotations/, and perhaps ImageSets/Main/.
+        train: False looks for the images to evaluate on only.
+
+    Returns:
+        ``(train, test, notes)``: the names of the lists to train and to evaluate on, and remarks.
+        Without a list to evaluate on, ``test`` is empty. Without any list, ``train`` is, too.
+
+    Raises:
+        UserError: only some of the lists are there.
+    """
+    has = {split: split_file(folder, split).is_file() for split in LISTS}
+    notes = []
+    if has['train'] and has['val'] and has['test'] and not has['trainval']:
+        notes.append(f'{folder / "ImageSets" / "Main"}: train.txt is trained on and test.txt is '
+                     'evaluated on; val.txt is not used')
     if not train and (has['test'] or has['val']):
-        return [], [(folder, 'test' if has['test'] else 'val')]
+        return [], ['test' if has['test'] else 'val'], []
     if has['test'] and (has['trainval'] or has['train']):
-        return [(folder, 'trainval' if has['trainval'] else 'train')], [(folder, 'test')]
+        return ['trainval' if has['trainval'] else 'train'], ['test'], notes
     if has['train'] and has['val']:
-        return [(folder, 'train')], [(folder, 'val')]
-    found = ', '.join(f'{split}.txt' for split in has if has[split]) or 'none of them'
+        return ['train'], ['val'], notes
+    if sum(has.values()) == 1 and (has['trainval'] or has['train']):
+        return [split for split in has if has[split]], [], notes
+    if not any(has.values()):
+        return [UNDIVIDED] if split_file(folder, UNDIVIDED).is_file() else [], [], notes
+    found = ', '.join(f'{split}.txt' for split in has if has[split])
     needed = ('trainval.txt (or train.txt) and test.txt, or train.txt and val.txt' if train
               else 'test.txt or val.txt')
     raise UserError(f'{folder / "ImageSets" / "Main"}: needs {needed}, but holds {found}; write '
-                    'the missing list, one file name without suffix per line')
+                    'the missing list, one file name without suffix per line, or delete all lists: '
+                    'the images are then divided 80 to 20')
 
 
 def find_devkit(folder: Path) -> Path | None:
@@ -90,35 +110,3 @@ def find_devkit(folder: Path) -> Path | None:
         if any((devkit / year / 'Annotations').is_dir() for year in ('VOC2007', 'VOC2012')):
             return devkit
     return None
-
-
-def find_splits(folder: Path, split: str, train: bool) -> tuple:
-    """Find the splits of any folder that :func:`multibox.data.load_voc` accepts.
-
-    Args:
-        folder: the folder.
-        split: one of :data:`SPLITS`.
-        train: False looks for the images to evaluate on only.
-
-    Returns:
-        ``(train, test, label_names, notes)``: two lists of (folder, split name), the class names
-        if they are known, else None, and a list of remarks for the user.
-
-    Raises:
-        UserError: the folder has no layout of VOC, or the split does not fit it.
-    """
-    if not folder.is_dir():
-        raise UserError(f'{folder}: no such folder; it should hold {LAYOUT}')
-    devkit = find_devkit(folder)
-    if devkit:
-        if not train and split == '07+12' and (devkit / 'VOC2007' / 'Annotations').is_dir():
-            split = '07'  # the same test images, whether or not VOC2012 is on the disk
-        train_splits, test, notes = _devkit_splits(devkit, split)
-        return train_splits if train else [], test, voc_bbox_label_names, notes
-    if not (folder / 'Annotations').is_dir():
-        raise UserError(f'{folder}: no Annotations/ here; the folder should hold {LAYOUT}')
-    if split != SPLITS[1]:
-        raise UserError(f'--split {split}: {folder} is not a VOCdevkit; leave --split out')
-    train_splits, test = _folder_splits(folder, train)
-    labels = folder / 'labels.txt'
-    return train_splits, test, tuple(_read_lines(labels)) if labels.is_file() else None, []

@@ -1,23 +1,18 @@
-"""PASCAL VOC, or any folder with the layout of VOC, as a training set and a test set."""
+"""A data set in memory: images that are decoded on demand, and their objects."""
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from multibox.data.annotations import (
-    Example,
-    find_label_names,
-    read_annotations,
-    read_unannotated,
-)
-from multibox.data.splits import find_devkit, find_splits, read_ids, split_file
+from multibox.boxes.coder import IGNORED
+from multibox.data.annotations import NO_BOXES, Example
+from multibox.data.pictures import inspect_all, read
+from multibox.data.splits import find_devkit, read_ids, split_file
 from multibox.errors import UserError
 
 import chainer
-import cv2
 import numpy as np
 
 SERVER = 'http://host.robots.ox.ac.uk:8080'
-MAX_SHOWN = 10  # problems that an error about the whole data set lists
 
 
 class VOCDataset(chainer.dataset.DatasetMixin):
@@ -35,7 +30,7 @@ class VOCDataset(chainer.dataset.DatasetMixin):
         return len(self.examples)
 
     def get_example(self, i: int) -> tuple:
-        """Decode image ``i``.
+        """Decode image ``i``, and turn it upright.
 
         Returns:
             ``(img, bbox, label, difficult)``: (3, H, W) ``dtype`` RGB 0..255, (R, 4) float32,
@@ -44,18 +39,16 @@ class VOCDataset(chainer.dataset.DatasetMixin):
         Raises:
             UserError: the file is not an image that can be decoded.
         """
-        path, bbox, label, difficult, _ = self.examples[i]
-        # EXIF orientation is ignored, because the boxes belong to the stored pixels.
-        img = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        if img is None:
-            raise UserError(f'{path}: cannot be decoded as an image; replace it, or take its id '
-                            'out of ImageSets/Main')
-        img = cv2.cvtColor(img, cv2.COLOR_BGR2RGB).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-        return img.astype(self.dtype, copy=False), bbox, label, difficult
+        example = self.examples[i]
+        return (read(example.path, self.dtype), example.bbox, example.label, example.difficult)
 
     def as_decoded(self) -> 'VOCDataset':
-        """The same data set with images in uint8, which saves a copy per image in training."""
-        return VOCDataset(self.examples, np.uint8)
+        """The same data set as training reads it.
+
+        Images are uint8, which saves a copy per image. Ignored regions are further objects with the
+        label :data:`IGNORED`.
+        """
+        return VOCDataset([with_ignored(example) for example in self.examples], np.uint8)
 
     @property
     def paths(self) -> list[Path]:
@@ -64,36 +57,29 @@ class VOCDataset(chainer.dataset.DatasetMixin):
 
 
 class VOCData(NamedTuple):
-    """A data set, as :func:`load_voc` returns it.
+    """A data set, as :func:`multibox.data.load_data` returns it.
 
     Attributes:
         train: VOCDataset to train on; empty if only the test split was asked for.
         test: VOCDataset to evaluate on; it keeps objects marked difficult.
         label_names: tuple of str.
         problems: list of :class:`multibox.data.annotations.Problem`, the annotations left out.
-        notes: list of str, remarks on splits and classes for the user.
+        notes: list of str, remarks on splits, classes and boxes for the user.
+        drawn: the names of the images of a split that was drawn at random, {'train': [str],
+            'test': [str]}; None if the data came with a split.
     """
     train: VOCDataset
     test: VOCDataset
     label_names: tuple
     problems: list
     notes: list
+    drawn: dict | None = None
 
     def checksum(self) -> int:
         """Checksum of file names, boxes and labels, the same for equal copies in other folders."""
         return zlib.crc32(repr([
             (example.path.name, example.bbox.tolist(), example.label.tolist())
             for example in (*self.train.examples, *self.test.examples)]).encode())
-
-
-def _read(sources, label_names):
-    """Read the examples and problems of a list of (folder, ids)."""
-    examples, problems = [], []
-    for folder, ids in sources:
-        read, found = read_annotations(folder, ids, label_names)
-        examples += read
-        problems += found
-    return examples, problems
 
 
 def without_difficult(example: Example) -> Example:
@@ -103,63 +89,15 @@ def without_difficult(example: Example) -> Example:
                             difficult=example.difficult[easy])
 
 
-def load_voc(folder: str | Path, difficult: bool = False, strict: bool = False,
-             split: str = '07+12', train: bool = True) -> VOCData:
-    """Find the splits of a VOC folder, and read and check all its annotations.
-
-    A VOCdevkit (or a folder that holds one) gives one of the paper's splits (Liu et al., ECCV
-    2016, sec. 3.1 and 3.3). "07" trains on VOC2007 trainval and evaluates on VOC2007 test. "07+12"
-    also trains on VOC2012 trainval. "07++12" also trains on VOC2007 test. Its test set is empty,
-    because the annotations of VOC2012 test are not published; see :func:`voc2012_test`.
-
-    Another folder gives trainval.txt (or train.txt) and test.txt, or else train.txt and val.txt.
-    Its class names are those of labels.txt, or else those found in the annotations, sorted.
-
-    Args:
-        folder: the folder.
-        difficult: whether to train on objects marked difficult as well. The paper's Caffe code
-            does so; ChainerCV and ssd.pytorch do not.
-        strict: refuse a data set with problems instead of leaving the bad parts out.
-        split: one of :data:`multibox.data.SPLITS`; for a VOCdevkit only.
-        train: False reads only the images to evaluate on; the folder need not hold others.
-
-    Returns:
-        :class:`VOCData`.
-
-    Raises:
-        UserError: the layout is not VOC's, nothing usable is left to train or evaluate on, or a
-            problem was found under ``strict``.
-    """
-    train_splits, test_splits, label_names, notes = find_splits(Path(folder), split, train)
-    train_ids, test_ids = ([(source, read_ids(source, split)) for source, split in splits]
-                           for splits in (train_splits, test_splits))
-    shared = {(source, i) for source, ids in train_ids for i in ids} & {
-        (source, i) for source, ids in test_ids for i in ids}
-    if shared:
-        notes.append(f'{folder}: {len(shared)} images are both in the training list and in the '
-                     'test list; a score on training images says little')
-    if label_names is None:
-        label_names = tuple(sorted({name for source, ids in train_ids + test_ids
-                                    for name in find_label_names(source, ids)}))
-        notes.append(f'{folder}: no labels.txt; found {len(label_names)} classes: '
-                     + ', '.join(label_names))
-    examples, problems = _read(train_ids, label_names)
-    test, test_problems = _read(test_ids, label_names)
-    problems += test_problems
-    if strict and problems:
-        raise UserError(f'{folder}: {len(problems)} problems in the annotations:\n'
-                        + '\n'.join(map(str, problems)))
-    if not difficult:
-        examples = [without_difficult(example) for example in examples]
-    needed = {'train on': examples} if train else {}
-    if test_splits:
-        needed['evaluate on'] = test
-    for use, found in needed.items():
-        if not any(len(example.bbox) for example in found):
-            shown = ''.join(f'\n{problem}' for problem in problems[:MAX_SHOWN])
-            raise UserError(f'{folder}: no usable object to {use}, in {len(found)} usable '
-                            f'images; the first of {len(problems)} problems:{shown}')
-    return VOCData(VOCDataset(examples), VOCDataset(test), label_names, problems, notes)
+def with_ignored(example: Example) -> Example:
+    """The example with its ignored regions as objects of the label :data:`IGNORED`."""
+    if not len(example.ignored):
+        return example
+    n = len(example.ignored)
+    return example._replace(
+        bbox=np.concatenate([example.bbox, example.ignored]),
+        label=np.concatenate([example.label, np.full(n, IGNORED, np.int32)]),
+        difficult=np.concatenate([example.difficult, np.zeros(n, bool)]), ignored=NO_BOXES)
 
 
 def voc2012_test(folder: str | Path) -> VOCDataset:
@@ -179,8 +117,14 @@ def voc2012_test(folder: str | Path) -> VOCDataset:
         raise UserError(f'{folder}: no VOC2012/ImageSets/Main/test.txt; get VOC2012test.tar '
                         f"from PASCAL's evaluation server, {SERVER}, and unpack it over the rest")
     images = devkit / 'VOC2012' / 'JPEGImages'
-    return VOCDataset(read_unannotated(
-        [images / f'{i}.jpg' for i in read_ids(devkit / 'VOC2012', 'test')]))
+    paths = [images / f'{i}.jpg' for i in read_ids(devkit / 'VOC2012', 'test')]
+    examples = []
+    for path, picture in inspect_all(paths, str(devkit)).items():
+        if isinstance(picture, str):
+            raise UserError(f'{path}: {picture}')
+        examples.append(Example(path, NO_BOXES, np.zeros(0, np.int32), np.zeros(0, bool),
+                                picture.upright[::-1]))
+    return VOCDataset(examples)
 
 
 def relabel(dataset: VOCDataset, names: tuple, new_names: tuple, model: str | Path) -> VOCDataset:

@@ -1,0 +1,46 @@
+"""The sets of a data set by their usual names: to train, to validate and to test."""
+import re
+from itertools import chain
+from pathlib import Path
+
+from multibox.data.layouts.found import Found
+
+NAMES = {'train': 'train', 'training': 'train', 'trainval': 'train', 'val': 'val', 'valid': 'val',
+         'validation': 'val', 'dev': 'val', 'minival': 'val', 'test': 'test', 'testing': 'test'}
+
+
+def role_of(name: str) -> str | None:
+    """'train', 'val' or 'test' if a part of a name says so, else None."""
+    roles = [NAMES.get(part) for part in re.split(r'[^a-z]+', name.lower())]
+    return next(filter(None, roles), None)
+
+
+def part_folders(folder: Path) -> dict[str, Path]:
+    """The folders in a folder that are named after a set: {role: folder}."""
+    return {NAMES[path.name.lower()]: path for path in sorted(folder.iterdir())
+            if path.is_dir() and path.name.lower() in NAMES}
+
+
+def assign(sets: dict, where: Path, label_names: tuple | None, notes: list,
+           problems: list) -> Found:
+    """Decide which sets are trained on and evaluated on.
+
+    Args:
+        sets: {role: list of annotations}; the role None holds those of no set.
+        where: the folder or file, for remarks.
+        label_names: the class names, or None.
+        notes: list of remarks, to which this function adds.
+        problems: list of problems.
+
+    Returns:
+        :class:`Found`. The set to evaluate on is 'test', else 'val'; without both, or without a set
+        to train on, the data are not divided.
+    """
+    if sets.get('test') and sets.get('val') and sets.get('train'):
+        notes.append(f'{where}: the training set is trained on and the test set is evaluated on; '
+                     f'the validation set (val, {len(sets["val"])} images) is not used')
+    test = sets.get('test') or sets.get('val') or []
+    train = sets.get('train') or []
+    if train and test:
+        return Found(train, test, label_names, notes, True, problems)
+    return Found([*chain(*sets.values())], [], label_names, notes, False, problems)

@@ -1,0 +1,191 @@
+"""YOLO's layout: images/, labels/ with one text file per image, and data.yaml or classes.txt."""
+from itertools import chain
+from pathlib import Path
+
+from multibox.data.annotations import Annotation, Entry
+from multibox.data.layouts.found import Found
+from multibox.data.layouts.roles import assign, part_folders, role_of
+from multibox.data.listing import is_image, read_lines, walk
+from multibox.errors import UserError
+
+import yaml
+
+CLASSES = 'classes.txt', 'obj.names', 'labels/classes.txt', 'labels.txt'
+
+
+def read_yolo(folder: Path) -> Found | None:
+    """Read a folder with data.yaml, or with images/ and labels/, or with images and text files.
+
+    A line of a text file is the number of a class, then the centre, the width and the height of a
+    box, or the corners of a polygon, as shares of the width and the height of the image. An image
+    without text file has no objects, as in ultralytics' trainer.
+
+    Returns:
+        :class:`Found`; None if the folder has another layout.
+
+    Raises:
+        UserError: data.yaml or a list of classes cannot be read.
+    """
+    config = _config(folder)
+    sets = _sets(folder, config)
+    if sets is None:
+        return None
+    notes: list[str] = []
+    names = _names(folder, config)
+    annotations = {role: [_read(image, names) for image in images]
+                   for role, images in sets.items()}
+    everything = [*chain(*annotations.values())]
+    n_without = sum(annotation.file == annotation.image for annotation in everything)
+    if n_without:
+        notes.append(f'{folder}: {n_without} images have no label file; they count as images '
+                     'without objects')
+    if names is None:
+        numbers = {entry.name for each in everything for entry in each.entries if entry.name}
+        names = tuple(sorted(numbers, key=int))
+        notes.append(f'{folder}: no data.yaml or classes.txt names the classes; their numbers do')
+    return assign(annotations, folder, names, notes, [])
+
+
+def _config(folder):
+    for path in sorted([*folder.glob('*.yaml'), *folder.glob('*.yml')]):
+        try:
+            content = yaml.safe_load(path.read_text(encoding='utf-8-sig'))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+            reason = ' '.join(str(error).split())
+            raise UserError(f'{path}: cannot be read as YAML ({reason})') from None
+        if isinstance(content, dict) and 'names' in content:
+            return {**content, 'file': path}
+    return None
+
+
+def _names(folder, config):
+    if config:
+        names = config['names']
+        if isinstance(names, dict):
+            try:
+                names = [names.get(n, f'class {n}') for n in range(max(map(int, names)) + 1)]
+            except (TypeError, ValueError):
+                names = None
+        if not isinstance(names, list) or not names:
+            raise UserError(f'{config["file"]}: names is neither a list nor a mapping from numbers '
+                            'to names of classes')
+        return _unique(tuple(map(str, names)), config['file'])
+    for path in (folder / name for name in CLASSES):
+        if path.is_file():
+            return _unique(tuple(read_lines(path)), path)
+    return None
+
+
+def _unique(names, path):
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f'{path}: names {", ".join(twice)} twice; name every class once')
+    return names
+
+
+def _sets(folder, config):
+    """{role: image files}, or None if there are no label files."""
+    if config:
+        sets = {role: _listed(folder, config, key) for key in ('train', 'val', 'test')
+                if config.get(key) for role in [key]}
+        sets = {role: images for role, images in sets.items() if images}
+        if sets:
+            return sets
+    parts = part_folders(folder)
+    if any((part / 'labels').is_dir() for part in parts.values()):
+        return {role: _images(part) for role, part in parts.items()}
+    if (folder / 'labels').is_dir():
+        images = folder / 'images'
+        inner = part_folders(images) if images.is_dir() else {}
+        return {role: _images(part) for role, part in inner.items()} or {None: _images(folder)}
+    found = _images(folder)
+    if any((folder / name).is_file() for name in CLASSES[:2]) or config:
+        # Images without text file are not annotated yet, because labels lie beside images.
+        return {None: [image for image in found if _label_file(image)]} if found else None
+    return None
+
+
+def _listed(folder, config, key):
+    """The images that an entry of data.yaml names: folders, or text files with one path per line.
+
+    Paths are relative to the entry ``path``, or to data.yaml. Exports often write a '../' too much.
+    """
+    values = config[key] if isinstance(config[key], list) else [config[key]]
+    bases = [folder / str(config.get('path') or ''), folder]
+    images = []
+    for value in map(str, values):
+        trimmed = value.replace('\\', '/')
+        while trimmed.startswith('../'):
+            trimmed = trimmed[3:]
+        paths = [base / text for base in bases for text in (value, trimmed)]
+        path = next((path for path in paths if path.exists()), None)
+        if path is None:
+            part = part_folders(folder / 'images').get(role_of(key)) if (
+                folder / 'images').is_dir() else part_folders(folder).get(role_of(key))
+            if part is None:
+                continue
+            path = part
+        if path.is_dir():
+            images += _images(path)
+        elif path.suffix == '.txt':
+            lines = [Path(line) for line in read_lines(path)]
+            images += [next((p for p in (path.parent / line, folder / line) if p.is_file()),
+                            folder / line) for line in lines]
+    return list(dict.fromkeys(images))
+
+
+def _images(folder):
+    return [path for path in walk(folder) if is_image(path)]
+
+
+def _label_file(image):
+    """The label file of an image: in labels/ where the image is in images/, or beside it."""
+    parts = list(image.parts)
+    for i in reversed(range(len(parts) - 1)):
+        if parts[i] == 'images':
+            path = Path(*parts[:i], 'labels', *parts[i + 1:]).with_suffix('.txt')
+            if path.is_file():
+                return path
+            break
+    beside = image.with_suffix('.txt')
+    return beside if beside.is_file() else None
+
+
+def _read(image, names):
+    path = _label_file(image)
+    if path is None:
+        return Annotation(image, image, [], origin=0, relative=True)
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        return Annotation(path, image, [], fault=(path, f'labels cannot be read ({error})'))
+    entries = [_entry(n, line.split(), names) for n, line in enumerate(lines, start=1)
+               if line.strip()]
+    return Annotation(path, image, entries, origin=0, relative=True)
+
+
+def _entry(number, words, names):
+    line = ' '.join(words)[:80]
+    try:
+        values = list(map(float, words))
+        kind = int(values[0])
+        if kind != values[0] or kind < 0:
+            raise ValueError
+    except (ValueError, OverflowError):
+        return Entry(number, None, None, None, False, f'not a class and numbers: {line!r}')
+    name = str(kind) if names is None else names[kind] if kind < len(names) else f'class {kind}'
+    values = values[1:]
+    if len(values) < 4:
+        return Entry(number, name, None, None, False, f'fewer than four coordinates: {line!r}')
+    if len(values) >= 6 and len(values) % 2 == 0:
+        x, y = values[0::2], values[1::2]
+        box = min(x), min(y), max(x), max(y)
+    else:
+        x, y, width, height = values[:4]
+        if width < 0 or height < 0:
+            return Entry(number, name, None, None, False, f'box has a negative size: {line!r}')
+        box = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    if box[2] - box[0] > 2 or box[3] - box[1] > 2:
+        return Entry(number, name, None, None, False, f'coordinates look like pixels; they have to '
+                     f'be shares of the width and the height: {line!r}')
+    return Entry(number, name, box, None)
