@@ -2,6 +2,7 @@
 import contextlib
 import functools
 import importlib
+import os
 import pathlib
 
 from multibox import engines
@@ -18,6 +19,21 @@ import pytest
 hypothesis.settings.register_profile('busy machines', deadline=None)
 hypothesis.settings.load_profile('busy machines')
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
+
+
+@pytest.fixture(scope='session', autouse=True)
+def cache(tmp_path_factory):
+    """A cache folder of this run. It links to the user's caches, but not to those of images."""
+    users = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser()
+    folder = tmp_path_factory.mktemp('cache')
+    (folder / 'multibox').mkdir()
+    for path in (*users.glob('*'), *users.glob('multibox/drawn-*')):
+        link = folder / path.relative_to(users)
+        if not link.exists():
+            link.symlink_to(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(folder))
+        yield folder
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 import os
 from xml.etree import ElementTree
 
-from multibox.data import synthetic
-from multibox.data.voc import load_voc
+from multibox.data import load_data, synthetic
 from multibox.errors import UserError
 
 import numpy as np
@@ -103,7 +102,7 @@ def test_training_and_test_pictures_differ(tmp_path):
 
 def test_a_drawn_set_loads_as_voc_without_a_problem_and_with_the_boxes_drawn(tmp_path):
     synthetic.draw_set(tmp_path / 'set', n_train=8, n_test=3)
-    data = load_voc(tmp_path / 'set', strict=True)
+    data = load_data(tmp_path / 'set', strict=True)
     assert (len(data.train), len(data.test)) == (8, 3)
     assert data.label_names == tuple(synthetic.CLASSES)
     img, bbox, names = synthetic.draw_picture(np.random.default_rng([1, 2]))  # the last test image

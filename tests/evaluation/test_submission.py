@@ -4,7 +4,7 @@ import shutil
 
 import evaluate
 import train
-from multibox.data import load_voc, voc2012_test
+from multibox.data import load_data, voc2012_test
 from multibox.errors import UserError
 from multibox.evaluation import write_submission
 from multibox.networks import make_detector
@@ -24,7 +24,7 @@ def devkit(tmp_path):
 
 
 def test_07_leaves_2012_out(devkit):
-    data = load_voc(devkit, split='07')
+    data = load_data(devkit, split='07')
     assert stems(data.train) == ['07t', '07v'] and stems(data.test) == ['07e']
     assert data.notes == []
 
@@ -32,12 +32,12 @@ def test_07_leaves_2012_out(devkit):
 @pytest.mark.parametrize('absent', ['VOC2012', 'VOC2007'])
 def test_a_missing_year_is_noted_where_it_changes_the_test_set(devkit, absent):
     shutil.rmtree(devkit / absent)
-    notes = load_voc(devkit, train=False).notes
+    notes = load_data(devkit, train=False).notes
     assert notes == [f'{devkit / absent}: not here; going on without it'][absent == 'VOC2012':]
 
 
 def test_07_plus_plus_12_trains_on_2007_test_and_has_no_test_set_of_its_own(devkit):
-    data = load_voc(devkit, split='07++12')
+    data = load_data(devkit, split='07++12')
     assert stems(data.train) == ['07t', '07v', '07e', '12t', '12v']
     assert len(data.test) == 0
     assert 'evaluate.py --submission' in data.notes[0]
@@ -54,7 +54,7 @@ def test_a_run_without_a_test_set_ends_without_a_score(devkit, capsys):
 
 def test_a_split_of_the_devkit_is_refused_for_another_folder(tmp_path):
     with pytest.raises(UserError, match=r'--split 07: .* is not a VOCdevkit'):
-        load_voc(write(tmp_path, {'train': ['a'], 'test': ['b']}), split='07')
+        load_data(write(tmp_path, {'train': ['a'], 'test': ['b']}), split='07')
 
 
 def test_images_of_2012_test_come_without_objects(devkit):
@@ -73,7 +73,7 @@ def test_without_its_images_the_archive_is_named(tmp_path):
 
 def test_an_image_of_2012_test_that_is_missing_is_named(devkit):
     (devkit / 'VOC2012/JPEGImages/12e.jpg').unlink()
-    with pytest.raises(UserError, match=r'12e\.jpg: image cannot be read'):
+    with pytest.raises(UserError, match=r'12e\.jpg: image file is missing'):
         voc2012_test(devkit)
 
 

@@ -11,7 +11,7 @@ from experiments.speed import loss as loss_speed
 from experiments.speed.paths import ChainerCV, Multibox
 from experiments.timing.arrays import random_case
 from multibox.data.synthetic import draw_set
-from multibox.data.voc import load_voc
+from multibox.data import load_data
 from multibox.losses import LOSSES
 from multibox.networks import make_detector
 
@@ -25,7 +25,7 @@ from PIL import Image
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp('drawn') / 'set'
     draw_set(folder, n_train=3, n_test=1)
-    return load_voc(folder)
+    return load_data(folder)
 
 
 def test_disagreements_of_the_rules_are_counted():

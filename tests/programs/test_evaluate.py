@@ -6,7 +6,7 @@ import shutil
 import sys
 
 import evaluate
-from multibox.data import load_voc, relabel
+from multibox.data import load_data, relabel
 from multibox.data.synthetic import draw_set
 from multibox.errors import UserError
 from multibox.evaluation import precision_recall, score
@@ -203,7 +203,7 @@ def test_precision_and_recall_worked_by_hand():
 
 
 def test_classes_are_numbered_as_the_network_does(data):
-    dataset = load_voc(data).test
+    dataset = load_data(data).test
     names = ('tree', 'house', 'plane', 'flower', 'fish', 'car', 'boat')
     for ours, theirs in zip(relabel(dataset, NAMES, names, 'x').examples, dataset.examples):
         assert [names[n] for n in ours.label] == [NAMES[n] for n in theirs.label]

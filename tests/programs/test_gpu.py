@@ -3,7 +3,7 @@ import json
 
 import evaluate
 import train
-from multibox.data import load_voc
+from multibox.data import load_data
 from multibox.evaluation import detect
 from multibox.weights import load_model
 
@@ -64,7 +64,7 @@ def test_a_run_resumes_on_another_device(gpu, data, on_cpu, tmp_path, begin, end
 def test_a_network_detects_the_same_on_both(gpu, data, on_cpu):
     model, *_ = load_model(on_cpu / 'model.npz')
     model.score_thresh = .2
-    test = load_voc(data).test
+    test = load_data(data).test
     expected = detect(model, test)
     model.to_device(gpu)
     found = detect(model, test)
