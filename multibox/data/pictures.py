@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 SUFFIXES = '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'
-FORMATS = 'JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'GIF', 'MPO'
+FORMATS = 'JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'GIF'
 MAX_PIXELS = 100_000_000
 ORIENTATION = 0x0112  # the tag of EXIF
 SIXTEEN_BITS = 'I', 'F'  # first letters of Pillow's modes with more than 8 bits per channel
