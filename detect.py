@@ -11,11 +11,11 @@ from multibox import engines
 from multibox.data.images import find_images
 from multibox.data.pictures import SUFFIXES, Unreadable, read_upright
 from multibox.devices import is_gpu, select_device
+from multibox.drawing import draw_boxes
 from multibox.errors import UserError, ending_together
 from multibox.files import make_out, open_whole, write_json
 from multibox.flags import add_hardware_flags, check_numbers, make_parser
 from multibox.processes import join_processes
-from multibox.report.drawing import draw_boxes
 from multibox.weights import load_model
 
 import numpy as np

@@ -17,12 +17,12 @@ from experiments.timing.turns import make_parser, ratio, save, take_turns
 from multibox.data import drawn_set, load_data
 from multibox.data.images import read
 from multibox.devices import select_device
+from multibox.drawing import draw_boxes
 from multibox.engines import set_up
 from multibox.errors import ending_together
 from multibox.evaluation import evaluate
 from multibox.flags import check_numbers
 from multibox.networks import make_detector
-from multibox.report.drawing import draw_boxes
 from multibox.weights import load_model
 
 import chainer

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(args.json, to_json(data))
     if args.pictures:
         from multibox.data.gallery import save_pictures  # matplotlib takes a second to import
-        print(f'pictures: {save_pictures(data, args.pictures)}')
+        print('pictures: ' + ', '.join(map(str, save_pictures(data, args.pictures))))
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

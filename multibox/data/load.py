@@ -157,8 +157,8 @@ def _require_objects(folder, use, examples, problems, n_difficult):
         raise UserError(f'{folder}: no usable object to {use}: all {n_difficult} are marked '
                         'difficult; give --difficult to train on them')
     shown = ''.join(f'\n{problem}' for problem in problems[:MAX_SHOWN])
-    raise UserError(f'{folder}: no usable object to {use}, in {len(examples)} usable '
-                    f'images; the first of {len(problems)} problems:{shown}')
+    listed = f'; the first of {len(problems)} problems:{shown}' if problems else ''
+    raise UserError(f'{folder}: no usable object to {use}, in {len(examples)} usable images{listed}')
 
 
 def describe(data: VOCData) -> str:

@@ -3,8 +3,8 @@ import contextlib
 import json
 from pathlib import Path
 
+from multibox.drawing import COLORS
 from multibox.files import open_whole
-from multibox.report.drawing import COLORS
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg

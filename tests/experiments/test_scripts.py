@@ -10,8 +10,8 @@ from experiments.speed import loader
 from experiments.speed import loss as loss_speed
 from experiments.speed.paths import ChainerCV, Multibox
 from experiments.timing.arrays import random_case
-from multibox.data.synthetic import draw_set
 from multibox.data import load_data
+from multibox.data.synthetic import draw_set
 from multibox.losses import LOSSES
 from multibox.networks import make_detector
 

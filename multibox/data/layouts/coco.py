@@ -56,7 +56,7 @@ def read_coco(folder: Path, train: bool) -> Found | None:
         return None
     notes: list[str] = []
     names = [name for name, _ in categories.values()]
-    return assign(sets, folder, tuple(names), notes, problems)
+    return assign(sets, folder, tuple(names), notes, problems, train)
 
 
 def _load(path, strict):
@@ -111,7 +111,7 @@ class Images:
     def __init__(self, folder: Path):
         self.folder = folder
         self._tree: Tree | None = None
-        self._folders: list[Path] = []
+        self._folders: dict[Path, list] = {}  # where the last image of a file was
 
     def find(self, name: str, file: Path, role: str | None) -> Path | None:
         """The image of a name in ``file``, or None."""
@@ -120,15 +120,20 @@ class Images:
         roles = [role, f'{role}2017', 'valid' if role == 'val' else 'default'] if role else []
         folders = [file.parent, self.folder, self.folder / 'images', *(
             self.folder / parent / sub for sub in (*roles, 'default') for parent in ('', 'images'))]
-        for folder in dict.fromkeys([*self._folders, *folders]):
+        for folder in dict.fromkeys([*self._folders.get(file, ()), *folders]):
             for path in (folder / name, folder / base):
                 if '..' not in path.parts[len(folder.parts):] and path.is_file():
-                    self._folders = [folder]
+                    self._folders[file] = [folder]
                     return path
         self._tree = self._tree or Tree(self.folder)
         found = [path for path in self._tree.nearest(Path(base).stem, file, base)
-                 if path.suffix.lower() == Path(base).suffix.lower()]
+                 if path.suffix.lower() == Path(base).suffix.lower()
+                 and self._role(path) in (None, role)]
+        found = [path for path in found if path.as_posix().endswith(f'/{name}')] or found
         return found[0] if len(found) == 1 else None
+
+    def _role(self, path):
+        return next(filter(None, map(role_of, path.relative_to(self.folder).parts[:-1])), None)
 
 
 def _read(path, content, categories, images, role):

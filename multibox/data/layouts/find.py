@@ -59,10 +59,10 @@ def read_parts(folder: Path, train: bool) -> Found | None:
     """Read a folder with the folders train/, valid/ and test/, or some of them, of any layout.
 
     Returns:
-        :class:`Found`; None if there is no folder train/, or if data.yaml says where images are.
+        :class:`Found`; None if there is no folder train/ to train on, or if data.yaml says where images are.
     """
     parts = part_folders(folder)
-    if 'train' not in parts or len(parts) < 2 or any(folder.glob('*.y*ml')):
+    if any(folder.glob('*.y*ml')) or (train and ('train' not in parts or len(parts) < 2)):
         return None
     founds = {role: found for role, part in parts.items()
               if (train or role != 'train') and (found := read_single(part, True))}
@@ -73,7 +73,7 @@ def read_parts(folder: Path, train: bool) -> Found | None:
     notes = [note for found in founds.values() for note in found.notes]
     problems = [problem for found in founds.values() for problem in found.problems]
     return assign({role: found.train + found.test for role, found in founds.items()}, folder,
-                  tuple(dict.fromkeys(names)) if named else None, notes, problems)
+                  tuple(dict.fromkeys(names)) if named else None, notes, problems, train)
 
 
 def _wanted():

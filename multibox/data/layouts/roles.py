@@ -22,7 +22,7 @@ def part_folders(folder: Path) -> dict[str, Path]:
 
 
 def assign(sets: dict, where: Path, label_names: tuple | None, notes: list,
-           problems: list) -> Found:
+           problems: list, train: bool = True) -> Found:
     """Decide which sets are trained on and evaluated on.
 
     Args:
@@ -31,16 +31,17 @@ def assign(sets: dict, where: Path, label_names: tuple | None, notes: list,
         label_names: the class names, or None.
         notes: list of remarks, to which this function adds.
         problems: list of problems.
+        train: False asks for the set to evaluate on only.
 
     Returns:
         :class:`Found`. The set to evaluate on is 'test', else 'val'; without both, or without a set
-        to train on, the data are not divided.
+        to train on where one is needed, the data are not divided.
     """
     if sets.get('test') and sets.get('val') and sets.get('train'):
         notes.append(f'{where}: the training set is trained on and the test set is evaluated on; '
                      f'the validation set (val, {len(sets["val"])} images) is not used')
     test = sets.get('test') or sets.get('val') or []
-    train = sets.get('train') or []
-    if train and test:
-        return Found(train, test, label_names, notes, True, problems)
+    train_set = sets.get('train') or []
+    if test and (train_set or not train):
+        return Found(train_set, test, label_names, notes, True, problems)
     return Found([*chain(*sets.values())], [], label_names, notes, False, problems)

@@ -37,7 +37,7 @@ def read_table(folder: Path, train: bool) -> Found | None:
     sets: dict = {}
     for path, rows in tables.items():
         sets.setdefault(roles[path], []).extend(_annotations(path, rows, tree))
-    return assign(sets, folder, None, [], [])
+    return assign(sets, folder, None, [], [], train)
 
 
 def _rows(path):

@@ -1,4 +1,4 @@
-"""Reading COCO 2017's JSON as a training and a test set, from small folders."""
+"""The layout of COCO: JSON files of instances, and their images."""
 import json
 
 import train
@@ -62,20 +62,22 @@ def test_crowds_are_not_trained_on_and_do_not_count_in_the_test_set(write):
 
 
 def test_a_box_without_area_and_a_missing_image_are_left_out_and_listed(write):
-    folder = write([*BOTH, entry(5, 7, CAT, [1, 1, 0, 9])], BOTH)
+    objects = [entry(1, 3, DOG, [5, 6, 10, 4]), *BOTH[1:], entry(5, 7, CAT, [1, 1, 0, 9])]
+    folder = write(objects, BOTH)
     (folder / 'val2017' / 'a.jpg').unlink()
     data = load_data(folder)
     assert [str(problem) for problem in data.problems] == [
-        f'{folder}/annotations/instances_train2017.json, object 5: box has no area',
+        f'{folder}/annotations/instances_train2017.json, object 5: box has no area '
+        '(in b.jpg)',
         f'{folder}/val2017/a.jpg: image file is missing']
-    assert (len(data.train[1][1]), len(data.test)) == (1, 1)
+    assert [path.name for path in data.train.paths] == ['a.jpg']
+    assert [path.name for path in data.test.paths] == ['b.jpg']
     with pytest.raises(UserError, match='2 problems in the annotations'):
         load_data(folder, strict=True)
 
 
-@pytest.mark.parametrize('changes', [{'annotations': [{'id': 1}]}, {'categories': None},
-                                     {'annotations': [entry(1, 7, 99, [1, 1, 2, 2])]}],
-                         ids=['no box', 'no categories', 'unknown category'])
+@pytest.mark.parametrize('changes', [{'annotations': {}}, {'categories': None}, {'images': 3}],
+                         ids=['a mapping', 'no categories', 'a number'])
 def test_a_file_that_is_not_cocos_is_named(write, changes):
     with pytest.raises(UserError, match=r'instances_train2017\.json: not a readable file of COCO'):
         load_data(write([], [], **changes))
@@ -93,7 +95,8 @@ def test_categories_that_differ_between_the_splits_are_refused(write):
     folder = write(BOTH, BOTH)
     path = folder / 'annotations/instances_val2017.json'
     path.write_text(path.read_text().replace('"dog"', '"cow"'))
-    with pytest.raises(UserError, match='the categories of train2017 and val2017 differ'):
+    with pytest.raises(UserError, match='the categories of instances_train2017.json and '
+                       r'instances_val2017.json differ'):
         load_data(folder)
 
 
@@ -102,14 +105,28 @@ def test_val2017_alone_is_enough_to_evaluate_on(write):
     (folder / 'annotations/instances_train2017.json').unlink()
     data = load_data(folder, train=False)
     assert (len(data.train), len(data.test), data.label_names) == (0, 2, ('cat', 'dog'))
-    with pytest.raises(UserError, match=r'instances_train2017\.json: not a readable file'):
-        load_data(folder)
 
 
-@pytest.mark.parametrize('setting', [{'difficult': True}, {'split': '07'}], ids=str)
-def test_settings_of_voc_are_refused(write, setting):
-    with pytest.raises(UserError, match='leave out --difficult and --split'):
-        load_data(write(BOTH, BOTH), **setting)
+def test_a_split_of_voc_is_refused(write):
+    with pytest.raises(UserError, match='is not a VOCdevkit; leave --split out'):
+        load_data(write(BOTH, BOTH), split='07')
+
+
+def test_crowds_are_trained_on_with_difficult(write):
+    assert load_data(write(BOTH, BOTH), difficult=True).train[1][2].tolist() == [1, 0]
+
+
+def test_an_object_of_a_category_that_is_not_listed_is_ignored(write):
+    data = load_data(write([*BOTH, entry(3, 3, 99, [1, 1, 20, 20])], BOTH))
+    assert data.train.examples[0].ignored.tolist() == [[1, 1, 21, 21]]
+    assert "1 objects of class 'category 99' are ignored" in '\n'.join(data.notes)
+
+
+def test_images_of_one_name_are_those_of_their_own_set(write):
+    folder = write(BOTH, BOTH)
+    data = load_data(folder)
+    assert {path.parent.name for path in data.train.paths} == {'train2017'}
+    assert {path.parent.name for path in data.test.paths} == {'val2017'}
 
 
 def test_train_takes_the_folder(write, tmp_path):

@@ -1,0 +1,127 @@
+"""Pictures of a data set: a sample with its boxes, classes and sizes, positions of the objects."""
+from pathlib import Path
+
+from multibox.data.pictures import read
+from multibox.data.voc import VOCData
+from multibox.drawing import COLORS, draw_boxes
+from multibox.files import make_out, open_whole
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+N_SAMPLE, N_COLUMN = 24, 4
+HEIGHT, WIDTH, GAP = 300, 450, 8  # pixels of a sample
+N_CELL = 64  # of the map of positions, per side
+MAX_CLASSES = 40  # bars in one chart
+
+
+def save_pictures(data: VOCData, folder: Path) -> list[Path]:
+    """Draw what a person looks at before training.
+
+    ``sample.png`` shows images of both sets with their objects; ignored regions are called
+    'ignored'. ``statistics.png`` shows objects per class, sizes and shapes of the boxes.
+    ``positions.png`` shows per place of an image how many objects cover it.
+
+    Args:
+        data: the data set.
+        folder: the folder for the pictures, which is made if it does not exist.
+
+    Returns:
+        The three files.
+
+    Raises:
+        UserError: a file cannot be written, or an image cannot be read.
+    """
+    make_out(folder)
+    sets = {name: split.examples for name, split in (('train', data.train), ('test', data.test))
+            if len(split)}
+    paths = [folder / f'{name}.png' for name in ('sample', 'statistics', 'positions')]
+    with open_whole(paths[0]) as file:
+        _sample(sets, data.label_names).save(file, 'PNG')
+    for path, draw in zip(paths[1:], (_draw_statistics, _draw_positions)):
+        figure = Figure(figsize=(14, 4.5), layout='constrained')
+        FigureCanvasAgg(figure)
+        draw(figure, sets, data.label_names)
+        with open_whole(path) as file:
+            figure.savefig(file, format='png', dpi=80)
+    return paths
+
+
+def _sample(sets, label_names):
+    """One picture of images at equal distances in both sets."""
+    examples = [example for split in sets.values() for example in split]
+    index = np.unique(np.linspace(0, len(examples) - 1, min(N_SAMPLE, len(examples))).round())
+    tiles = [_tile(examples[int(i)], label_names) for i in index]
+    n_row = -(-len(tiles) // N_COLUMN)
+    picture = Image.new('RGB', (N_COLUMN * (WIDTH + GAP), n_row * (HEIGHT + GAP)), 'white')
+    for i, tile in enumerate(tiles):
+        row, column = divmod(i, N_COLUMN)
+        picture.paste(tile, (column * (WIDTH + GAP), row * (HEIGHT + GAP)))
+    return picture
+
+
+def _tile(example, label_names):
+    img = read(example.path)
+    bbox = np.concatenate([example.bbox, example.ignored])
+    names = [label_names[n] + ' (difficult)' * bool(hard)
+             for n, hard in zip(example.label, example.difficult)]
+    names += ['ignored'] * len(example.ignored)
+    label = np.concatenate([example.label, np.full(len(example.ignored), len(label_names))])
+    height = max(1, round(min(HEIGHT, WIDTH * img.shape[1] / img.shape[2])))
+    return draw_boxes(img, bbox, label.astype(int), names, height)
+
+
+def _boxes(examples):
+    """(N, 4) boxes as shares of the height and the width of their images, and (N,) sizes."""
+    shares = [example.bbox / np.tile(example.size, 2) for example in examples]
+    return np.concatenate(shares) if shares else np.zeros((0, 4))
+
+
+def _draw_statistics(figure, sets, label_names):
+    classes, sizes, shapes = figure.subplots(1, 3)
+    counts = {name: np.bincount(np.concatenate([each.label for each in split]).astype(int),
+                                minlength=len(label_names)) for name, split in sets.items()}
+    order = np.argsort(-sum(counts.values()), kind='stable')[:MAX_CLASSES]
+    left = np.zeros(len(order))
+    for (name, count), color in zip(counts.items(), COLORS):
+        classes.barh(np.arange(len(order)), count[order], left=left, color=color, label=name)
+        left += count[order]
+    classes.set_yticks(np.arange(len(order)), [label_names[n][:30] for n in order],
+                       parse_math=False)
+    classes.invert_yaxis()
+    classes.set_xlabel('objects')
+    classes.legend()
+    for (name, split), color in zip(sets.items(), COLORS):
+        boxes = _boxes(split)
+        height, width = (boxes[:, 2:] - boxes[:, :2]).T
+        sizes.hist(np.sqrt(height * width), np.linspace(0, 1, 41), color=color, alpha=0.6,
+                   label=name)
+        pixels = np.concatenate([each.bbox[:, 2:] - each.bbox[:, :2] for each in split])
+        shapes.hist(np.log2(pixels[:, 1] / pixels[:, 0]).clip(-4, 4), np.linspace(-4, 4, 41),
+                    color=color, alpha=0.6, label=name)
+    sizes.set_xlabel('side of the box, as a share of the side of the image')
+    shapes.set_xlabel('width over height')
+    shapes.set_xticks(range(-4, 5, 2), ['1:16', '1:4', '1', '4:1', '16:1'])
+    for axes in sizes, shapes:
+        axes.set_ylabel('objects')
+
+
+def _draw_positions(figure, sets, label_names):
+    for axes, (name, split) in zip(np.ravel(figure.subplots(1, len(sets))), sets.items()):
+        image = axes.imshow(_cover(_boxes(split)), extent=(0, 1, 1, 0), cmap='viridis')
+        axes.set_title(f'{name}: objects per place')
+        axes.set_xlabel('share of the width')
+        axes.set_ylabel('share of the height')
+        figure.colorbar(image, ax=axes)
+
+
+def _cover(boxes):
+    """(N_CELL, N_CELL) int array: the number of boxes that cover the centre of each cell."""
+    centre = (np.arange(N_CELL) + 0.5) / N_CELL
+    cover = np.zeros((N_CELL, N_CELL), int)
+    for y_min, x_min, y_max, x_max in boxes:
+        rows = slice(*np.searchsorted(centre, (y_min, y_max)))
+        cover[rows, slice(*np.searchsorted(centre, (x_min, x_max)))] += 1
+    return cover
