@@ -1,6 +1,6 @@
 """The picture of detections beside the ground truth, pixel by pixel."""
-from multibox.report import drawing
-from multibox.report.drawing import GAP, HEIGHT
+from multibox import drawing
+from multibox.report.drawing import GAP, HEIGHT, draw_detections
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def draw(path, *objects, size=(HEIGHT, HEIGHT), min_score=0.5):
     """Draw black images with objects given as (bbox, label, score). Returns (H, W, 3) uint8."""
     bboxes, labels, scores = ([np.array(values) for values in part] for part in zip(*objects))
     images = [np.zeros((3, *size), np.float32)] * len(objects)
-    drawing.draw_detections(
+    draw_detections(
         path, images, (bboxes, labels, scores), (bboxes, labels), NAMES, min_score)
     return np.array(Image.open(path))
 
@@ -119,6 +119,12 @@ def test_pairs_fill_rows(tmp_path, n_image, n_row, n_column):
 def test_values_beyond_white_do_not_wrap_around(tmp_path):
     empty = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
     white = np.full((3, 20, 20), 300, np.float32)
-    drawing.draw_detections(tmp_path / 'x.png', [white], ([empty[0]], [empty[1]], [np.zeros(0)]),
+    draw_detections(tmp_path / 'x.png', [white], ([empty[0]], [empty[1]], [np.zeros(0)]),
                             ([empty[0]], [empty[1]]), NAMES)
     assert tile(np.array(Image.open(tmp_path / 'x.png')), 0, 0).min() == 255
+
+
+def test_boxes_that_are_not_finite_or_far_away_are_drawn_at_the_edges():
+    bbox = np.array([[np.nan, 0, np.inf, 30], [-1e30, -1e30, 1e30, 1e30]], np.float32)
+    picture = drawing.draw_boxes(np.zeros((3, 40, 50), 'f'), bbox, np.array([0, 1]), ['a', 'b'])
+    assert picture.size == (50, 40)
