@@ -78,11 +78,13 @@ def inspect(path: Path) -> Picture:
         Unreadable: the file is missing, damaged, truncated, too large or not an image.
     """
     with _open(path) as image:
-        picture = Picture(image.width, image.height, _orientation(image))
+        orientation, stored = _orientation(image), image.size
         if image.format == 'JPEG':  # an eighth of the size: the file is read whole, in less time
             image.draft(None, (image.width // 8, image.height // 8))
         _load(image)
-    return picture
+        if image.format == 'TIFF':  # Pillow turns it upright while it loads
+            stored = image.size[::-1] if orientation > 4 else image.size
+    return Picture(*stored, orientation)
 
 
 def _load(image):
@@ -148,7 +150,7 @@ def read_upright(path: Path, dtype: Any = np.float32) -> np.ndarray:
         Unreadable: the file is not an image that can be decoded.
     """
     with _open(path) as image:
-        orientation = _orientation(image)
+        orientation = 1 if image.format == 'TIFF' else _orientation(image)
         _load(image)
         img = np.asarray((_to_8_bits(image) if image.mode[0] in SIXTEEN_BITS else image)
                          .convert('RGB'))
