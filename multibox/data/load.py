@@ -16,8 +16,7 @@ MAX_SHOWN = 10  # problems that an error about the whole data set lists
 
 
 def load_data(folder: str | Path | None, difficult: bool = False, strict: bool = False,
-              split: str = SPLITS[1], train: bool = True, drawn: dict | None = None,
-              keep_difficult: bool = False) -> VOCData:
+              split: str = SPLITS[1], train: bool = True, drawn: dict | None = None) -> VOCData:
     """Read a folder of images and annotations, and check all of it.
 
     The layouts are VOC's, COCO's and YOLO's, labelImg's files beside their images, and a table; see
@@ -39,7 +38,6 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
         train: False reads only the images to evaluate on; the folder need not hold others.
         drawn: a split that was drawn before, see :class:`multibox.data.voc.VOCData`; images in
             neither list are not used.
-        keep_difficult: whether the training set lists difficult objects that are not trained on.
 
     Returns:
         :class:`multibox.data.voc.VOCData`.
@@ -47,6 +45,28 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
     Raises:
         UserError: the folder has none of these layouts, the settings do not fit it, nothing usable
             is left to train or evaluate on, or a problem was found under ``strict``.
+    """
+    data = look(folder, strict, split, train, drawn)
+    n_difficult = sum(int(example.difficult.sum()) for example in data.train.examples)
+    if n_difficult and not difficult:
+        data.notes.append(f'{n_difficult} objects marked difficult are not trained on; '
+                          '--difficult trains on them')
+        data = data._replace(train=VOCDataset(list(map(without_difficult, data.train.examples))))
+    if train and not has_objects(data.train):
+        if n_difficult and not difficult:
+            raise UserError(f'{folder}: no usable object to train on: all {n_difficult} are marked '
+                            'difficult; give --difficult to train on them')
+        raise UserError(nothing_usable(data, folder, 'train on', data.train))
+    if (data.test or data.drawn or not train) and not has_objects(data.test):
+        raise UserError(nothing_usable(data, folder, 'evaluate on', data.test))
+    return data
+
+
+def look(folder: str | Path | None, strict: bool = False, split: str = SPLITS[1],
+         train: bool = True, drawn: dict | None = None) -> VOCData:
+    """Read a folder as :func:`load_data` does, but keep difficult objects in the training set.
+
+    The sets may be empty. Arguments and errors are those of :func:`load_data`.
     """
     notes: list[str] = []
     if folder is None:
@@ -70,19 +90,19 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
     if strict and problems:
         raise UserError(f'{folder}: {len(problems)} problems in the annotations:\n'
                         + '\n'.join(map(str, problems)))
-    easy = examples
-    n_difficult = sum(int(example.difficult.sum()) for example in examples)
-    if not difficult and n_difficult:
-        notes.append(f'{folder}: {n_difficult} objects marked difficult are not trained on; '
-                     '--difficult trains on them')
-        easy = [without_difficult(example) for example in examples]
-    needed = {'train on': easy} if train else {}
-    if found.divided is False or sets[1]:
-        needed['evaluate on'] = test
-    for use, usable in needed.items():
-        _require_objects(folder, use, usable, problems, 0 if difficult else n_difficult)
-    return VOCData(VOCDataset(examples if keep_difficult else easy), VOCDataset(test), label_names,
-                   problems, notes, drawn)
+    return VOCData(VOCDataset(examples), VOCDataset(test), label_names, problems, notes, drawn)
+
+
+def has_objects(dataset: VOCDataset) -> bool:
+    """Whether an image of the data set has an object."""
+    return any(len(example.bbox) for example in dataset.examples)
+
+
+def nothing_usable(data: VOCData, folder: str | Path | None, use: str, dataset: VOCDataset) -> str:
+    """The message about a set without objects: its first line, and the first problems."""
+    shown = ''.join(f'\n{problem}' for problem in data.problems[:MAX_SHOWN])
+    listed = f'; the first of {len(data.problems)} problems:{shown}' if data.problems else ''
+    return f'{folder}: no usable object to {use}, in {len(dataset)} usable images{listed}'
 
 
 def _divide(found, folder, train, drawn, notes):
@@ -99,9 +119,9 @@ def _divide(found, folder, train, drawn, notes):
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
     if drawn:
+        parts = [set(drawn[part]) for part in ('train', 'test')]
         train_set, test_set = ([annotation for annotation in found.train
-                                if name_of(annotation) in set(drawn[part])]
-                               for part in ('train', 'test'))
+                                if name_of(annotation) in part] for part in parts)
         left = len(found.train) - len(train_set) - len(test_set)
         notes.append(f'{folder}: the split is that of the run'
                      + f'; {left} images that are new since then are not used' * bool(left))
@@ -148,17 +168,6 @@ def _place(sets, label_names, folder, problems, notes):
             if placed.example:
                 examples.append(placed.example)
     return result, unnamed
-
-
-def _require_objects(folder, use, examples, problems, n_difficult):
-    if any(len(example.bbox) for example in examples):
-        return
-    if n_difficult and use == 'train on':
-        raise UserError(f'{folder}: no usable object to {use}: all {n_difficult} are marked '
-                        'difficult; give --difficult to train on them')
-    shown = ''.join(f'\n{problem}' for problem in problems[:MAX_SHOWN])
-    listed = f'; the first of {len(problems)} problems:{shown}' if problems else ''
-    raise UserError(f'{folder}: no usable object to {use}, in {len(examples)} usable images{listed}')
 
 
 def describe(data: VOCData) -> str:

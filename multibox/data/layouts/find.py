@@ -13,13 +13,10 @@ from multibox.data.listing import walk
 from multibox.data.splits import SPLITS
 from multibox.errors import UserError
 
-WANTED = (
-    'VOC: Annotations/*.xml, JPEGImages/*.jpg and, for a split, ImageSets/Main/*.txt',
-    'a VOCdevkit with VOC2007/ or VOC2012/',
-    'images and .xml files of labelImg, in one folder or in train/, valid/ and test/',
-    'COCO: a .json file with images, annotations and categories, here or in annotations/',
-    'YOLO: images/ and labels/, or data.yaml',
-    'a .csv file with the columns filename, class, xmin, ymin, xmax, ymax')
+WANTED = ('Annotations/*.xml and JPEGImages/*.jpg (VOC), VOC2007/ or VOC2012/ (a VOCdevkit), images and '
+          '.xml files (labelImg), a .json file with images, annotations and categories (COCO), '
+          'labels/ or data.yaml (YOLO), or a .csv file with the columns filename, class, xmin, '
+          'ymin, xmax, ymax; train/, valid/ and test/ may hold the same (docs/data.md)')
 
 
 def read_layout(folder: Path, split: str, train: bool) -> Found:
@@ -37,15 +34,22 @@ def read_layout(folder: Path, split: str, train: bool) -> Found:
         UserError: the folder has none of the layouts, or a file of its layout is damaged.
     """
     if not folder.is_dir():
-        raise UserError(f'{folder}: no such folder; it should hold one of:{_wanted()}')
+        raise UserError(f'{folder}: no such folder; it should hold {WANTED}')
+    try:
+        return _read_layout(folder, split, train)
+    except OSError as error:
+        raise UserError(f'{folder}: cannot be read ({error})') from None
+
+
+def _read_layout(folder, split, train):
     found = read_devkit(folder, split, train)
     if found is None and split != SPLITS[1]:
         raise UserError(f'--split {split}: {folder} is not a VOCdevkit; leave --split out')
     found = found or read_coco(folder, train) or read_voc(folder, split, train)
     found = found or read_parts(folder, train) or read_single(folder, train)
     if found is None:
-        raise UserError(f'{folder}: no annotations found. Looked for:{_wanted()}\nThe folder '
-                        f'holds {_contents(folder)}')
+        raise UserError(f'{folder}: no annotations found; the folder should hold {WANTED}. '
+                        f'It holds {_contents(folder)}')
     return found
 
 
@@ -74,10 +78,6 @@ def read_parts(folder: Path, train: bool) -> Found | None:
     problems = [problem for found in founds.values() for problem in found.problems]
     return assign({role: found.train + found.test for role, found in founds.items()}, folder,
                   tuple(dict.fromkeys(names)) if named else None, notes, problems, train)
-
-
-def _wanted():
-    return ''.join(f'\n  {line}' for line in WANTED)
 
 
 def _contents(folder):
