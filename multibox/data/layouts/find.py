@@ -63,7 +63,8 @@ def read_parts(folder: Path, train: bool) -> Found | None:
     """Read a folder with the folders train/, valid/ and test/, or some of them, of any layout.
 
     Returns:
-        :class:`Found`; None if there is no folder train/ to train on, or if data.yaml says where images are.
+        :class:`Found`; None if there is no folder train/ to train on, or if data.yaml says where
+            images are.
     """
     parts = part_folders(folder)
     if any(folder.glob('*.y*ml')) or (train and ('train' not in parts or len(parts) < 2)):
