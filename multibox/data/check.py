@@ -4,18 +4,22 @@ import pathlib
 from collections.abc import Sequence
 
 from multibox.data.annotations import Example
-from multibox.data.load import describe, load_data
+from multibox.data.load import describe, has_objects, look, nothing_usable
 from multibox.data.splits import SPLITS
 from multibox.data.voc import VOCData
-from multibox.errors import ending_together
+from multibox.errors import UserError, ending_together
 from multibox.files import write_json
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line, check the data set, and print and write the result."""
     args = parse_args(argv)
-    data = load_data(args.data, difficult=args.difficult, strict=args.strict, split=args.split,
-                     keep_difficult=True)
+    try:
+        data = read(args)
+    except UserError as error:
+        reason, *details = str(error).splitlines()
+        print('\n'.join(details), end='\n' * bool(details))
+        raise UserError(reason) from None
     print(describe(data))
     if args.json:
         write_json(args.json, to_json(data))
@@ -45,6 +49,35 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     check.add_argument('--split', choices=SPLITS, default=SPLITS[1],
                        help='for a VOCdevkit: a split of the paper')
     return parser.parse_args(argv)
+
+
+def read(args: argparse.Namespace) -> VOCData:
+    """Read a data set as ``train.py`` does; one of its sets may be empty.
+
+    Raises:
+        UserError: there is nothing to train or evaluate on.
+    """
+    try:
+        data = look(args.data, args.strict, args.split)
+    except UserError as error:
+        try:
+            data = look(args.data, args.strict, args.split, train=False)
+        except UserError:
+            raise error from None
+        data.notes.append(f'can be evaluated on, but not trained on: {error}')
+    n_difficult = sum(int(example.difficult.sum()) for example in data.train.examples)
+    if n_difficult and not args.difficult:
+        data.notes.append(f'{n_difficult} objects marked difficult are not trained on; '
+                          '--difficult trains on them')
+        if not any((~example.difficult).any() for example in data.train.examples):
+            raise UserError(f'{args.data}: no usable object to train on: all {n_difficult} are '
+                            'marked difficult; give --difficult to train on them')
+    without = [use for use, split in (('train on', data.train), ('evaluate on', data.test))
+               if not has_objects(split)]
+    if len(without) == 2:
+        raise UserError(nothing_usable(data, args.data, 'train on', data.train))
+    data.notes.extend(f'{args.data}: holds no usable object to {use}' for use in without)
+    return data
 
 
 def to_json(data: VOCData) -> dict:

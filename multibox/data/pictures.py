@@ -84,7 +84,7 @@ def inspect(path: Path) -> Picture:
         _load(image)
         if image.format == 'TIFF':  # Pillow turns it upright while it loads
             stored = image.size[::-1] if orientation > 4 else image.size
-    return Picture(*stored, orientation)
+    return Picture(stored[0], stored[1], orientation)
 
 
 def _load(image):

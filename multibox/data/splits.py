@@ -11,8 +11,12 @@ UNDIVIDED = 'default'  # the list of CVAT
 
 
 def split_file(folder: Path, split: str) -> Path:
-    """The file that lists the images of a split."""
-    return folder / 'ImageSets' / 'Main' / f'{split}.txt'
+    """The file that lists the images of a split; CVAT begins its name with a capital."""
+    path = folder / 'ImageSets' / 'Main' / f'{split}.txt'
+    others = path.with_name(f'{split.capitalize()}.txt'), path.with_name('Validation.txt')
+    if not path.is_file():
+        path = next((other for other in others[:1 + (split == 'val')] if other.is_file()), path)
+    return path
 
 
 def read_ids(folder: Path, split: str, notes: list | None = None) -> list[str]:

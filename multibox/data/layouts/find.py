@@ -13,10 +13,11 @@ from multibox.data.listing import walk
 from multibox.data.splits import SPLITS
 from multibox.errors import UserError
 
-WANTED = ('Annotations/*.xml and JPEGImages/*.jpg (VOC), VOC2007/ or VOC2012/ (a VOCdevkit), images and '
-          '.xml files (labelImg), a .json file with images, annotations and categories (COCO), '
-          'labels/ or data.yaml (YOLO), or a .csv file with the columns filename, class, xmin, '
-          'ymin, xmax, ymax; train/, valid/ and test/ may hold the same (docs/data.md)')
+WANTED = (
+    'Annotations/*.xml and JPEGImages/*.jpg (VOC), VOC2007/ or VOC2012/ (a VOCdevkit), images and '
+    '.xml files (labelImg), a .json file with images, annotations and categories (COCO), labels/ '
+    'or data.yaml (YOLO), or a .csv file with the columns filename, class, xmin, ymin, xmax, ymax; '
+    'train/, valid/ and test/ may hold the same (docs/data.md)')
 
 
 def read_layout(folder: Path, split: str, train: bool) -> Found:

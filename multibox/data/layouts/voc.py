@@ -3,7 +3,7 @@ from pathlib import Path
 
 from multibox.data.annotations import Annotation
 from multibox.data.layouts.found import Found
-from multibox.data.listing import Files, normal, read_label_names
+from multibox.data.listing import Files, Tree, normal, read_label_names
 from multibox.data.pictures import SUFFIXES
 from multibox.data.splits import (
     SPLITS,
@@ -92,6 +92,7 @@ def read_folder(folder: Path, names: list[str], notes: list) -> list[Annotation]
         notes: list of str, to which remarks are added.
     """
     files, images = Files(folder / 'Annotations', ['.xml']), Files(folder / 'JPEGImages', SUFFIXES)
+    tree = None if (folder / 'JPEGImages').is_dir() else Tree(folder)  # images lie elsewhere
     wanted = set(map(normal, names))
     for paths in images.several():
         if normal(paths[0].stem) in wanted:
@@ -101,7 +102,8 @@ def read_folder(folder: Path, names: list[str], notes: list) -> list[Annotation]
     for name in tqdm(names, desc='Reading annotations', unit='file', delay=2, leave=False,
                      disable=None):
         path = next(iter(files.find(name)), folder / 'Annotations' / f'{name}.xml')
-        image = next(iter(images.find(name)), None)
+        found = tree.nearest(name, path) if tree else images.find(name)
+        image = next(iter(found), None)
         missing = folder / 'JPEGImages' / f'{name}.jpg'
         fault = None if image else (missing, 'image file is missing')
         annotations.append(read_xml(path, image, fault))
