@@ -59,8 +59,8 @@ def test_forms_of_lines(tmp_path, form):
     assert names(check(tmp_path))[0] == [f'{stem(i)}.png' for i in cases.TRAIN]
 
 
-@pytest.mark.parametrize('lines', [2 * ['im000', 'im001'], ['im000.png 1', 'im000.png -1', 'im001']],
-                         ids=['twice', 'with flags'])
+@pytest.mark.parametrize('lines', [
+    2 * ['im000', 'im001'], ['im000.png 1', 'im000.png -1', 'im001']], ids=['twice', 'with flags'])
 def test_an_id_that_is_listed_twice_counts_once_with_a_note(tmp_path, lines):
     write_lists(voc(tmp_path), trainval=lines)
     result = check(tmp_path)

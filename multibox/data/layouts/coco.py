@@ -42,6 +42,7 @@ def read_coco(folder: Path, train: bool) -> Found | None:
     sets: dict = {}
     categories: dict = {}
     problems: list[Problem] = []
+    notes: list[str] = []
     tree = None
     for path, role in roles.items():
         content = _load(path, strict=path.name.startswith(('instances', '_annotations')))
@@ -50,11 +51,10 @@ def read_coco(folder: Path, train: bool) -> Found | None:
         tree = tree or Images(folder)
         _join_categories(categories, _categories(path, content), path)
         annotations, found = _read(path, content, categories, tree, role)
-        sets.setdefault(role, []).extend(annotations)
+        sets.setdefault(role, []).extend(_join(annotations, path, notes))
         problems += found
     if tree is None:
         return None
-    notes: list[str] = []
     names = [name for name, _ in categories.values()]
     return assign(sets, folder, tuple(names), notes, problems, train)
 
@@ -142,7 +142,9 @@ def _read(path, content, categories, images, role):
     for number, image in enumerate(content['images']):
         try:
             image_id, name = image['id'], image['file_name']
-            known[image_id] = image
+            other = known.setdefault(image_id, image)
+            if other.get('file_name') != name:
+                raise ValueError(f'{other.get("file_name")!r} has the same id')
             if not isinstance(name, str) or not name:
                 raise ValueError(f'file_name is {name!r}')
         except (KeyError, TypeError, ValueError) as error:
@@ -181,6 +183,20 @@ def _read(path, content, categories, images, role):
                         f'{path}: none of its {n_missing} images is found under {images.folder}, '
                         f'such as {next(iter(known.values()))["file_name"]!r}')
     return annotations, problems
+
+
+def _join(annotations, path, notes):
+    """The annotations, with all objects of an image in one, even if it is listed several times."""
+    joined: dict = {}
+    for number, annotation in enumerate(annotations):
+        first = joined.setdefault(annotation.image or number, annotation)
+        if first is not annotation:
+            known = {entry[1:] for entry in first.entries}
+            first.entries.extend(entry for entry in annotation.entries if entry[1:] not in known)
+    if len(joined) < len(annotations):
+        notes.append(f'{path}: {len(annotations) - len(joined)} images are listed more than once; '
+                     'each counts once, with all its objects')
+    return [*joined.values()]
 
 
 def _in_order(known):
