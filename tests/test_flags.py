@@ -96,14 +96,15 @@ def fail(message):
 
 
 def test_all_faults_are_in_one_message():
-    with pytest.raises(UserError, match='^first\nsecond$'):
+    with pytest.raises(UserError) as error:
         check_all(functools.partial(fail, 'first'), lambda: None, functools.partial(fail, 'second'))
+    assert str(error.value) == 'first\nsecond'
 
 
 def test_a_missing_file_suggests_its_neighbour(tmp_path):
     (tmp_path / 'model.npz').touch()
     check_path(tmp_path / 'model.npz', 'give a file')
-    with pytest.raises(UserError, match=r'modle\.npz: no such file \(did you mean model\.npz\?\); '):
+    with pytest.raises(UserError, match=r'modle\.npz: no such file \(did you mean model'):
         check_path(tmp_path / 'modle.npz', 'give a file')
 
 
