@@ -63,8 +63,8 @@ def parse_args(argv: list[str] | None, description: str | None, paper: dict, sli
     if args.model is None:
         args.model = 'ssd300' if args.data and is_gpu(args.device) else 'slim300'
         if args.data and not is_gpu(args.device):
-            remarks.append('network: slim300, because a CPU trains it within minutes; the network '
-                           'of the paper is --model ssd300, which should have --device cuda')
+            remarks.append('network: slim300, which a CPU trains within minutes; for that of the '
+                           'paper give --model ssd300, and with a GPU --device cuda')
     defaults = paper if args.model != 'slim300' else photos if args.data else slim
     for name, value in defaults.items():
         if getattr(args, name) is None:
@@ -121,17 +121,15 @@ def _check_epochs(epochs):
 
 
 def _check_pretrained(source, model):
-    names = 'none', 'imagenet', 'hed'
-    if source in names[1:] and model == 'slim300':
+    names, path = ('none', 'imagenet', 'hed'), pathlib.Path(source)
+    if source in ('imagenet', 'hed') and model == 'slim300':
         raise UserError(f'--pretrained {source}: holds a VGG16, and slim300 has none; give --model '
                         'ssd300, or leave --pretrained out')
-    path = pathlib.Path(source)
-    if source in names:
-        return
-    if path.suffix not in READERS:
+    if source not in names and path.suffix not in READERS:
         raise UserError(f'--pretrained {source}: unknown{suggestion(source, names)}; give '
                         f'{", ".join(names)}, or a file that ends in {", ".join(READERS)}')
-    check_path(path, 'give --pretrained an existing file')
+    if source not in names:
+        check_path(path, 'give --pretrained an existing file')
 
 
 def _check_run(out, resumed):
