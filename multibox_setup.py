@@ -38,9 +38,9 @@ def main() -> None:
                  'are above')
     importlib.invalidate_caches()
     packages = str(importlib.metadata.distribution('chainer').locate_file(''))
-    # Python reads .pth files in these folders only, not in those of PYTHONPATH.
-    folders = [*site.getsitepackages(), site.getusersitepackages()]
-    folder = packages if packages in folders else sysconfig.get_path('purelib')
+    # Python reads .pth files in these folders, as pip chooses between them; not in PYTHONPATH.
+    folder = sysconfig.get_path('purelib')
+    folder = folder if os.access(folder, os.W_OK) else site.getusersitepackages()
     pathlib.Path(folder, 'multibox_compat.pth').write_text(START_UP, encoding='utf-8')
     print(f'multibox-setup: {" and ".join(RELEASES)} are installed in {packages}')
 

@@ -37,13 +37,16 @@ class RepairingFinder:
         execute = spec.loader.exec_module
 
         def repair_and_execute(module):
-            if target is None:  # no importlib.reload, which keeps the submodules
-                forget_submodules(name)
             prepare(module)
-            with warnings.catch_warnings():
-                # pkg_resources and distutils are deprecated; docstrings hold invalid escapes.
-                warnings.simplefilter('ignore')
-                execute(module)
+            try:
+                with warnings.catch_warnings():
+                    # pkg_resources and distutils are deprecated; docstrings hold invalid escapes.
+                    warnings.simplefilter('ignore')
+                    execute(module)
+            except BaseException:
+                if target is None:  # an import, not a reload
+                    forget_submodules(name)
+                raise
             finish(module)
 
         spec.loader.exec_module = repair_and_execute
@@ -188,7 +191,10 @@ def install() -> None:
     """Watch for imports of the packages, and repair those that are imported already."""
     if all(type(finder).__name__ != RepairingFinder.__name__ for finder in sys.meta_path):
         sys.meta_path.insert(0, RepairingFinder())
-        for name in [name for name in PACKAGES if name in sys.modules]:
+        for name in PACKAGES:
+            if name not in sys.modules:
+                forget_submodules(name)
+                continue
             prepare(sys.modules[name])
             # Another thread may be importing it: wait for the end; after an error, it is repaired.
             with contextlib.suppress(Exception):

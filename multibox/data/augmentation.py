@@ -135,7 +135,8 @@ def _sample_crop(canvas, bbox):
             crop_height, crop_width = int(height * scale / aspect), int(width * scale * aspect)
             crop_top = top + _below(height - crop_height)
             crop_left = left + _below(width - crop_width)
-            if boxes[0][0] < min_iou * crop_height * crop_width:
+            crop_area = crop_height * crop_width
+            if crop_area and boxes[0][0] / crop_area < min_iou:
                 continue  # an IoU is never above the ratio of the areas
             crop = crop_top, crop_left, crop_top + crop_height, crop_left + crop_width
             if _overlaps_all(crop, boxes, min_iou):

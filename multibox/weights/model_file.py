@@ -1,6 +1,7 @@
 """model.npz: a network's weights with its architecture, its classes and its default boxes."""
 import json
 import pathlib
+from collections.abc import Sequence
 
 from multibox.errors import UserError
 from multibox.files import open_whole
@@ -16,7 +17,8 @@ DESCRIPTION = 'multibox'  # the entry of model.npz with the architecture and the
 BOXES = 'default_bbox'  # the entry with the default boxes, (K, 4)
 
 
-def save_model(path: str | pathlib.Path, model: SSD, name: str, label_names: tuple) -> None:
+def save_model(path: str | pathlib.Path, model: SSD, name: str,
+               label_names: Sequence[str]) -> None:
     """Write a network with its architecture, classes and default boxes.
 
     The file is written completely, or not at all.
