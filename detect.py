@@ -4,6 +4,7 @@
 
 Writes a picture with boxes per photograph, and all boxes, classes and scores to detections.json.
 """
+import functools
 import pathlib
 import sys
 
@@ -14,7 +15,14 @@ from multibox.devices import is_gpu, select_device
 from multibox.drawing import draw_boxes
 from multibox.errors import UserError, ending_together
 from multibox.files import make_out, open_whole, write_json
-from multibox.flags import add_hardware_flags, check_numbers, make_parser
+from multibox.flags import (
+    add_hardware_flags,
+    check_all,
+    check_numbers,
+    check_out,
+    check_path,
+    make_parser,
+)
 from multibox.processes import join_processes
 from multibox.weights import load_model
 
@@ -28,8 +36,12 @@ def main(argv=None):
     args = parse_args(argv)
     if join_processes().size > 1:
         raise UserError('detect.py is for one process; start it without mpiexec')
-    check_numbers(args, ('score', 'nms'), lowest=0, highest=1)
-    check_numbers(args, ('batchsize',), lowest=1)
+    each = functools.partial
+    check_all(each(check_numbers, args, ('score', 'nms'), lowest=0, highest=1),
+              each(check_numbers, args, ('batchsize',), lowest=1),
+              each(check_path, args.model, 'give --model a model.npz'), each(check_out, args.out),
+              *[each(check_path, path, 'give an image, or a folder of images')
+                for path in args.images])
     paths = find_images(args.images)
     device = select_device(args.device)
     engines.set_up(device, args.conv or engines.fastest(is_gpu(args.device)))

@@ -1,14 +1,16 @@
 """Evaluate a network that train.py wrote: average precision per class, precision over recall.
 
-    python evaluate.py --model result/model.npz                                   the built-in set
-    python evaluate.py --model result/model.npz --data VOCdevkit --device 0       VOC 2007 test
-    python evaluate.py --model result/model.npz --data VOCdevkit --submission     VOC 2012 test
+    python evaluate.py --model result/model.npz                              the data of its run
+    python evaluate.py --model result/model.npz --data VOCdevkit             VOC 2007 test
+    python evaluate.py --model result/model.npz --data VOCdevkit --submission    VOC 2012 test
 """
+import functools
 import pathlib
 import time
 
 from multibox import engines
-from multibox.data import load_data, relabel, voc2012_test
+from multibox.data import SPLITS, load_data, relabel, voc2012_test
+from multibox.data.drawings import CLASSES
 from multibox.data.voc import SERVER
 from multibox.devices import hardware, is_gpu, local_device, select_device
 from multibox.errors import UserError, ending_together
@@ -21,9 +23,17 @@ from multibox.evaluation import (
     write_submission,
 )
 from multibox.files import make_out
-from multibox.flags import add_hardware_flags, check_numbers, make_parser
+from multibox.flags import (
+    add_hardware_flags,
+    check_all,
+    check_numbers,
+    check_out,
+    check_path,
+    make_parser,
+)
 from multibox.processes import join_processes
 from multibox.report import write_results
+from multibox.training.origin import find_origin
 from multibox.weights import load_model
 
 from chainercv.datasets import voc_bbox_label_names
@@ -33,13 +43,8 @@ def main(argv=None):
     args = parse_args(argv)
     begin = time.monotonic()
     processes = join_processes(args.communicator, is_gpu(args.device))
+    check_args(args)
     device = select_device(local_device(args.device, processes))
-    check_numbers(args, ('batchsize',), lowest=1)
-    if args.coco and args.submission:
-        raise UserError('--coco scores the detections, and --submission has no ground truth to '
-                        'score by; give one of them')
-    if args.coco:
-        import_pycocotools()  # before the detections, which take longer
     engines.set_up(device, args.conv)
     model, _, label_names = load_model(args.model)
     model.use_preset('evaluate')
@@ -47,7 +52,7 @@ def main(argv=None):
     data, dataset, remarks = load_dataset(args, label_names)
     if processes.is_first:
         print('\n'.join(remarks), flush=True)
-        make_out(args.out)  # before the detections, which would be lost without it
+        make_out(args.out)
     images = detect(model, dataset, args.batchsize, processes)
     if not processes.is_first:
         return
@@ -70,7 +75,7 @@ def parse_args(argv=None):
                         help='a model.npz of train.py or of multibox.weights')
     parser.add_argument('--data', type=pathlib.Path, metavar='DIR',
                         help='a data set as for train.py; its test images are used '
-                             '(default: the built-in drawn set)')
+                             '(default: the data of the run that wrote FILE)')
     parser.add_argument('--coco', action='store_true',
                         help="also score by COCO's rules, at IoUs of 0.50 to 0.95; needs "
                              'pip install pycocotools')
@@ -87,13 +92,48 @@ def parse_args(argv=None):
     return args
 
 
+def check_args(args):
+    """Check the flags, and without ``--data`` take the data of the run that wrote the network."""
+    origin = None if args.data else find_origin(args.model)
+    args.split = SPLITS[1]
+    if origin:
+        args.data, args.split = origin.data, origin.split
+    each = functools.partial
+    check_all(
+        each(check_numbers, args, ('batchsize',), lowest=1), each(check_mode, args),
+        each(check_path, args.model, 'give --model a model.npz'), each(check_out, args.out),
+        each(check_data, args, origin))
+    if args.data and origin:
+        print(f'no --data: using {origin}')
+
+
+def check_data(args, origin):
+    """Refuse a folder that does not exist, and a run without test images."""
+    if origin:
+        origin.check(args.submission)
+    elif args.data:
+        check_path(args.data, 'give --data a data set', folder=True)
+
+
+def check_mode(args):
+    """Refuse ``--coco`` where it cannot score."""
+    if args.coco and args.submission:
+        raise UserError('--coco scores the detections, and --submission has no ground truth to '
+                        'score by; give one of them')
+    if args.coco:
+        import_pycocotools()
+
+
 def load_dataset(args, label_names):
     """Load the data (None for a submission), its test set in the network's classes, and remarks."""
     if args.submission:
         dataset = relabel(voc2012_test(args.data or 'VOCdevkit'), voc_bbox_label_names,
                           label_names, args.model)
         return None, dataset, [f'{len(dataset)} images']
-    data = load_data(args.data, train=False)
+    if args.data is None and not set(CLASSES) <= set(label_names):
+        raise UserError(f'{args.model}: no file beside it names the data of a run, and the '
+                        'built-in set has other classes; give --data')
+    data = load_data(args.data, split=args.split, train=False)
     dataset = relabel(data.test, data.label_names, label_names, args.model)
     remarks = [*data.notes, f'{len(dataset)} images; {len(data.problems)} problems in the '
                'annotations' + ', listed in report.html' * bool(data.problems)]

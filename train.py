@@ -1,9 +1,9 @@
 """Train SSD with a published multibox loss: the recipe, from top to bottom.
 
     python train.py                                      the slim network on the built-in set
-    python train.py --data VOCdevkit --pretrained imagenet --device 0       the paper's SSD300
-    python train.py --data my-photos --model slim300 --iteration 2000       your own images
-    mpiexec -n 4 python train.py --data VOCdevkit --pretrained imagenet --device 0    four GPUs
+    python train.py --data my-photos                     the slim network on your own images
+    python train.py --data VOCdevkit --pretrained imagenet --device cuda    the paper's SSD300
+    mpiexec -n 4 python train.py --data VOCdevkit --pretrained imagenet --device cuda    four GPUs
 """
 import math
 
@@ -33,6 +33,7 @@ from multibox.training import (
     Stop,
     TrainChain,
     Transfer,
+    expected_time,
     halve,
     make_multi_node,
     make_optimizer,
@@ -51,16 +52,18 @@ PAPER = {'iteration': 120000, 'batchsize': 32, 'optimizer': 'momentum_sgd', 'lr'
          'warmup': 0, 'weight_decay': 5e-4, 'log_interval': 100, 'snapshot_interval': 2000}
 SLIM = {'iteration': 540, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3,
         'warmup': 20, 'weight_decay': 5e-5, 'log_interval': 20, 'snapshot_interval': 200}
+PHOTOS = {**SLIM, 'iteration': 2000}  # slim300 with --data
 
 
 def main(argv=None):
-    args = settings.parse_args(argv, __doc__, PAPER, SLIM)
+    args = settings.parse_args(argv, __doc__, PAPER, SLIM, PHOTOS)
     processes = join_processes(args.communicator, is_gpu(args.device))
     settings.check_args(args, processes)
     device = select_device(local_device(args.device, processes))
     engines.set_up(device, args.conv, args.precision, spare_cores=1)  # one core for the loader
     data = load_data(args.data, args.difficult, args.strict, args.split)
     print(describe(data))
+    settings.count_iterations(args, len(data.train))
 
     seed_all(args.seed)
     model = make_detector(args.model, len(data.label_names))
@@ -71,6 +74,7 @@ def main(argv=None):
     trainer = chainer.training.Trainer(updater, Stop(args.iteration, processes), args.out)
     add_extensions(trainer, args, data, model, processes)
     settings.begin_or_resume(trainer, args, data, processes)
+    print(expected_time(trainer))
     run(trainer, data.train.paths)
     save_results(trainer, args, data, model, hardware(device, processes.size), processes)
 

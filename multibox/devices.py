@@ -1,6 +1,7 @@
 """The device of a run, the hardware it computes on, and the cores it leaves to others."""
 import os
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,22 @@ import numpy as np
 import threadpoolctl
 from chainer.backends import cuda
 
+DEVICES = ('cpu or -1; cuda, gpu or 0 for the first GPU; cuda:1, gpu:1 or 1 for the second; or '
+           "Chainer's names @numpy and @cupy:1")
+
 
 def is_gpu(name: str) -> bool:
-    """Whether a device name stands for a GPU: 0, 1, ..., or '@cupy:0'."""
-    return name.isdigit() or name.startswith('@cupy')
+    """Whether a device name stands for a GPU: cuda, gpu, cuda:1, gpu:1, 1, or '@cupy:1'."""
+    return _in_chainer(name).startswith('@cupy')
+
+
+def _in_chainer(name):
+    """Chainer's name of a device; a name that this function does not know is returned as it is."""
+    if name.lower() in ('cpu', '-1'):
+        return '@numpy'
+    if gpu := re.fullmatch(r'(?:cuda|gpu)(?::(\d+))?|(\d+)', name.lower()):
+        return f'@cupy:{int(gpu[1] or gpu[2] or 0)}'
+    return name
 
 
 def local_device(name: str, processes: OneProcess = ONE) -> str:
@@ -38,7 +51,7 @@ def local_device(name: str, processes: OneProcess = ONE) -> str:
         raise UserError(
             f'{processes.local_size} processes on a machine where {n_gpu} GPUs are visible: each '
             'process needs a GPU of its own, and has to see all of them; start fewer processes, '
-            'make more GPUs visible (CUDA_VISIBLE_DEVICES), or use --device -1')
+            'make more GPUs visible (CUDA_VISIBLE_DEVICES), or use --device cpu')
     return f'@cupy:{processes.local_rank}'
 
 
@@ -46,7 +59,8 @@ def select_device(name: str) -> Any:
     """Find a device and make it the current one.
 
     Args:
-        name: -1 or '@numpy' for the CPU, the number of a GPU such as 0, or '@cupy:0'.
+        name: cpu, -1 or '@numpy' for the CPU; for the second GPU cuda:1, gpu:1, 1 or '@cupy:1';
+            cuda or gpu for the first one.
 
     Returns:
         A ``chainer.backend.Device``.
@@ -54,15 +68,18 @@ def select_device(name: str) -> Any:
     Raises:
         UserError: the name is no device, CuPy is missing, or there is no such GPU.
     """
-    name = {'-1': '@numpy'}.get(name, f'@cupy:{name}' if name.isdigit() else name)
+    name = _in_chainer(name)
     if name.startswith('@cupy') and not cuda.available:
-        raise UserError(f'--device {name}: CuPy finds no GPU here ({_reason()}); use --device -1, '
-                        'or see docs/gpu.md')
+        raise UserError(f'--device {name}: CuPy finds no GPU here ({_reason()}); use --device '
+                        'cpu, or see docs/gpu.md')
     try:
         device = chainer.get_device(name)
+    except Exception:  # Chainer's message is about devices of ChainerX
+        raise UserError(f'--device {name}: no such device; give {DEVICES}') from None
+    try:
         device.use()
     except Exception as error:  # CUDA's errors have no common base class
-        raise UserError(f'--device {name}: {error}; give -1, 0, @numpy or @cupy:0') from None
+        raise UserError(f'--device {name}: {error}; give {DEVICES}') from None
     return device
 
 

@@ -2,7 +2,9 @@
 import os
 
 from multibox import devices, engines
+from multibox.errors import UserError
 
+import numpy as np
 import pytest
 import threadpoolctl
 
@@ -53,3 +55,24 @@ def test_the_hardware_is_named(monkeypatch):
 def test_only_cores_this_process_may_use_count(monkeypatch):
     monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {0, 5, 7})
     assert devices.available_cores() == 3
+
+
+@pytest.mark.parametrize('name', ['cpu', 'CPU', '-1', '@numpy'])
+def test_a_cpu_has_several_names(name):
+    assert devices.select_device(name).xp is np and not devices.is_gpu(name)
+
+
+@pytest.mark.parametrize('name, number', [
+    ('cuda', 0), ('gpu', 0), ('GPU', 0), ('0', 0), ('cuda:1', 1), ('gpu:1', 1), ('1', 1),
+    ('@cupy:1', 1)])
+def test_a_gpu_has_several_names(name, number, monkeypatch):
+    monkeypatch.setattr(devices.cuda, 'available', False)
+    assert devices.is_gpu(name)
+    with pytest.raises(UserError, match=f'--device @cupy:{number}: CuPy finds no GPU here'):
+        devices.select_device(name)
+
+
+@pytest.mark.parametrize('name', ['banana', 'cuda:x', '2x', 'cpu:0'])
+def test_an_unknown_device_lists_the_known_names(name):
+    with pytest.raises(UserError, match=f'--device {name}: no such device; give cpu or -1; cuda, '):
+        devices.select_device(name)

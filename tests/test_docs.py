@@ -2,13 +2,18 @@
 import json
 import pathlib
 import re
+import shlex
 import statistics
 
+import detect
+import evaluate
+import train
 from experiments import comparison
 from experiments.ablations.train import AXES as ABLATIONS
 from experiments.formulations.train import AXES
 from experiments.speed import summary
 from multibox.losses import LOSSES
+from multibox.training import settings
 from tests.support import mpi
 
 import pytest
@@ -38,6 +43,26 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     names = {'__name__': page}
     for block in BLOCK.findall(read(page)):
         exec(compile(block, page, 'exec'), names)
+
+
+PARSE = {
+    'train': lambda flags: settings.parse_args(flags, None, train.PAPER, train.SLIM, train.PHOTOS),
+    'evaluate': evaluate.parse_args, 'detect': detect.parse_args}
+COMMANDS = [(program, shlex.split(flags, comments=True))
+            for text in (ROOT.joinpath('README.md').read_text(encoding='utf-8'), *map(read, PAGES))
+            for program, flags in re.findall(r'^    \S.*?(\w+)\.py\b(.*)$', text, re.MULTILINE)
+            if program in PARSE and not re.search(r'\.\.\.|\\\\$', flags)]
+
+
+def test_the_commands_are_found():
+    assert {program for program, _ in COMMANDS} == {*PARSE} and len(COMMANDS) > 20
+
+
+@pytest.mark.parametrize('program, flags', COMMANDS, ids=[' '.join(c[1]) for c in COMMANDS])
+def test_a_command_is_accepted_and_trains_the_network_that_fits_its_data(program, flags):
+    args = PARSE[program](flags)
+    if program == 'train' and args.pretrained != 'none':
+        assert args.model != 'slim300'
 
 
 @mpi.needs_mpiexec

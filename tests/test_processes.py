@@ -71,6 +71,13 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
     assert local_device('-1', comm) == '-1' and local_device('0', ONE) == '0'
 
 
+@pytest.mark.parametrize('name', ['cuda', 'gpu', 'cuda:1', 'gpu:3'])
+def test_any_name_of_a_gpu_stands_for_one_per_process(monkeypatch, name):
+    pretend_gpus(monkeypatch, n_gpu=4)
+    comm = as_processes(types.SimpleNamespace(intra_rank=2, intra_size=4))
+    assert local_device(name, comm) == '@cupy:2' and local_device('cpu', comm) == 'cpu'
+
+
 @pytest.mark.parametrize('n_gpu', [0, 1])
 def test_too_few_gpus_are_counted(monkeypatch, n_gpu):
     pretend_gpus(monkeypatch, n_gpu)

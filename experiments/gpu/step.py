@@ -42,7 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--minutes', type=float, help='time after which no setting is begun '
                         '(default: 25, with --quick 3.5)')
     parser.add_argument('--seconds', type=float, default=1, help='approximate length of a turn')
-    parser.add_argument('--device', default='0', help='device, as of train.py')
+    parser.add_argument('--device', default='0', help='-1 for the CPU, or the number of a GPU')
     parser.add_argument('--data', metavar='DIR',
                         help='photographs for the loader (default: the built-in set)')
     parser.add_argument('--torch-python', default=sys.executable, metavar='FILE',

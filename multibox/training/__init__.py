@@ -1,5 +1,6 @@
 """Training: network and loss, optimizers, precision, snapshots, signals, settings."""
 from multibox.training.chain import NonFiniteLoss, TrainChain
+from multibox.training.estimate import expected_time
 from multibox.training.learning_rate import LearningRate, scaled_cuts
 from multibox.training.loop import run
 from multibox.training.normalization import share_batch_statistics
@@ -19,6 +20,6 @@ from multibox.training.stop import Stop
 from multibox.training.transfer import Transfer
 
 __all__ = ['OPTIMIZERS', 'LearningRate', 'NonFiniteLoss', 'Progress', 'Stop', 'TrainChain',
-           'Transfer', 'check_settings', 'find_snapshots', 'halve', 'is_finite', 'make_multi_node',
-           'make_optimizer', 'read_settings', 'resume', 'run', 'save_settings', 'scaled_cuts',
-           'share_batch_statistics', 'snapshot']
+           'Transfer', 'check_settings', 'expected_time', 'find_snapshots', 'halve', 'is_finite',
+           'make_multi_node', 'make_optimizer', 'read_settings', 'resume', 'run', 'save_settings',
+           'scaled_cuts', 'share_batch_statistics', 'snapshot']

@@ -29,6 +29,39 @@ def scaled_cuts(iteration: int) -> list[int]:
     return [round(iteration * cut / 120000) for cut in (80000, 100000)]
 
 
+def describe_change(iteration: int, before: dict, now: dict) -> str:
+    """Describe the cuts of a resumed run to the user.
+
+    From the first update after resuming, the learning rate is that of the new cuts. It rises if the
+    run was past an earlier cut that now comes later.
+
+    Args:
+        iteration: number of updates done before.
+        before: the settings of the run so far: ``iteration`` and ``cuts``.
+        now: the settings of the resumed run: also ``cuts_given``, ``lr`` and
+            ``warmup``.
+
+    Returns:
+        A sentence, or an empty text if neither the cuts nor the number of iterations changed.
+    """
+    old, new = before.get('cuts', now['cuts']), now['cuts']
+    if old == new:
+        same_end = before.get('iteration') in (None, now['iteration'])
+        return '' if same_end else (
+            f'the cuts stay at {_listed(new)}' + ', as they were given' * now['cuts_given'])
+    then, next_rate = (learning_rate(iteration, now['lr'], cuts, now['warmup'])
+                       for cuts in (old, new))
+    sentence = f'the cuts are now at {_listed(new)} (before: {_listed(old)})'
+    if next_rate > then:
+        sentence += (f'; the learning rate rises from {then:.1e} to {next_rate:.1e}, because the '
+                     'run was past an earlier cut')
+    return sentence
+
+
+def _listed(cuts):
+    return ', '.join(map(str, cuts)) or 'no iteration'
+
+
 class LearningRate(chainer.training.Extension):
     """Trainer extension: set the learning rate before each update, and report it as ``lr``.
 

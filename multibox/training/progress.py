@@ -4,15 +4,20 @@ import sys
 from time import perf_counter
 from typing import Any
 
+from multibox.training.estimate import duration
+
 import chainer
 from chainer.backends import cuda
 from tqdm import tqdm
+
+SOON = 5  # iterations, after the first and slowest one, until the first estimate of the time left
 
 
 class Progress(chainer.training.Extension):
     """Trainer extension: a bar of iterations, and one line per new entry of ``LogReport``.
 
-    The bar is drawn on a terminal only; the lines also appear in a file or a pipe. Speed and
+    The bar is drawn on a terminal only; the lines also appear in a file or a pipe. Without a bar, a
+    line after six iterations tells the time left, unless a log line came before. Speed and
     remaining time count from the start of this process, so a resumed run reports its own speed.
 
     Args:
@@ -30,7 +35,7 @@ class Progress(chainer.training.Extension):
     def initialize(self, trainer: chainer.training.Trainer) -> None:
         self._start_iteration = trainer.updater.iteration
         self._start_time = perf_counter()
-        self._n_told = len(trainer.get_extension('LogReport').log)
+        self._n_told = self._n_before = len(trainer.get_extension('LogReport').log)
         self._bar = tqdm(total=self._n_iteration, initial=self._start_iteration, disable=None,
                          unit='it', mininterval=0.5, dynamic_ncols=True)
 
@@ -41,9 +46,18 @@ class Progress(chainer.training.Extension):
             loss = log[-1]['main/loss'] if log else None
         if self._bar.update() and loss is not None:
             self._bar.set_postfix_str(f'loss {float(loss):.3f}')
+        self._tell_soon(trainer.updater.iteration, n_told=len(log) - self._n_before)
         for entry in log[self._n_told:]:
             self._tell(entry, trainer.updater.epoch_detail)
         self._n_told = len(log)
+
+    def _tell_soon(self, iteration, n_told):
+        done = iteration - self._start_iteration
+        if done == 1:
+            self._first_time = perf_counter()
+        if done == 1 + SOON and self._bar.disable and not n_told:
+            seconds = (perf_counter() - self._first_time) / SOON
+            print(f'about {duration(seconds * (self._n_iteration - iteration))} left', flush=True)
 
     def _tell(self, entry, epoch):
         seconds = perf_counter() - self._start_time

@@ -1,20 +1,20 @@
-"""The settings of a run: flags, their defaults and checks, and those of a resumed run."""
+"""The settings of a run: their defaults and checks, and those of a resumed run."""
 import argparse
+import functools
+import math
 import pathlib
 
 from multibox import engines
-from multibox.boxes import RULES
-from multibox.data import AUGMENTATIONS, SPLITS
 from multibox.data.voc import VOCData
 from multibox.devices import available_cores, is_gpu
 from multibox.errors import UserError
 from multibox.files import make_out
-from multibox.flags import add_hardware_flags, check_numbers, make_parser
-from multibox.losses import LOSSES
-from multibox.networks import MODELS
+from multibox.flags import check_all, check_numbers, check_out, check_path
+from multibox.parser import suggestion
 from multibox.processes import OneProcess, check_same, check_split
-from multibox.training.learning_rate import scaled_cuts
-from multibox.training.optimizers import OPTIMIZERS
+from multibox.training.arguments import make_train_parser
+from multibox.training.folders import new_folder, newest_run
+from multibox.training.learning_rate import describe_change, scaled_cuts
 from multibox.training.snapshots import (
     check_settings,
     find_snapshots,
@@ -22,6 +22,7 @@ from multibox.training.snapshots import (
     resume,
     save_settings,
 )
+from multibox.weights.sources import READERS
 
 from chainer.training import Trainer
 
@@ -30,35 +31,46 @@ FIXED = ('model', 'classes', 'images', 'difficult', 'augmentation', 'loss', 'mat
          'batchsize', 'k', 'alpha', 'seed', 'processes', 'precision')
 
 
-def parse_args(argv: list[str] | None, description: str | None, paper: dict,
-               slim: dict) -> argparse.Namespace:
+def parse_args(argv: list[str] | None, description: str | None, paper: dict, slim: dict,
+               photos: dict) -> argparse.Namespace:
     """Read the flags of ``train.py``. A resumed run keeps the settings whose flags are not given.
 
     Args:
         argv: the arguments; None for those of this process.
         description: the text at the top of ``--help``.
         paper: {flag: default} for every network but slim300.
-        slim: {flag: default} for slim300.
+        slim: {flag: default} for slim300 on the built-in set.
+        photos: {flag: default} for slim300 with ``--data``.
 
     Returns:
-        The values of all flags.
+        The values of all flags; ``cuts_given``, whether the command or the run to resume gave the
+        cuts; and ``remarks``, lines about the choices made, which :func:`check_args` prints.
     """
-    parser = _make_parser(description, paper, slim)
+    parser = make_train_parser(description, paper, slim, photos)
     args = parser.parse_args(argv)
+    out, remarks = (args.out, []) if args.out else newest_run() if args.resume else new_folder()
     if args.resume:
-        began_with = read_settings(args.out)
+        began_with = read_settings(out)
+        if not _cuts_were_given(began_with):
+            began_with.pop('cuts', None)  # computed anew, for the number of iterations
         parser.set_defaults(**{name: began_with[name] for name in vars(args) if name in began_with
-                               and name not in ('out', 'resume')})
+                               and name not in ('out', 'resume', 'epochs')})
         args = parser.parse_args(argv)
         if is_gpu(args.device) != is_gpu(began_with.get('device', args.device)):
             parser.set_defaults(conv=None, loader_processes=None)  # chosen for the other device
             args = parser.parse_args(argv)
+    args.out, args.remarks = out, remarks
     if args.model is None:
-        args.model = 'ssd300' if args.data else 'slim300'
-    for name, value in (slim if args.model == 'slim300' else paper).items():
+        args.model = 'ssd300' if args.data and is_gpu(args.device) else 'slim300'
+        if args.data and not is_gpu(args.device):
+            remarks.append('network: slim300, which a CPU trains within minutes; for that of the '
+                           'paper give --model ssd300, and with a GPU --device cuda')
+    defaults = paper if args.model != 'slim300' else photos if args.data else slim
+    for name, value in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
-    if args.cuts is None:
+    args.cuts_given = args.cuts is not None
+    if not args.cuts_given:
         args.cuts = scaled_cuts(args.iteration)
     args.conv = args.conv or engines.fastest(is_gpu(args.device))
     if args.loader_processes is None:
@@ -66,89 +78,83 @@ def parse_args(argv: list[str] | None, description: str | None, paper: dict,
     return args
 
 
-def _make_parser(description, paper, slim):
-    parser = make_parser(description)
-    data = parser.add_argument_group('data')
-    data.add_argument('--data', type=pathlib.Path, metavar='DIR', help='a VOCdevkit, a folder with '
-                      'the layout of VOC, or COCO 2017 (default: the built-in drawn set)')
-    data.add_argument('--split', choices=SPLITS, default='07+12', help='the split of a VOCdevkit')
-    data.add_argument('--difficult', action='store_true', help='also train on objects marked '
-                      'difficult, as the Caffe original does')
-    data.add_argument('--strict', action='store_true', help='refuse a data set with bad '
-                      'annotations instead of leaving them out')
-    data.add_argument('--augmentation', choices=AUGMENTATIONS, default='full',
-                      help="full as in the starred rows of the paper's tables, or less")
-    data.add_argument('--loader-processes', type=int, metavar='N', help='number of processes that '
-                      'load images (default: 1; on a GPU, one less than the cores, at most 8)')
-    model = parser.add_argument_group('network')
-    model.add_argument('--model', choices=sorted(MODELS),
-                       help='architecture (default: ssd300; slim300 on the built-in set)')
-    model.add_argument('--pretrained', default='none', metavar='SOURCE', help='weights of VGG16 or '
-                       'of the network: imagenet, hed, an .npz, .pth or .caffemodel file, or none')
-    model.add_argument('--reuse', type=pathlib.Path, metavar='FILE', help='start from a model.npz, '
-                       'including the class heads of classes that both networks know')
-    recipe = parser.add_argument_group('recipe', 'Defaults for slim300, then for the others: '
-                                       + '; '.join(f'{key.replace("_", "-")} {slim[key]}, {value}'
-                                                   for key, value in paper.items()))
-    recipe.add_argument('--loss', choices=sorted(LOSSES), default='chainercv',
-                        help='published formulation, with its own matching rule')
-    recipe.add_argument('--match', choices=RULES,
-                        help='matching rule (default: that of the formulation)')
-    recipe.add_argument('--iteration', type=int, metavar='N', help='number of updates')
-    recipe.add_argument('--batchsize', type=int, metavar='N',
-                        help='images per update, over all processes')
-    recipe.add_argument('--optimizer', choices=sorted(OPTIMIZERS), help='update rule')
-    recipe.add_argument('--lr', type=float, metavar='X', help='learning rate before the first cut')
-    recipe.add_argument('--cuts', type=int, nargs='*', metavar='N', help='iterations at which the '
-                        'learning rate is divided by ten (default: 2/3 and 5/6 of all)')
-    recipe.add_argument('--warmup', type=int, metavar='N',
-                        help='iterations of linear growth of the learning rate')
-    recipe.add_argument('--weight-decay', type=float, metavar='X',
-                        help='decay of weights; biases do not decay')
-    recipe.add_argument('--momentum', type=float, default=0.9, metavar='X',
-                        help='momentum of SGD, and the first decay rate of Adam')
-    recipe.add_argument('--bias-scale', type=float, default=2.0, metavar='X',
-                        help='factor on the gradients of biases')
-    recipe.add_argument('--k', type=float, default=3.0, metavar='X',
-                        help='hard negatives per positive')
-    recipe.add_argument('--alpha', type=float, default=1.0, metavar='X',
-                        help='weight of the localisation loss')
-    recipe.add_argument('--seed', type=int, default=0, metavar='N', help='seed of all random draws')
-    run = parser.add_argument_group('run')
-    add_hardware_flags(run)
-    run.add_argument('--precision', choices=engines.PRECISIONS, default='float32',
-                     help='numeric type in which a GPU multiplies')
-    run.add_argument('--out', type=pathlib.Path, default=pathlib.Path('result'), metavar='DIR',
-                     help='folder for all results')
-    run.add_argument('--resume', action='store_true', help='continue the run in DIR from its '
-                     'newest good snapshot, with its settings')
-    run.add_argument('--log-interval', type=int, metavar='N', help='iterations per log line')
-    run.add_argument('--snapshot-interval', type=int, metavar='N', help='iterations per snapshot')
-    return parser
+def _cuts_were_given(settings):
+    """Whether the user chose the cuts of a run; runs of earlier versions did not write it down."""
+    if 'cuts' not in settings or 'iteration' not in settings:
+        return True
+    return settings.get('cuts_given', settings['cuts'] != scaled_cuts(settings['iteration']))
 
 
 def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
-    """Check the values of the flags, and make the folder of the results.
+    """Print the remarks on the flags, check their values, and make the folder of the results.
 
     Args:
-        args: the values of all flags.
+        args: the values of all flags; ``remarks`` is removed.
         processes: the processes of the run.
 
     Raises:
-        UserError: a value is out of range, or the folder does not fit ``--resume``; the message
-            names the flag or the folder.
+        UserError: a value is out of range, a file is missing, or the folder does not fit
+            ``--resume``; the message has one line per fault, which names the flag or the folder.
     """
-    check_numbers(args, ('iteration', 'batchsize', 'log_interval', 'snapshot_interval'), lowest=1)
-    check_numbers(args, ('lr', 'weight_decay', 'momentum', 'bias_scale', 'k', 'alpha', 'seed',
-                         'warmup', 'loader_processes'), lowest=0)
-    check_split(args.batchsize, processes)
-    if args.resume and not find_snapshots(args.out):
-        raise UserError(f'{args.out}: no snapshot_iter_* to resume from; point --out at the run, '
-                        'or start anew without --resume')
-    if not args.resume and (find_snapshots(args.out) or (args.out / 'model.npz').exists()):
-        raise UserError(f'{args.out}: holds a run already; continue it with --resume, or give '
-                        'another --out')
+    for remark in args.remarks:
+        print(remark)
+    del args.remarks
+    each = functools.partial
+    check_all(
+        each(check_numbers, args, ('iteration', 'batchsize', 'log_interval', 'snapshot_interval'),
+             lowest=1),
+        each(check_numbers, args, ('lr', 'weight_decay', 'momentum', 'bias_scale', 'k', 'alpha',
+                                   'seed', 'warmup', 'loader_processes'), lowest=0),
+        each(_check_epochs, args.epochs),
+        each(check_split, args.batchsize, processes),
+        *[each(check_path, args.data, 'give --data a data set; docs/data.md describes it',
+               folder=True)] * (args.data is not None),
+        each(_check_pretrained, args.pretrained, args.model),
+        *[each(check_path, args.reuse, 'give --reuse a model.npz')] * (args.reuse is not None),
+        each(_check_run, args.out, args.resume), each(check_out, args.out))
     make_out(args.out)
+
+
+def _check_epochs(epochs):
+    if epochs is not None and not 0 < epochs < math.inf:
+        raise UserError(f'--epochs must be a number above 0, got {epochs}')
+
+
+def _check_pretrained(source, model):
+    names, path = ('none', 'imagenet', 'hed'), pathlib.Path(source)
+    if source in ('imagenet', 'hed') and model == 'slim300':
+        raise UserError(f'--pretrained {source}: holds a VGG16, and slim300 has none; give --model '
+                        'ssd300, or leave --pretrained out')
+    if source not in names and path.suffix not in READERS:
+        raise UserError(f'--pretrained {source}: unknown{suggestion(source, names)}; give '
+                        f'{", ".join(names)}, or a file that ends in {", ".join(READERS)}')
+    if source not in names:
+        check_path(path, 'give --pretrained an existing file')
+
+
+def _check_run(out, resumed):
+    if resumed and not find_snapshots(out):
+        raise UserError(f'{out}: no snapshot_iter_* to resume from; point --out at the run, '
+                        'or start anew without --resume')
+    if not resumed and (find_snapshots(out) or (out / 'model.npz').exists()):
+        raise UserError(f'{out}: holds a run already; continue it with --resume, or give '
+                        'another --out')
+
+
+def count_iterations(args: argparse.Namespace, n_image: int) -> None:
+    """Convert ``--epochs`` to a number of iterations, and set the cuts that were not given.
+
+    Args:
+        args: the values of all flags; changed only if ``epochs`` is given, which becomes None.
+        n_image: number of training images.
+    """
+    if args.epochs is None:
+        return
+    n_batch = args.epochs * n_image / args.batchsize
+    args.iteration = math.ceil(round(n_batch, 6))  # without a batch that is a rounding error
+    args.epochs = None  # the settings of a run hold one length, which --resume can replace
+    if not args.cuts_given:
+        args.cuts = scaled_cuts(args.iteration)
 
 
 def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
@@ -172,10 +178,14 @@ def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
         check_same({**settings, 'annotations': data.checksum()}, processes)
     if args.resume:
         check_settings(args.out, settings, FIXED)
+        before = read_settings(args.out)
         iteration = resume(trainer, args.out, processes)
         print(f'resuming after iteration {iteration}')
         if iteration > args.iteration:
             raise UserError(f'--iteration {args.iteration}: the run in {args.out} is past it; give '
                             'a larger number')
+        change = describe_change(iteration, before, settings)
+        if change:
+            print(change)
     if processes.is_first:
         save_settings(args.out, settings)

@@ -28,7 +28,9 @@ class Detector:
 
 
 @pytest.fixture
-def detector(monkeypatch):
+def detector(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'model.npz').touch()  # its place is taken by the detector
     detector = Detector()
     monkeypatch.setattr(detect, 'load_model', lambda path: (detector, 'slim300', ('cat', 'dog')))
     return detector

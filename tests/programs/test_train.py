@@ -21,7 +21,8 @@ from PIL import Image
 
 ROOT = pathlib.Path(train.__file__).parent
 parse_args = functools.partial(
-    settings.parse_args, description=None, paper=train.PAPER, slim=train.SLIM)
+    settings.parse_args, description=None, paper=train.PAPER, slim=train.SLIM,
+    photos=train.PHOTOS)
 FAST = ['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--log-interval', '1',
         '--cuts']
 
@@ -166,7 +167,7 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
 
 
 def test_the_default_recipe_is_chainercvs():
-    args = parse_args(['--data', 'VOCdevkit'])
+    args = parse_args(['--data', 'VOCdevkit', '--device', '0'])
     assert (args.model, args.optimizer, args.lr, args.weight_decay, args.batchsize) == (
         'ssd300', 'momentum_sgd', 1e-3, 5e-4, 32)
     assert (args.iteration, args.cuts, args.k, args.alpha) == (120000, [80000, 100000], 3, 1)

@@ -148,3 +148,21 @@ def test_on_a_gpu_bar_tells_the_latest_loss_of_the_log(told, monkeypatch):
 def test_nothing_but_lines_where_there_is_no_terminal(tmp_path, capsys):
     make_trainer(tmp_path).run()
     assert capsys.readouterr().err == ''
+
+
+def test_time_left_is_told_before_a_late_first_line(tmp_path, capsys, monkeypatch):
+    trainer = make_trainer(tmp_path, n_iteration=10)
+    trainer.get_extension('LogReport')._trigger.period = 9
+    let_an_iteration_take(100, trainer, monkeypatch)
+    trainer.run()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == 'about 7 minutes left' and second.startswith('iter  9/10')
+
+
+def test_a_bar_tells_the_time_left_itself(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'stderr', Terminal())
+    trainer = make_trainer(tmp_path, n_iteration=10)
+    trainer.get_extension('LogReport')._trigger.period = 9
+    trainer.run()
+    line, = capsys.readouterr().out.splitlines()
+    assert 'iter  9/10' in line

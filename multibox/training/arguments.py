@@ -1,0 +1,90 @@
+"""The flags of ``train.py``."""
+import pathlib
+
+from multibox import engines
+from multibox.boxes import RULES
+from multibox.data import AUGMENTATIONS, SPLITS
+from multibox.flags import add_hardware_flags, make_parser
+from multibox.losses import LOSSES
+from multibox.networks import MODELS
+from multibox.parser import Parser
+from multibox.training.folders import DEFAULT
+from multibox.training.optimizers import OPTIMIZERS
+
+
+def make_train_parser(description: str | None, paper: dict, slim: dict, photos: dict) -> Parser:
+    """Make the parser of ``train.py``.
+
+    Args:
+        description: the text at the top of ``--help``.
+        paper, slim, photos: {flag: default}, as for :func:`multibox.training.settings.parse_args`;
+            the help lists them.
+    """
+    parser = make_parser(description)
+    data = parser.add_argument_group('data')
+    data.add_argument('--data', type=pathlib.Path, metavar='DIR', help='a VOCdevkit, a folder with '
+                      'the layout of VOC, or COCO 2017 (default: the built-in drawn set)')
+    data.add_argument('--split', choices=SPLITS, default='07+12', help='the split of a VOCdevkit')
+    data.add_argument('--difficult', action='store_true', help='also train on objects marked '
+                      'difficult, as the Caffe original does')
+    data.add_argument('--strict', action='store_true', help='refuse a data set with bad '
+                      'annotations instead of leaving them out')
+    data.add_argument('--augmentation', choices=AUGMENTATIONS, default='full',
+                      help="full as in the starred rows of the paper's tables, or less")
+    data.add_argument('--loader-processes', type=int, metavar='N', help='number of processes that '
+                      'load images (default: 1; on a GPU, one less than the cores, at most 8)')
+    model = parser.add_argument_group('network')
+    model.add_argument('--model', choices=sorted(MODELS),
+                       help='architecture (default: slim300, which a CPU trains; '
+                       'with --data on a GPU ssd300)')
+    model.add_argument('--pretrained', default='none', metavar='SOURCE', help='weights of VGG16 or '
+                       'of the network: imagenet, hed, an .npz, .pth or .caffemodel file, or none')
+    model.add_argument('--reuse', type=pathlib.Path, metavar='FILE', help='start from a model.npz, '
+                       'including the class heads of classes that both networks know')
+    recipe = parser.add_argument_group('recipe', _describe(paper, slim, photos))
+    recipe.add_argument('--loss', choices=sorted(LOSSES), default='chainercv',
+                        help='published formulation, with its own matching rule')
+    recipe.add_argument('--match', choices=RULES,
+                        help='matching rule (default: that of the formulation)')
+    length = recipe.add_mutually_exclusive_group()
+    length.add_argument('--iteration', type=int, metavar='N', help='number of updates')
+    length.add_argument('--epochs', type=float, metavar='X',
+                        help='passes over the training images, instead of --iteration')
+    recipe.add_argument('--batchsize', type=int, metavar='N',
+                        help='images per update, over all processes')
+    recipe.add_argument('--optimizer', choices=sorted(OPTIMIZERS), help='update rule')
+    recipe.add_argument('--lr', type=float, metavar='X', help='learning rate before the first cut')
+    recipe.add_argument('--cuts', type=int, nargs='*', metavar='N', help='iterations at which the '
+                        'learning rate is divided by ten (default: 2/3 and 5/6 of all)')
+    recipe.add_argument('--warmup', type=int, metavar='N',
+                        help='iterations of linear growth of the learning rate')
+    recipe.add_argument('--weight-decay', type=float, metavar='X',
+                        help='decay of weights; biases do not decay')
+    recipe.add_argument('--momentum', type=float, default=0.9, metavar='X',
+                        help='momentum of SGD, and the first decay rate of Adam')
+    recipe.add_argument('--bias-scale', type=float, default=2.0, metavar='X',
+                        help='factor on the gradients of biases')
+    recipe.add_argument('--k', type=float, default=3.0, metavar='X',
+                        help='hard negatives per positive')
+    recipe.add_argument('--alpha', type=float, default=1.0, metavar='X',
+                        help='weight of the localisation loss')
+    recipe.add_argument('--seed', type=int, default=0, metavar='N', help='seed of all random draws')
+    run = parser.add_argument_group('run')
+    add_hardware_flags(run)
+    run.add_argument('--precision', choices=engines.PRECISIONS, default='float32',
+                     help='numeric type in which a GPU multiplies')
+    run.add_argument('--out', type=pathlib.Path, metavar='DIR', help='folder for all results '
+                     f'(default: {DEFAULT}, or {DEFAULT}-2 and so on if that holds a run)')
+    run.add_argument('--resume', action='store_true', help='continue the run in DIR, or the '
+                     'newest one without --out, from its newest good snapshot with its settings')
+    run.add_argument('--log-interval', type=int, metavar='N', help='iterations per log line')
+    run.add_argument('--snapshot-interval', type=int, metavar='N', help='iterations per snapshot')
+    return parser
+
+
+def _describe(paper, slim, photos):
+    """The sentence on the defaults that depend on the network."""
+    def values(key):
+        with_data = f' ({photos[key]} with --data)' * (photos[key] != slim[key])
+        return f'{key.replace("_", "-")} {slim[key]}{with_data}, {paper[key]}'
+    return f'Defaults for slim300, then for the others: {"; ".join(map(values, paper))}'

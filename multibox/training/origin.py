@@ -1,0 +1,62 @@
+"""The data of the run that wrote a network, from the files beside the network."""
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from multibox.data import SPLITS
+from multibox.errors import UserError
+
+
+class Origin(NamedTuple):
+    """The data that a run was trained on.
+
+    Attributes:
+        file: the file that names the data.
+        data: the folder of the data; None for the built-in set.
+        split: one of :data:`multibox.data.SPLITS`.
+    """
+    file: Path
+    data: Path | None
+    split: str
+
+    def __str__(self) -> str:
+        split = f' with --split {self.split}' * (self.split != SPLITS[1])
+        return f'{self.data}{split}, the data of the run (from {self.file})'
+
+    def check(self, submission: bool = False) -> None:
+        """Refuse data that cannot be evaluated on.
+
+        Args:
+            submission: whether the images of VOC2012 test are meant, which need no annotations.
+
+        Raises:
+            UserError: the folder does not exist, or its split has no annotated test images.
+        """
+        if self.data is not None and not self.data.is_dir():
+            where = 'absent' if self.data.is_absolute() else f'not in {Path.cwd()}'
+            raise UserError(f'{self.file}: the run was trained on {self.data}, which is {where}; '
+                            'give --data')
+        if self.split == '07++12' and not submission:
+            raise UserError(f'{self.file}: the run was trained with --split 07++12, which leaves '
+                            'no annotated images to evaluate on; give --submission, or --data')
+
+
+def find_origin(model: Path) -> Origin | None:
+    """Find the data of the run that wrote a network.
+
+    Args:
+        model: the file of the network; ``settings.json`` and then ``metrics.json`` are sought
+            beside it.
+
+    Returns:
+        :class:`Origin`, or None if no file names the data, as beside converted weights.
+    """
+    for name in ('settings.json', 'metrics.json'):
+        try:
+            content = json.loads((model.parent / name).read_text(encoding='utf-8'))
+            settings = content['settings'] if name == 'metrics.json' else content
+            data = settings['data']
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        return Origin(model.parent / name, data and Path(data), settings.get('split', SPLITS[1]))
+    return None

@@ -1,0 +1,167 @@
+"""The settings of a run: its length, its network, its folder, and the cuts of a resumed run."""
+import functools
+import json
+import os
+
+import train
+from multibox.processes import ONE
+from multibox.training import save_settings, scaled_cuts, settings
+from multibox.training.learning_rate import describe_change
+
+import pytest
+
+parse_args = functools.partial(
+    settings.parse_args, description=None, paper=train.PAPER, slim=train.SLIM, photos=train.PHOTOS)
+
+
+@pytest.mark.parametrize('epochs, iteration', [
+    ('1', 13), ('2', 25), ('0.5', 7), ('0.08', 1), ('0.001', 1)])
+def test_epochs_are_rounded_up_to_whole_updates(epochs, iteration):
+    args = parse_args(['--epochs', epochs, '--batchsize', '8'])
+    settings.count_iterations(args, n_image=100)
+    assert args.iteration == iteration and args.epochs is None
+
+
+def test_cuts_follow_the_epochs_unless_they_are_given():
+    args, given = parse_args(['--epochs', '12']), parse_args(['--epochs', '12', '--cuts', '5'])
+    for each in args, given:
+        settings.count_iterations(each, n_image=80)
+    assert (args.iteration, args.cuts) == (120, [80, 100])
+    assert (given.iteration, given.cuts) == (120, [5])
+
+
+@pytest.mark.parametrize('flags, model, iteration', [
+    ([], 'slim300', 540),
+    (['--data', 'photos'], 'slim300', 2000),
+    (['--data', 'photos', '--model', 'slim300', '--device', 'cuda'], 'slim300', 2000),
+    (['--data', 'photos', '--iteration', '9'], 'slim300', 9),
+    (['--data', 'photos', '--device', 'cuda'], 'ssd300', 120000),
+    (['--data', 'photos', '--model', 'ssd512'], 'ssd512', 120000)])
+def test_the_network_suits_data_and_device(flags, model, iteration):
+    args = parse_args(flags)
+    assert (args.model, args.iteration) == (model, iteration)
+    assert args.cuts == scaled_cuts(iteration)
+
+
+def test_a_chosen_network_and_the_papers_are_named(tmp_path, capsys):
+    args = parse_args(['--data', str(tmp_path), '--out', str(tmp_path / 'out')])
+    settings.check_args(args, ONE)
+    said = capsys.readouterr().out
+    assert said.startswith('network: slim300') and '--model ssd300' in said
+    assert 'remarks' not in vars(args)
+
+
+@pytest.fixture
+def at_work(tmp_path, monkeypatch):
+    """An empty working folder, in which ``put(path)`` makes files."""
+    monkeypatch.chdir(tmp_path)
+
+    def put(path, time=0):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text('{}')
+        os.utime(tmp_path / path, (time, time))
+    return put
+
+
+@pytest.mark.parametrize('file', ['settings.json', 'snapshot_iter_2', 'model.npz'])
+def test_a_second_run_gets_a_folder_of_its_own(at_work, file, capsys):
+    at_work('result/other.txt')
+    assert str(parse_args([]).out) == 'result'
+    at_work(f'result/{file}')
+    assert str(parse_args([]).out) == 'result-2'
+    at_work(f'result-2/{file}')
+    args = parse_args(['--data', '.'])
+    settings.check_args(args, ONE)
+    assert str(args.out) == 'result-3'
+    assert capsys.readouterr().out.splitlines()[0] == (
+        'writing to result-3, because result holds a run')
+
+
+def test_a_named_folder_is_taken(at_work):
+    at_work('result/settings.json')
+    assert str(parse_args(['--out', 'result']).out) == 'result'
+
+
+def test_the_run_with_the_latest_snapshot_is_resumed(at_work, capsys):
+    for path, time in (('result/snapshot_iter_9', 30), ('result-2/snapshot_iter_2', 40),
+                       ('result-10/snapshot_iter_2', 20), ('result-3/settings.json', 50),
+                       ('result-old/snapshot_iter_2', 60)):
+        at_work(path, time)
+    args = parse_args(['--resume'])
+    settings.check_args(args, ONE)
+    assert str(args.out) == 'result-2'
+    assert capsys.readouterr().out == 'resuming the run in result-2, the newest one\n'
+
+
+def resumed(folder, began, *flags):
+    """The settings of a run with the settings ``began`` that is resumed with flags."""
+    save_settings(folder, began)
+    return vars(parse_args(['--out', str(folder), '--resume', *flags]))
+
+
+OLD = {'model': 'slim300', 'iteration': 120, 'cuts': [80, 100]}  # without an entry cuts_given
+
+
+@pytest.mark.parametrize('began', [OLD, {**OLD, 'cuts_given': False}],
+                         ids=['of an earlier version', 'not given'])
+def test_cuts_that_were_not_given_follow_the_iterations(tmp_path, began):
+    now = resumed(tmp_path, began, '--iteration', '240')
+    assert (now['cuts'], now['cuts_given']) == ([160, 200], False)
+    assert resumed(tmp_path, began)['cuts'] == [80, 100]
+
+
+@pytest.mark.parametrize('began', [
+    {**OLD, 'cuts': [7]}, {**OLD, 'cuts': []}, {**OLD, 'cuts_given': True}],
+    ids=['of an earlier version', 'none, of an earlier version', 'given'])
+def test_cuts_that_were_given_stay(tmp_path, began):
+    now = resumed(tmp_path, began, '--iteration', '240')
+    assert (now['cuts'], now['cuts_given']) == (began['cuts'], True)
+
+
+def test_new_cuts_count_as_given(tmp_path):
+    now = resumed(tmp_path, OLD, '--cuts', '90')
+    assert (now['cuts'], now['cuts_given']) == ([90], True)
+
+
+def test_epochs_lengthen_a_resumed_run(tmp_path):
+    save_settings(tmp_path, {**OLD, 'batchsize': 8})
+    args = parse_args(['--out', str(tmp_path), '--resume', '--epochs', '3'])
+    settings.count_iterations(args, n_image=640)
+    assert (args.iteration, args.cuts) == (240, [160, 200])
+
+
+def change(iteration, cuts, before=OLD, n=240, given=False):
+    return describe_change(iteration, before, {'iteration': n, 'cuts': cuts, 'cuts_given': given,
+                                               'lr': 1e-3, 'warmup': 0})
+
+
+def test_moved_cuts_are_told():
+    assert change(70, [160, 200]) == 'the cuts are now at 160, 200 (before: 80, 100)'
+    assert change(70, []) == 'the cuts are now at no iteration (before: 80, 100)'
+
+
+def test_a_learning_rate_that_rises_is_told():
+    assert change(110, [160, 200]) == (
+        'the cuts are now at 160, 200 (before: 80, 100); the learning rate rises from 1.0e-05 to '
+        '1.0e-03, because the run was past an earlier cut')
+
+
+def test_cuts_that_stay_are_told_if_the_iterations_change():
+    assert change(70, [80, 100], given=True) == 'the cuts stay at 80, 100, as they were given'
+    assert change(70, [80, 100], n=120) == change(70, [80, 100], before={}) == ''
+
+
+def test_a_longer_run_says_where_its_cuts_are(data, tmp_path, capsys):
+    flags = ['--data', str(data), '--out', str(tmp_path), '--batchsize', '2', '--loader-processes',
+             '0', '--log-interval', '1']
+    train.main([*flags, '--epochs', '1'])
+    assert 'resum' not in capsys.readouterr().out
+    train.main(['--out', str(tmp_path), '--resume', '--epochs', '2'])
+    said = capsys.readouterr().out
+    assert 'the cuts are now at 4, 5 (before: 2, 2); the learning rate rises from ' in said
+    assert '\n3 iterations: about ' in said
+    log = json.loads((tmp_path / 'log').read_text())
+    rates = [entry['lr'] for entry in log if entry['iteration'] > 3]
+    warm = [3e-3 * n / 20 for n in (4, 5, 6)]
+    assert rates == pytest.approx([warm[0], warm[1] / 10, warm[2] / 100])
+    assert json.loads((tmp_path / 'settings.json').read_text())['iteration'] == 6
