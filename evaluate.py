@@ -133,7 +133,7 @@ def load_dataset(args, label_names):
     if args.data is None and not set(CLASSES) <= set(label_names):
         raise UserError(f'{args.model}: no file beside it names the data of a run, and the '
                         'built-in set has other classes; give --data')
-    data = load_data(args.data, split=args.split, train=False)
+    data = load_data(args.data, split=args.split, train=False, run=args.model.parent)
     dataset = relabel(data.test, data.label_names, label_names, args.model)
     remarks = [*data.notes, f'{len(dataset)} images; {len(data.problems)} problems in the '
                'annotations' + ', listed in report.html' * bool(data.problems)]

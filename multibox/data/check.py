@@ -9,6 +9,7 @@ from multibox.data.splits import SPLITS
 from multibox.data.voc import VOCData
 from multibox.errors import UserError, ending_together
 from multibox.files import write_json
+from multibox.parser import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,11 +31,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser('python -m multibox.data', allow_abbrev=False,
-                                     description='Look at a data set before training.')
+    parser = Parser(prog='python -m multibox.data',
+                    description='Look at a data set before training.')
     commands = parser.add_subparsers(dest='command', required=True, metavar='check')
     check = commands.add_parser(
-        'check', allow_abbrev=False, help='read a folder as train.py does, and list its faults',
+        'check', help='read a folder as train.py does, and list its faults',
         description='Reads DIR as train.py does. Prints the sets, the classes and all faults.')
     check.add_argument('data', type=pathlib.Path, metavar='DIR',
                        help='the folder, as for --data of train.py')

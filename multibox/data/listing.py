@@ -69,24 +69,24 @@ class Tree:
             name: a name with suffix, which comes first among images in one folder.
 
         Returns:
-            The images in the nearest folder; several folders may be equally near.
+            The images in the nearest folder, or of several those in a folder of the same name;
+            several folders may remain.
         """
         def distance(path):
             near, far = beside.parent.parts, path.parent.parts
-            shared = sum(1 for _ in _shared(near, far))
-            return len(near) + len(far) - 2 * shared
+            # Of images/a/1.jpg and images/b/1.jpg, the first belongs to xml/a/1.xml.
+            return len(near) + len(far) - 2 * _shared(near, far), -_shared(near[::-1], far[::-1])
 
         found = self._by_stem.get(normal(stem), [])
-        least = min(map(distance, found), default=0)
+        least = min(map(distance, found), default=None)
         return sorted((path for path in found if distance(path) == least),
                       key=lambda path: (path.name != name, path.stem != stem))
 
 
 def _shared(one, other):
-    for a, b in zip(one, other):
-        if a != b:
-            return
-        yield a
+    """The number of equal elements at the beginning of two sequences."""
+    return next((n for n, (a, b) in enumerate(zip(one, other)) if a != b),
+                min(len(one), len(other)))
 
 
 def walk(folder: Path) -> list[Path]:

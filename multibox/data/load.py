@@ -6,7 +6,7 @@ from typing import Any
 from multibox.data.frames import place
 from multibox.data.layouts.find import read_layout
 from multibox.data.pictures import inspect_all
-from multibox.data.split import divide, note
+from multibox.data.split import divide, load, note
 from multibox.data.splits import SPLITS
 from multibox.data.synthetic import drawn_set
 from multibox.data.voc import VOCData, VOCDataset, without_difficult
@@ -16,7 +16,7 @@ MAX_SHOWN = 10  # problems that an error about the whole data set lists
 
 
 def load_data(folder: str | Path | None, difficult: bool = False, strict: bool = False,
-              split: str = SPLITS[1], train: bool = True, drawn: dict | None = None) -> VOCData:
+              split: str = SPLITS[1], train: bool = True, run: Path | None = None) -> VOCData:
     """Read a folder of images and annotations, and check all of it.
 
     The layouts are VOC's, COCO's and YOLO's, labelImg's files beside their images, and a table; see
@@ -36,8 +36,8 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
         strict: refuse a data set with problems instead of leaving the bad parts out.
         split: one of :data:`multibox.data.SPLITS`; for a VOCdevkit only.
         train: False reads only the images to evaluate on; the folder need not hold others.
-        drawn: a split that was drawn before, see :class:`multibox.data.voc.VOCData`; images in
-            neither list are not used.
+        run: the folder of a run. If the data have no split, that of the run is taken; images that
+            are new since then are not used.
 
     Returns:
         :class:`multibox.data.voc.VOCData`.
@@ -46,7 +46,7 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
         UserError: the folder has none of these layouts, the settings do not fit it, nothing usable
             is left to train or evaluate on, or a problem was found under ``strict``.
     """
-    data = look(folder, strict, split, train, drawn)
+    data = look(folder, strict, split, train, run)
     n_difficult = sum(int(example.difficult.sum()) for example in data.train.examples)
     if n_difficult and not difficult:
         data.notes.append(f'{n_difficult} objects marked difficult are not trained on; '
@@ -63,7 +63,7 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
 
 
 def look(folder: str | Path | None, strict: bool = False, split: str = SPLITS[1],
-         train: bool = True, drawn: dict | None = None) -> VOCData:
+         train: bool = True, run: Path | None = None) -> VOCData:
     """Read a folder as :func:`load_data` does, but keep difficult objects in the training set.
 
     The sets may be empty. Arguments and errors are those of :func:`load_data`.
@@ -75,7 +75,7 @@ def look(folder: str | Path | None, strict: bool = False, split: str = SPLITS[1]
     folder = Path(folder)
     found = read_layout(folder, split, train)
     notes += found.notes
-    sets, drawn = _divide(found, folder, train, drawn, notes)
+    sets, drawn = _divide(found, folder, train, run, notes)
     label_names = found.label_names
     if label_names is None:
         label_names = _names_of(sets)
@@ -105,7 +105,7 @@ def nothing_usable(data: VOCData, folder: str | Path | None, use: str, dataset: 
     return f'{folder}: no usable object to {use}, in {len(dataset)} usable images{listed}'
 
 
-def _divide(found, folder, train, drawn, notes):
+def _divide(found, folder, train, run, notes):
     """The annotations to train and to evaluate on, and the drawn split or None."""
     if found.divided or not found.train:
         shared = len({id_of(a) for a in found.train} & {id_of(a) for a in found.test})
@@ -118,10 +118,11 @@ def _divide(found, folder, train, drawn, notes):
         path = annotation.image or annotation.file
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
+    drawn = load(run, folder)
     if drawn:
-        parts = [set(drawn[part]) for part in ('train', 'test')]
         train_set, test_set = ([annotation for annotation in found.train
-                                if name_of(annotation) in part] for part in parts)
+                                if name_of(annotation) in drawn[part]]
+                               for part in ('train', 'test'))
         left = len(found.train) - len(train_set) - len(test_set)
         notes.append(f'{folder}: the split is that of the run'
                      + f'; {left} images that are new since then are not used' * bool(left))

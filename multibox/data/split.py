@@ -1,10 +1,13 @@
 """The division of a data set that comes without one: 80 to 20, the same in every run."""
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from multibox.data.listing import normal
+from multibox.files import write_json
 
+FILE = 'split.json'
 TEST_SHARE = 0.2
 SEED = 0
 
@@ -37,3 +40,27 @@ def note(folder: Path, n_train: int, n_test: int) -> str:
     """The remark that tells the user about the division."""
     return (f'{folder}: holds no split; {n_train} images to train and {n_test} to evaluate were '
             f'drawn at random (80 to 20, seed {SEED}; the same images in every run)')
+
+
+def save(run: Path, folder: Path, names: dict) -> None:
+    """Write a division beside the results of a run.
+
+    Args:
+        run: the folder of the run.
+        folder: the folder of the data.
+        names: the names of the images, {'train': [str], 'test': [str]}.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    write_json(run / FILE, {'data': folder.resolve(), **names})
+
+
+def load(run: Path | None, folder: Path) -> dict | None:
+    """The division that a run wrote, or None if there is none of this folder."""
+    try:
+        content = json.loads((run / FILE).read_text(encoding='utf-8')) if run else {}
+        names = {part: set(content[part]) for part in ('train', 'test')}
+        return names if content['data'] == str(folder.resolve()) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -5,6 +5,7 @@ import math
 import pathlib
 
 from multibox import engines
+from multibox.data import split
 from multibox.data.voc import VOCData
 from multibox.devices import available_cores, is_gpu
 from multibox.errors import UserError
@@ -188,4 +189,6 @@ def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
         if change:
             print(change)
     if processes.is_first:
+        if data.drawn:
+            split.save(args.out, args.data, data.drawn)
         save_settings(args.out, settings)

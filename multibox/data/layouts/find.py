@@ -9,10 +9,11 @@ from multibox.data.layouts.roles import assign, part_folders
 from multibox.data.layouts.table import read_table
 from multibox.data.layouts.voc import read_devkit, read_voc
 from multibox.data.layouts.yolo import read_yolo
-from multibox.data.listing import walk
+from multibox.data.listing import read_label_names, walk
 from multibox.data.splits import SPLITS
 from multibox.errors import UserError
 
+LABELS = 'labels.txt', 'labelmap.txt'  # of the user, and of CVAT
 WANTED = (
     'Annotations/*.xml and JPEGImages/*.jpg (VOC), VOC2007/ or VOC2012/ (a VOCdevkit), images and '
     '.xml files (labelImg), a .json file with images, annotations and categories (COCO), labels/ '
@@ -51,6 +52,9 @@ def _read_layout(folder, split, train):
     if found is None:
         raise UserError(f'{folder}: no annotations found; the folder should hold {WANTED}. '
                         f'It holds {_contents(folder)}')
+    path = next((folder / name for name in LABELS if (folder / name).is_file()), None)
+    if path and found.label_names is None:
+        return found._replace(label_names=read_label_names(path, found.notes))
     return found
 
 

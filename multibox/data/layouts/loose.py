@@ -3,12 +3,10 @@ from pathlib import Path
 
 from multibox.data.annotations import Annotation
 from multibox.data.layouts.found import Found
-from multibox.data.listing import Tree, read_label_names, walk
+from multibox.data.listing import Tree, walk
 from multibox.data.voc_xml import XMLError, read_root, read_xml
 
 from tqdm import tqdm
-
-LABELS = 'labels.txt', 'labelmap.txt'
 
 
 def read_loose(folder: Path) -> Found | None:
@@ -19,9 +17,6 @@ def read_loose(folder: Path) -> Found | None:
 
     Returns:
         :class:`Found`, not divided; None if there is no annotation file.
-
-    Raises:
-        UserError: labels.txt cannot be read.
     """
     files = [path for path in walk(folder) if path.suffix.lower() == '.xml']
     if not files:
@@ -33,9 +28,7 @@ def read_loose(folder: Path) -> Found | None:
     n_without = len(set(tree.images) - {annotation.image for annotation in annotations})
     if n_without:
         notes.append(f'{folder}: {n_without} images have no annotation file; they are not used')
-    label_names = next((read_label_names(folder / name, notes) for name in LABELS
-                        if (folder / name).is_file()), None)
-    return Found(annotations, [], label_names, notes, divided=False)
+    return Found(annotations, [], None, notes, divided=False)
 
 
 def _read(path, tree, notes):

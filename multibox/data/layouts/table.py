@@ -47,7 +47,7 @@ def _rows(path):
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f'{path}: cannot be read ({error}); save the table as UTF-8') from None
     header = text.partition('\n')[0]
-    reader = csv.reader(text.splitlines(), delimiter=';' if header.count(';') > 4 else ',')
+    reader = csv.reader(text.splitlines(), delimiter=max(',;\t', key=header.count))
     try:
         rows = list(enumerate(reader, start=1))
     except csv.Error as error:

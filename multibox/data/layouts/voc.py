@@ -18,8 +18,6 @@ from multibox.errors import UserError
 from chainercv.datasets import voc_bbox_label_names
 from tqdm import tqdm
 
-LABELS = 'labels.txt', 'labelmap.txt'
-
 
 def read_devkit(folder: Path, split: str, train: bool) -> Found | None:
     """Read one of the paper's splits from a VOCdevkit, or from a folder that holds one.
@@ -73,14 +71,12 @@ def read_voc(folder: Path, split: str, train: bool) -> Found | None:
     if split != SPLITS[1]:
         raise UserError(f'--split {split}: {folder} is not a VOCdevkit; leave --split out')
     train_lists, test_lists, notes = folder_splits(folder, train)
-    label_names = next((read_label_names(folder / name, notes) for name in LABELS
-                        if (folder / name).is_file()), None)
     train_set, test_set = ([annotation for name in names for annotation in
                             read_folder(folder, read_ids(folder, name, notes), notes)]
                            for names in (train_lists, test_lists))
     if not train_lists and not test_lists:
         train_set = read_folder(folder, sorted(known), notes)
-    return Found(train_set, test_set, label_names, notes, divided=bool(test_lists))
+    return Found(train_set, test_set, None, notes, divided=bool(test_lists))
 
 
 def read_folder(folder: Path, names: list[str], notes: list) -> list[Annotation]:

@@ -49,7 +49,8 @@ def read_yolo(folder: Path) -> Found | None:
 def _config(folder):
     for path in sorted([*folder.glob('*.yaml'), *folder.glob('*.yml')]):
         try:
-            content = yaml.safe_load(path.read_text(encoding='utf-8-sig'))
+            text = path.read_text(encoding='utf-8-sig')
+            content = yaml.load(text, yaml.BaseLoader)  # texts only: a class may be called 'on'
         except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
             reason = ' '.join(str(error).split())
             raise UserError(f'{path}: cannot be read as YAML ({reason})') from None
@@ -63,7 +64,7 @@ def _names(folder, config):
         names = config['names']
         if isinstance(names, dict):
             try:
-                names = [names.get(n, f'class {n}') for n in range(max(map(int, names)) + 1)]
+                names = [names.get(str(n), f'class {n}') for n in range(max(map(int, names)) + 1)]
             except (TypeError, ValueError):
                 names = None
         if not isinstance(names, list) or not names:
@@ -92,9 +93,9 @@ def _sets(folder, config):
         if sets:
             return sets
     parts = part_folders(folder)
-    if any((part / 'labels').is_dir() for part in parts.values()):
+    if any(map(_has_labels, parts.values())):
         return {role: _images(part) for role, part in parts.items()}
-    if (folder / 'labels').is_dir():
+    if _has_labels(folder):
         images = folder / 'images'
         inner = part_folders(images) if images.is_dir() else {}
         return {role: _images(part) for role, part in inner.items()} or {None: _images(folder)}
@@ -103,6 +104,10 @@ def _sets(folder, config):
         # Images without text file are not annotated yet, because labels lie beside images.
         return {None: [image for image in found if _label_file(image)]} if found else None
     return None
+
+
+def _has_labels(folder):
+    return any((folder / 'labels').rglob('*.txt'))  # labelImg's users put .xml files there
 
 
 def _listed(folder, config, key):
