@@ -57,7 +57,7 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
             raise UserError(f'{folder}: no usable object to train on: all {n_difficult} are marked '
                             'difficult; give --difficult to train on them')
         raise UserError(nothing_usable(data, folder, 'train on', data.train))
-    if (data.test or data.drawn or not train) and not has_objects(data.test):
+    if (split != SPLITS[2] or not train) and not has_objects(data.test):  # 07++12 has no test set
         raise UserError(nothing_usable(data, folder, 'evaluate on', data.test))
     return data
 
