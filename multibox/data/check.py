@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 
 from multibox.data.annotations import Example
-from multibox.data.load import describe, has_objects, look, nothing_usable
+from multibox.data.load import describe, has_objects, look, nothing_usable, refuse
 from multibox.data.splits import SPLITS
 from multibox.data.voc import VOCData
 from multibox.errors import UserError, ending_together
@@ -59,13 +59,15 @@ def read(args: argparse.Namespace) -> VOCData:
         UserError: there is nothing to train or evaluate on.
     """
     try:
-        data = look(args.data, args.strict, args.split)
+        data = look(args.data, split=args.split)
     except UserError as error:
         try:
-            data = look(args.data, args.strict, args.split, train=False)
+            data = look(args.data, split=args.split, train=False)
         except UserError:
             raise error from None
         data.notes.append(f'can be evaluated on, but not trained on: {error}')
+    if args.strict:
+        refuse(data.problems, args.data)
     n_difficult = sum(int(example.difficult.sum()) for example in data.train.examples)
     if n_difficult and not args.difficult:
         data.notes.append(f'{n_difficult} objects marked difficult are not trained on; '

@@ -87,10 +87,16 @@ def look(folder: str | Path | None, strict: bool = False, split: str = SPLITS[1]
     for name, n in sorted(unnamed.items()):
         notes.append(f'{folder}: {n} objects of class {name!r} are ignored, because it is not one '
                      f'of the {len(label_names)} label names')
-    if strict and problems:
+    if strict:
+        refuse(problems, folder)
+    return VOCData(VOCDataset(examples), VOCDataset(test), label_names, problems, notes, drawn)
+
+
+def refuse(problems: list, folder: Path) -> None:
+    """Raise a UserError that lists the problems of a data set, if it has any."""
+    if problems:
         raise UserError(f'{folder}: {len(problems)} problems in the annotations:\n'
                         + '\n'.join(map(str, problems)))
-    return VOCData(VOCDataset(examples), VOCDataset(test), label_names, problems, notes, drawn)
 
 
 def has_objects(dataset: VOCDataset) -> bool:

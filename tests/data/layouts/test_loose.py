@@ -5,8 +5,10 @@ from tests.support.cases import check, objects, stem, xml
 
 import pytest
 
+TEN = range(10)
 
-def write(folder, image='{stem}.png', annotation='{stem}.xml', numbers=tuple(range(10)),
+
+def write(folder, image='{stem}.png', annotation='{stem}.xml', numbers=TEN,
           filename='x.png'):
     """Write images and annotations under names that may hold {stem} and {i}."""
     for i in numbers:
