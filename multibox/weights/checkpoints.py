@@ -34,8 +34,9 @@ def choose(path: Any, content: Any) -> dict[str, Tensor]:
         print(f'{path}: takes the {len(found[keys[0]])} tensors of {shown(keys[0])}')
         return found[keys[0]]
     if keys:
-        raise UserError(f'{path}: holds several dicts of tensors, {", ".join(map(shown, keys))}; '
-                        'save the one of the network in a file of its own')
+        raise UserError(f'{path}: holds several dicts of tensors, '
+                        f'{", ".join(map(shown, keys[:9]))}; save the one of the network in a file '
+                        'of its own')
     for key, value in values.items():
         _refuse_module(path, value, f'checkpoint[{shown(key)}]')
     for weights in (values, *(values[key] for key in KEYS if isinstance(values.get(key), dict))):
@@ -44,8 +45,8 @@ def choose(path: Any, content: Any) -> dict[str, Tensor]:
                 raise UserError(f'{path}: not a file of weights alone, so it was not loaded '
                                 f'({shown(name)} is of the type {shown(value.name)}); write it '
                                 f'with {SAVE.format("model")}')
-    raise UserError(f'{path}: not a state_dict, a dict of tensors by name, as ssd.pytorch saves it; '
-                    f'write it with {SAVE.format("model")}')
+    raise UserError(f'{path}: not a state_dict, a dict of tensors by name, as ssd.pytorch saves '
+                    f'it; write it with {SAVE.format("model")}')
 
 
 def without_prefix(path: Any, arrays: dict) -> dict:

@@ -23,8 +23,8 @@ def convert(source: str, name: str | None, out: pathlib.Path, classes: str | Non
     """Convert weights to an .npz file of this project.
 
     A source with heads becomes a model.npz. A source without heads, which is a VGG16, becomes an
-    .npz for ``--pretrained``. Architecture and class names of a snapshot come from the settings.json
-    beside it.
+    .npz for ``--pretrained``. Architecture and class names of a snapshot are those of the
+    settings.json beside it.
 
     Args:
         source: as for :func:`multibox.weights.read`.
@@ -82,7 +82,7 @@ def convert(source: str, name: str | None, out: pathlib.Path, classes: str | Non
 def _settings_of_run(source, name, classes, n_class):
     """Architecture, class names, and default boxes unless they are those of the architecture."""
     settings = snapshot.read_settings(source)
-    name = name or settings.get('model')
+    name = name or str(settings.get('model'))
     if name not in MODELS:
         raise UserError(f'{source}: no settings.json beside it names the network; give --model')
     names = settings.get('classes')
@@ -92,7 +92,13 @@ def _settings_of_run(source, name, classes, n_class):
         raise UserError(f'{source}: has {n_class} classes, and no settings.json beside it names '
                         'them; give --classes FILE with one name per line')
     reused = settings.get('reuse')
-    return name, tuple(names), load_model(reused)[0].coder.default_bbox if reused else None
+    if reused is None:
+        return name, tuple(names), None
+    try:
+        return name, tuple(names), load_model(str(reused))[0].coder.default_bbox
+    except UserError as error:
+        raise UserError(f'{source}: the run began with --reuse {reused}, and has the default boxes '
+                        f'of that file; put it back ({error})') from None
 
 
 def _convert_trunk(source, arrays, name, out, is_pytorch):

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 MAX_OPCODES = 3_000_000  # about 30 per tensor
 MAX_DIMENSIONS = 32
+MAX_NAME = 500  # letters
 
 
 class Storage(NamedTuple):
@@ -64,6 +65,7 @@ def load(file: BinaryIO, storages: dict[str, str] | None = None) -> Any:
     stack: list[Any] = []
     marks: list[list] = []
     memo: dict[int, Any] = {}
+    value: Any
 
     def above_mark():
         nonlocal stack
@@ -135,7 +137,9 @@ def load(file: BinaryIO, storages: dict[str, str] | None = None) -> Any:
                 stack.append(Opaque(value.replace(' ', '.')))
             case 'STACK_GLOBAL':
                 name, module = stack.pop(), stack.pop()
-                stack.append(Opaque(f'{module:s}.{name:s}'))
+                if len(module) + len(name) > MAX_NAME:  # strings of the memo can serve again
+                    raise ValueError('the name of a global is too long')
+                stack.append(Opaque(f'{module}.{name}'))
             case 'INST':
                 above_mark()
                 stack.append(Opaque(value.replace(' ', '.')))

@@ -61,8 +61,10 @@ def read(path: str | pathlib.Path,
                     raise Malformed(reason)
             if content[:2] == b'PK':
                 with zipfile.ZipFile(file) as archive:
-                    return _arrays(*_open_archive(archive, len(content)), choose, len(content))
-            return _arrays(*_open_row(content), choose, len(content))
+                    saved, read_storage = _open_archive(archive, len(content))
+                    return _arrays(choose(saved), read_storage, len(content))
+            saved, read_storage = _open_row(content)
+            return _arrays(choose(saved), read_storage, len(content))
     except UserError:
         raise
     except FileNotFoundError:
@@ -112,8 +114,8 @@ def _open_archive(archive, size):
 
     if f'{folder}byteorder' in names and extract(f'{folder}byteorder') != b'little':
         raise Malformed('it was written on a big-endian machine')
-    content = pickles.load(io.BytesIO(extract(pickle[0])))
-    return content, lambda storage: extract(f'{folder}data/{storage.key}')
+    saved = pickles.load(io.BytesIO(extract(pickle[0])))
+    return saved, lambda storage: extract(f'{folder}data/{storage.key}')
 
 
 def _open_row(content):
@@ -123,25 +125,22 @@ def _open_row(content):
     if pickles.load(content) != VERSION:
         raise Malformed('it has an unknown version')
     pickles.load(content)
-    kinds: dict[str, str] = {}
-    whole = pickles.load(content, kinds)
-    places = {}
+    kinds, places = {}, {}
+    saved = pickles.load(content, kinds)
     for key in pickles.load(content):
         n_byte = struct.unpack('<q', content.read(8))[0] * _type(kinds[key]).itemsize
         places[key] = slice(content.tell(), content.tell() + n_byte)
         if not 0 <= n_byte <= len(content) - content.tell():
             raise Malformed('it is cut off')
         content.seek(n_byte, io.SEEK_CUR)
-    return whole, lambda storage: content[places[storage.key]]
+    return saved, lambda storage: content[places[storage.key]]
 
 
-def _arrays(whole, read_storage, choose, size):
-    tensors = choose(whole)
+def _arrays(tensors, read_storage, size):
     # Tensors may overlap in their storage and have strides of 0.
     if sum(math.prod(tensor.shape) for tensor in tensors.values()) > size:
         raise Malformed('its tensors are larger than the file')
-    storages: dict[str, bytes] = {}
-    arrays = {}
+    storages, arrays = {}, {}
     for name, tensor in tensors.items():
         key = tensor.storage.key
         if key not in storages:

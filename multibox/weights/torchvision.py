@@ -20,8 +20,9 @@ INDICES = 0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28  # of the convolutions 
 
 def covers(arrays: dict[str, np.ndarray]) -> bool:
     """Whether the names are those of a VGG, or of an SSD on a VGG, of torchvision."""
-    return ('backbone.features.0.weight' in arrays
-            or np.shape(arrays.get('features.0.weight')) == (64, 3, 3, 3))
+    first = arrays.get('features.0.weight')
+    return 'backbone.features.0.weight' in arrays or (
+        first is not None and first.shape == (64, 3, 3, 3))
 
 
 def convert(path: str | pathlib.Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -57,11 +58,12 @@ def convert(path: str | pathlib.Path, arrays: dict[str, np.ndarray]) -> dict[str
         return result
     first = 'extractor/conv1_1'
     result[f'{first}/W'], result[f'{first}/b'] = fold(result[f'{first}/W'], result[f'{first}/b'])
-    print(f"{path}: torchvision's vgg16; the scaling of its images is folded into conv1_1, which is "
-          'exact but for the pixels at the border')
-    fc = [arrays.get(f'classifier.{i}.{leaf}') for i in (0, 3) for leaf in ('weight', 'bias')]
-    n = len(fc[0]) if classifier and fc[0] is not None else 0
-    if [np.shape(array) for array in fc] == [(n, 512 * 7 * 7), (n,), (n, n), (n,)]:
+    print(f"{path}: torchvision's vgg16; the scaling of its images is folded into conv1_1, which "
+          'is exact but for the pixels at the border')
+    names = [f'classifier.{i}.{leaf}' for i in (0, 3) for leaf in ('weight', 'bias')]
+    fc = [arrays[name] for name in names if name in arrays]
+    n = fc[-1].size if fc else 0
+    if [array.shape for array in fc] == [(n, 512 * 7 * 7), (n,), (n, n), (n,)]:
         result |= reduce_classifier(*fc)
         print(f'{path}: conv6 and conv7 are every third row and column and every fourth output of '
               'its classifier')
