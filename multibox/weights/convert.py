@@ -91,11 +91,11 @@ def _settings_of_run(source, name, classes, n_class):
     elif not isinstance(names, list) or len(names) != n_class:
         raise UserError(f'{source}: has {n_class} classes, and no settings.json beside it names '
                         'them; give --classes FILE with one name per line')
-    reused = settings.get('reuse')
+    names, reused = tuple(map(str, names)), settings.get('reuse')
     if reused is None:
-        return name, tuple(names), None
+        return name, names, None
     try:
-        return name, tuple(names), load_model(str(reused))[0].coder.default_bbox
+        return name, names, load_model(str(reused))[0].coder.default_bbox
     except UserError as error:
         raise UserError(f'{source}: the run began with --reuse {reused}, and has the default boxes '
                         f'of that file; put it back ({error})') from None

@@ -30,8 +30,8 @@ def convert(path: str | pathlib.Path, arrays: dict[str, np.ndarray]) -> dict[str
 
     ``features`` gives the 13 convolutions. ``classifier``, where it is in the file, gives conv6 and
     conv7. As in Sec. 3.1 of Liu et al., ECCV 2016, every third row and column of fc6 and every
-    fourth output of fc6 and fc7 are kept. The file of torchvision's ``IMAGENET1K_FEATURES`` has nan
-    as its classifier. Its convolutions are those of Caffe, and stay as they are.
+    fourth output of fc6 and fc7 are kept. The convolutions of ``IMAGENET1K_FEATURES`` are those of
+    Caffe and stay as they are; the file is known by a classifier without values.
 
     Args:
         path: the name of the file, for messages.
@@ -52,8 +52,8 @@ def convert(path: str | pathlib.Path, arrays: dict[str, np.ndarray]) -> dict[str
         raise UserError(f"{path}: is a VGG of torchvision, but not vgg16; give torchvision's vgg16")
     result = {f'extractor/{layer}/{new}': arrays[f'features.{i}.{old}']
               for i, layer in zip(INDICES, VGG16) for old, new in (('weight', 'W'), ('bias', 'b'))}
-    classifier = [array for name, array in arrays.items() if name.startswith('classifier.')]
-    if any(np.isnan(array).any() for array in classifier):
+    W6 = arrays.get('classifier.0.weight', np.arange(2.))
+    if not W6.min(initial=np.inf) < W6.max(initial=-np.inf):  # nan, or one number everywhere
         print(f"{path}: torchvision's vgg16 with the convolutions of Caffe, taken as they are")
         return result
     first = 'extractor/conv1_1'

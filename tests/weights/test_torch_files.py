@@ -245,8 +245,9 @@ def test_a_damaged_file_gives_arrays_or_one_message(tmp_path, which, changes):
 PIECES = st.sampled_from([bytes([code]) for code in b'(.012FINJKMRSTUVX\\]abcdeghijlopqrstu}'] + [
     b'\x80\x02', b'\x81', b'\x85', b'\x86', b'\x87', b'\x88', b'\x8a\x01\x05', b'\x8c\x01a',
     b'\x8f', b'\x90', b'\x91', b'\x92', b'\x93', b'\x94', b'\x97', b'\x98',
-    b'\x95\x05' + bytes(7), b'ctorch._utils\n_rebuild_tensor_v2\n', b'ctorch\nFloatStorage\n', b'cos\nsystem\n', b'K\x02',
-    b'ccollections\nOrderedDict\n', b'X\x07\0\0\0storage', b'X\x01\0\0\x000', b')', b'N', b'Q'])
+    b'\x95\x05' + bytes(7), b'ctorch._utils\n_rebuild_tensor_v2\n', b'ctorch\nFloatStorage\n',
+    b'cos\nsystem\n', b'K\x02', b'ccollections\nOrderedDict\n', b'X\x07\0\0\0storage',
+    b'X\x01\0\0\x000', b')', b'N', b'Q'])
 
 
 @settings(max_examples=400, deadline=None,

@@ -81,7 +81,8 @@ def test_the_classifier_is_reduced_as_in_the_paper():
 
 
 def classifier(n=8):
-    return {'classifier.0.weight': np.ones((n, 25088), 'f'), 'classifier.0.bias': np.ones(n, 'f'),
+    W6 = np.arange(n * 25088).reshape(n, 25088).astype('f')
+    return {'classifier.0.weight': W6, 'classifier.0.bias': np.ones(n, 'f'),
             'classifier.3.weight': np.ones((n, n), 'f'), 'classifier.3.bias': np.ones(n, 'f'),
             'classifier.6.bias': np.ones(1000, 'f')}
 
@@ -94,9 +95,10 @@ def test_a_classifier_gives_conv6_and_conv7(state, tmp_path, capsys):
     assert 'conv6 and conv7 are every third row' in capsys.readouterr()[0]
 
 
-def test_the_convolutions_of_caffe_are_not_scaled(state, tmp_path, capsys):
-    nan = {name: np.full_like(array, np.nan) for name, array in classifier().items()}
-    write(tmp_path / 'vgg16_features.pth', {**state, **nan})
+@pytest.mark.parametrize('value', [np.nan, 0])
+def test_the_convolutions_of_caffe_are_not_scaled(state, tmp_path, capsys, value):
+    empty = {name: np.full_like(array, value) for name, array in classifier().items()}
+    write(tmp_path / 'vgg16_features.pth', {**state, **empty})
     found = read(str(tmp_path / 'vgg16_features.pth'))
     np.testing.assert_array_equal(found['extractor/conv1_1/W'], state['features.0.weight'])
     assert 'extractor/conv6/W' not in found
