@@ -46,20 +46,21 @@ def state():
         add(f'extras.{i}', n_in, n_out, ksize)
         n_in = n_out
     for i, (n_in, n_box) in enumerate(HEADS):
-        add(f'loc.{i}', n_in, n_box * 4, 3)
-        add(f'conf.{i}', n_in, n_box * 21, 3)
+        for name, n_out in (f'loc.{i}', n_box * 4), (f'conf.{i}', n_box * 21):
+            add(name, n_in, n_out, 3)
+            state[f'{name}.weight'] /= 2  # no ReLU follows that would halve the outputs
     return state
 
 
 def run(state, x):
-    """ssd.pytorch's SSD300, restated in torch.
+    """ssd.pytorch's SSD300 in double precision, restated in torch.
 
     Returns ``loc`` (B, K, 4) in the order dx, dy, dw, dh, and ``conf`` (B, K, 21).
     """
     torch = pytest.importorskip('torch')
     F = torch.nn.functional
-    x = torch.from_numpy(x)
-    state = {name: torch.from_numpy(array) for name, array in state.items()}
+    x = torch.from_numpy(x).double()
+    state = {name: torch.from_numpy(array).double() for name, array in state.items()}
 
     def conv(name, x, **kwargs):
         return F.conv2d(x, state[f'{name}.weight'], state[f'{name}.bias'], **kwargs)
@@ -200,6 +201,13 @@ def test_heads_without_a_shape_are_refused(tmp_path):
     write(tmp_path / 'x.pth', {'loc.0.bias': np.array(1, 'f'), 'conf.0.bias': np.array(1, 'f')})
     with pytest.raises(UserError, match='the heads lack the biases'):
         main(['convert', str(tmp_path / 'x.pth'), '--out', str(tmp_path / 'model.npz')])
+
+
+def test_layers_of_odd_shapes_are_named(tmp_path):
+    write(tmp_path / 'x.pth', {'vgg.0.weight': np.ones(3, 'f'), 'loc.0.weight': np.ones((4, 0), 'f'),
+                               'loc.0.bias': np.ones(16, 'f'), 'conf.0.bias': np.ones(84, 'f')})
+    with pytest.raises(UserError, match=r'loc/0/W: wanted \(16, 512, 3, 3\), found \(4, 0\)'):
+        main(['convert', str(tmp_path / 'x.pth'), '--bgr', '--out', str(tmp_path / 'model.npz')])
 
 
 def test_a_name_with_a_long_number_keeps_it(tmp_path):
