@@ -204,8 +204,9 @@ def test_heads_without_a_shape_are_refused(tmp_path):
 
 
 def test_layers_of_odd_shapes_are_named(tmp_path):
-    write(tmp_path / 'x.pth', {'vgg.0.weight': np.ones(3, 'f'), 'loc.0.weight': np.ones((4, 0), 'f'),
-                               'loc.0.bias': np.ones(16, 'f'), 'conf.0.bias': np.ones(84, 'f')})
+    write(tmp_path / 'x.pth', {
+        'vgg.0.weight': np.ones(3, 'f'), 'loc.0.weight': np.ones((4, 0), 'f'),
+        'loc.0.bias': np.ones(16, 'f'), 'conf.0.bias': np.ones(84, 'f')})
     with pytest.raises(UserError, match=r'loc/0/W: wanted \(16, 512, 3, 3\), found \(4, 0\)'):
         main(['convert', str(tmp_path / 'x.pth'), '--bgr', '--out', str(tmp_path / 'model.npz')])
 
