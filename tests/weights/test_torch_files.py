@@ -8,7 +8,7 @@ import sys
 import zipfile
 
 from multibox.errors import UserError
-from multibox.weights import read
+from multibox.weights import pickles, read
 from tests.support.malice import Malice
 from tests.support.torch_files import KINDS, Parameter, View, dump, write
 
@@ -87,6 +87,12 @@ def test_parameters_and_ordered_dicts_are_read(tmp_path, zipped):
     state = collections.OrderedDict(a=Parameter(ROW))
     state._metadata = {'': {'version': 1}}
     np.testing.assert_array_equal(read(saved(tmp_path, state, zipped))['a'], ROW)
+
+
+def test_an_ordered_dict_of_python_2_is_read():
+    entries = pickle.dumps(([['a', 1], ['b', 2]],), protocol=2)[2:-1]
+    content = b'\x80\x02ccollections\nOrderedDict\n' + entries + b'R.'
+    assert pickles.load(io.BytesIO(content)) == {'a': 1, 'b': 2}
 
 
 @FORMATS
