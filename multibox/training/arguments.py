@@ -38,7 +38,7 @@ def make_train_parser(description: str | None, paper: dict, slim: dict, photos: 
                        help='architecture (default: slim300, which a CPU trains; '
                        'with --data on a GPU ssd300)')
     model.add_argument('--pretrained', default='none', metavar='SOURCE', help='weights of VGG16 or '
-                       'of the network: imagenet, hed, an .npz, .pth or .caffemodel file, or none')
+                       'of the network: imagenet, hed, none, or a file, see docs/weights.md')
     model.add_argument('--reuse', type=pathlib.Path, metavar='FILE', help='start from a model.npz, '
                        'including the class heads of classes that both networks know')
     recipe = parser.add_argument_group('recipe', _describe(paper, slim, photos))

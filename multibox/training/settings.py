@@ -23,7 +23,7 @@ from multibox.training.snapshots import (
     resume,
     save_settings,
 )
-from multibox.weights.sources import READERS
+from multibox.weights.sources import READERS, reader_of
 
 from chainer.training import Trainer
 
@@ -126,9 +126,10 @@ def _check_pretrained(source, model):
     if source in ('imagenet', 'hed') and model == 'slim300':
         raise UserError(f'--pretrained {source}: holds a VGG16, and slim300 has none; give --model '
                         'ssd300, or leave --pretrained out')
-    if source not in names and path.suffix not in READERS:
+    if source not in names and reader_of(source) is None:
         raise UserError(f'--pretrained {source}: unknown{suggestion(source, names)}; give '
-                        f'{", ".join(names)}, or a file that ends in {", ".join(READERS)}')
+                        f'{", ".join(names)}, a snapshot_iter_N, or a file that ends in '
+                        f'{", ".join(READERS)}')
     if source not in names:
         check_path(path, 'give --pretrained an existing file')
 

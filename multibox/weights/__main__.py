@@ -2,15 +2,16 @@
 
     python -m multibox.weights convert VGG_VOC0712_SSD_300x300.caffemodel --out model.npz
     python -m multibox.weights convert ssd300_mAP_77.43_v2.pth --out model.npz
+    python -m multibox.weights convert result/snapshot_iter_120000 --out model.npz
     python -m multibox.weights export model.npz --out model.onnx
     python -m multibox.weights show model.npz
 """
-import argparse
 import pathlib
 import sys
 
 from multibox.errors import ending_together
 from multibox.files import make_out
+from multibox.flags import make_parser
 from multibox.networks import MODELS
 from multibox.weights.convert import convert
 from multibox.weights.export import export
@@ -19,17 +20,18 @@ from multibox.weights.sources import read
 
 def parse_args(argv=None):
     as_module = pathlib.Path(sys.argv[0]).name == '__main__.py'
-    parser = argparse.ArgumentParser(
-        prog='python -m multibox.weights' if as_module else None, description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, prog='python -m multibox.weights' if as_module else None)
     commands = parser.add_subparsers(dest='command', required=True)
     to_npz = commands.add_parser('convert', help='convert weights to an .npz of this project')
     to_npz.add_argument('source', metavar='SOURCE', help="imagenet, hed, or a file: ChainerCV's "
-                        ".npz, ssd.pytorch's .pth, the .caffemodel of SSD's authors")
-    to_npz.add_argument('--model', choices=sorted(MODELS), help='architecture (default: ssd300; '
-                        "for a .pth ssd300-coco, unless it has VOC's 20 classes)")
+                        ".npz, a snapshot_iter_N of train.py, the .pth or .safetensors of "
+                        "ssd.pytorch or of torchvision's vgg16, the .caffemodel of SSD's authors")
+    to_npz.add_argument('--model', choices=sorted(MODELS), help='architecture (default: for a '
+                        'snapshot that of its settings.json; for a file of PyTorch ssd300-coco, '
+                        "unless it has VOC's 20 classes; else ssd300)")
     to_npz.add_argument('--classes', metavar='X', help='voc, coco, a file with one name per line, '
-                        'or the number of classes (default: voc, if there are 20)')
+                        'or the number of classes (default: for a snapshot those of its '
+                        'settings.json; else voc, if there are 20)')
     to_npz.add_argument('--bgr', action='store_true', help='the .pth expects BGR images, as '
                         "ssd.pytorch's copies of Caffe's weights do")
     to_npz.add_argument('--out', type=pathlib.Path, required=True, metavar='FILE',

@@ -3,14 +3,15 @@ import pathlib
 
 from multibox.errors import UserError
 from multibox.files import open_whole
-from multibox.networks import make_detector
-from multibox.weights import caffe, pytorch
-from multibox.weights.conventions import swap_red_and_blue
+from multibox.networks import MODELS, make_detector
+from multibox.weights import caffe, pytorch, snapshot
+from multibox.weights.conventions import VGG16, swap_red_and_blue
 from multibox.weights.fitting import fill, fit
-from multibox.weights.model_file import BOXES, save_model
-from multibox.weights.sources import read
+from multibox.weights.model_file import BOXES, load_model, save_model
+from multibox.weights.sources import read, suffix
 
 import numpy as np
+from chainer.serializers import NpzDeserializer
 from chainercv.datasets import coco_bbox_label_names, voc_bbox_label_names
 
 # The order of ChainerCV, of Caffe's label maps and of ssd.pytorch.
@@ -22,16 +23,17 @@ def convert(source: str, name: str | None, out: pathlib.Path, classes: str | Non
     """Convert weights to an .npz file of this project.
 
     A source with heads becomes a model.npz. A source without heads, which is a VGG16, becomes an
-    .npz for ``--pretrained``.
+    .npz for ``--pretrained``. Architecture and class names of a snapshot are those of the
+    settings.json beside it.
 
     Args:
         source: as for :func:`multibox.weights.read`.
-        name: the architecture, a key of ``multibox.MODELS``. None means ssd300; for a .pth it means
-            the architecture that ssd.pytorch builds for this number of classes.
+        name: the architecture, a key of ``multibox.MODELS``. None means ssd300; for a file of
+            PyTorch it means the architecture that ssd.pytorch builds for this number of classes.
         out: the .npz file to write.
         classes: ``'voc'``, ``'coco'``, the path of a file with one name per line, or the number of
             classes. None means VOC's names, if there are 20 classes.
-        bgr: whether a .pth expects BGR images.
+        bgr: whether a file of PyTorch expects BGR images.
 
     Returns:
         Lines to print: the parameters that match and those that do not, and the file.
@@ -42,8 +44,8 @@ def convert(source: str, name: str | None, out: pathlib.Path, classes: str | Non
     """
     if out.suffix != '.npz':
         raise UserError(f'--out {out}: must end in .npz; give another name')
-    kind = pathlib.Path(source).suffix
-    if bgr and kind != '.pth':
+    is_pytorch = suffix(source) in pytorch.SUFFIXES
+    if bgr and not is_pytorch:
         raise UserError(f'--bgr: is for a .pth only; leave it out for {source}')
     arrays = read(source)
     if BOXES in arrays:
@@ -52,26 +54,58 @@ def convert(source: str, name: str | None, out: pathlib.Path, classes: str | Non
     if bgr:
         swap_red_and_blue(arrays)
     if not any(array.startswith('multibox/') for array in arrays):
-        return _convert_trunk(source, arrays, name or 'ssd300', out)
+        return _convert_trunk(source, arrays, name or 'ssd300', out, is_pytorch)
     n_class = _count_classes(source, arrays)
-    label_names = _find_label_names(classes, n_class, source)
-    name = name or (pytorch.architecture(n_class) if kind == '.pth' else 'ssd300')
+    if snapshot.is_snapshot(source):
+        name, label_names, boxes = _settings_of_run(source, name, classes, n_class)
+    else:
+        label_names = _find_label_names(classes, n_class, source)
+        name = name or (pytorch.architecture(n_class) if is_pytorch else 'ssd300')
+        boxes = None
     model = make_detector(name, n_class)
+    counters = {array: arrays.pop(array) for array in [*arrays] if not arrays[array].ndim}
     result = fill(model, arrays)
     if result.misfits or result.missing:
         raise _refusal(source, name, result)
-    if kind == '.caffemodel':
-        model.coder.default_bbox = caffe.default_bbox(source, model)
-    elif kind == '.pth':  # as ssd.pytorch's prior_box.py clips centres and sides
-        model.coder.default_bbox = model.coder.default_bbox.clip(0, model.insize)
+    NpzDeserializer(counters, strict=False).load(model)
+    if suffix(source) == '.caffemodel':
+        boxes = caffe.default_bbox(source, model)
+    elif is_pytorch:  # as ssd.pytorch's prior_box.py clips centres and sides
+        boxes = model.coder.default_bbox.clip(0, model.insize)
+    if boxes is not None:
+        model.coder.default_bbox = boxes
     save_model(out, model, name, label_names)
     return (f'{result.summary()}\n{out}: a {name} for {n_class} classes, {", ".join(label_names)}; '
             'evaluate.py, detect.py and train.py --reuse accept it')
 
 
-def _convert_trunk(source, arrays, name, out):
+def _settings_of_run(source, name, classes, n_class):
+    """Architecture, class names, and default boxes unless they are those of the architecture."""
+    settings = snapshot.read_settings(source)
+    name = name or str(settings.get('model'))
+    if name not in MODELS:
+        raise UserError(f'{source}: no settings.json beside it names the network; give --model')
+    names = settings.get('classes')
+    if classes is not None:
+        names = _find_label_names(classes, n_class, source)
+    elif not isinstance(names, list) or len(names) != n_class:
+        raise UserError(f'{source}: has {n_class} classes, and no settings.json beside it names '
+                        'them; give --classes FILE with one name per line')
+    names, reused = tuple(map(str, names)), settings.get('reuse')
+    if reused is None:
+        return name, names, None
+    try:
+        return name, names, load_model(str(reused))[0].coder.default_bbox
+    except UserError as error:
+        raise UserError(f'{source}: the run began with --reuse {reused}, and has the default boxes '
+                        f'of that file; put it back ({error})') from None
+
+
+def _convert_trunk(source, arrays, name, out, is_pytorch):
     result = fit(make_detector(name, 1), arrays)
-    if result.misfits or not result.matched:
+    # A file of PyTorch names its network only by its layers, so few of them are a mistake.
+    is_whole = not is_pytorch or {f'extractor/{layer}/W' for layer in VGG16} <= {*result.matched}
+    if result.misfits or not result.matched or not is_whole:
         raise _refusal(source, name, result)
     with open_whole(out) as file:
         np.savez(file, **{array: arrays[array] for array in result.matched})

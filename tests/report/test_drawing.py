@@ -50,8 +50,9 @@ def test_only_detections_from_the_least_score_are_drawn(tmp_path, min_score, dra
 def test_of_very_many_detections_the_surest_are_drawn_and_the_picture_says_so(
         tmp_path, monkeypatch):
     drawn, titles = [], []
-    monkeypatch.setattr(multibox.report.drawing, 'draw_boxes', lambda img, bbox, label, names, height: (
-        drawn.append(names), Image.new('RGB', (HEIGHT, HEIGHT)))[1])
+    monkeypatch.setattr(
+        multibox.report.drawing, 'draw_boxes', lambda img, bbox, label, names, height: (
+            drawn.append(names), Image.new('RGB', (HEIGHT, HEIGHT)))[1])
     monkeypatch.setattr(drawing.ImageDraw.ImageDraw, 'text',
                         lambda image, xy, text, *_, **__: titles.append(text))
     scores = np.random.RandomState(0).permutation(8732) / 8732
