@@ -37,8 +37,8 @@ class Cache:
         """The fact about a file, or None if it is not known or the file has changed."""
         entry = self.facts.get(str(path))
         try:
-            return entry[2] if entry and entry[:2] == _state(path) else None
-        except OSError:
+            return entry[2] if entry[:2] == _state(path) else None
+        except (OSError, TypeError, IndexError, KeyError):
             return None
 
     def set(self, path: Path, fact: Any) -> None:

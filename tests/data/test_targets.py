@@ -1,6 +1,8 @@
 """The augmentation of an image with its boxes, and the targets of the loss."""
-from multibox.data import MakeTargets, augment, seed_all
+from multibox.boxes.coder import IGNORED
+from multibox.data import MakeTargets, augment, load_data, seed_all
 from multibox.networks import make_detector
+from tests.support import cases
 
 import numpy as np
 
@@ -68,3 +70,50 @@ def test_targets_do_not_follow_a_coder_to_another_device():
     make = MakeTargets(model.coder, model.insize, model.mean)
     default_bbox, model.coder.default_bbox = model.coder.default_bbox, None
     assert make.coder.default_bbox is default_bbox
+
+
+def augment_with(ignored, seed):
+    """The result of the augmentation, with further boxes of the label ``IGNORED``."""
+    seed_all(seed)
+    bbox = np.concatenate([BBOX, np.array(ignored, 'f').reshape(-1, 4)])
+    return augment(IMG, bbox, np.array([0, 1] + [IGNORED] * len(ignored), 'i'), 100, MEAN)
+
+
+def test_ignored_regions_change_neither_the_crop_nor_the_objects():
+    for seed in range(40):
+        img, bbox, label = augment_with([], seed)
+        other, other_bbox, other_label = augment_with([(0, 0, 3, 3), (1, 60, 59, 79)], seed)
+        np.testing.assert_array_equal(other, img)
+        np.testing.assert_array_equal(other_bbox[other_label >= 0], bbox)
+        np.testing.assert_array_equal(other_label[other_label >= 0], label)
+
+
+def test_ignored_regions_move_with_their_pixels():
+    moved = 0
+    for seed in range(40):
+        _, bbox, label = augment_with(BBOX[:1], seed)  # the region is the first object's box
+        for box in bbox[label == 0]:
+            np.testing.assert_array_equal(bbox[label == IGNORED], [box])
+            moved += 1
+    assert moved > 20
+
+
+def test_ignored_regions_are_flipped():
+    flips = set()
+    for seed in range(20):
+        seed_all(seed)
+        _, bbox, label = augment(IMG, np.array([[0, 0, 30, 20]], 'f'), np.array([IGNORED], 'i'), 80,
+                                 MEAN, steps=())
+        assert label.tolist() == [IGNORED]
+        flips.add(tuple(bbox[0].tolist()))
+    assert flips == {(0, 0, 40, 20), (0, 60, 40, 80)}
+
+
+def test_ignored_regions_of_a_data_set_reach_the_targets(tmp_path):
+    (cases.voc(tmp_path) / 'labels.txt').write_text('bolt\n')
+    model = make_detector('slim300', 1)
+    make = MakeTargets(model.coder, model.insize, model.mean, steps=())
+    train = load_data(tmp_path).train
+    labels = make(*train.as_decoded()[0][:3])[2]
+    assert {-1, 0, 1} == set(labels.tolist())
+    assert set(make(*train[0][:3])[2].tolist()) == {0, 1}

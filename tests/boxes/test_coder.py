@@ -1,0 +1,69 @@
+"""Ignored regions: neither objects nor background for the default boxes that match them."""
+from multibox.boxes import Coder
+from multibox.boxes.coder import IGNORED
+from multibox.boxes.matching import RULES
+
+import numpy as np
+import pytest
+from chainer.backends import cuda
+
+# Centre and size of five default boxes; the last two are near each other.
+DEFAULT = [(20, 20, 20, 20), (20, 60, 20, 20), (60, 20, 20, 20), (60, 60, 20, 20), (60, 62, 20, 20)]
+LEFT, RIGHT, LOW = (10, 10, 30, 30), (10, 50, 30, 70), (50, 51, 70, 71)
+
+
+@pytest.fixture
+def encode(xp):
+    """Function from boxes and labels to the offsets and labels of the default boxes."""
+    def encode(bbox, label, **kwargs):
+        coder = Coder(xp.array(DEFAULT, 'f'))
+        targets = coder.encode(xp.array(bbox, 'f').reshape(-1, 4), xp.array(label, 'i'), **kwargs)
+        return [cuda.to_cpu(array) for array in targets]
+    return encode
+
+
+@pytest.mark.parametrize('rule', RULES)
+def test_boxes_that_match_an_ignored_region_are_ignored(encode, rule):
+    mb_loc, mb_label = encode([LEFT, LOW], [0, IGNORED], match=RULES[rule])
+    assert mb_label.tolist() == [1, 0, 0, -1, -1]
+    assert not mb_loc[1:].any()
+
+
+@pytest.mark.parametrize('rule', RULES)
+def test_a_box_that_matches_an_object_as_well_keeps_the_object(encode, rule):
+    for order in ([2, IGNORED], [IGNORED, 2]):
+        assert encode([LOW, LOW], order, match=RULES[rule])[1].tolist() == [0, 0, 0, 3, 3]
+
+
+def test_an_object_on_the_same_box_wins_even_with_a_smaller_overlap(encode):
+    bbox = [(12, 10, 32, 32), LEFT]
+    assert encode(bbox, [4, IGNORED])[1].tolist() == [5, 0, 0, 0, 0]
+
+
+def test_ignored_regions_alone_leave_background_elsewhere(encode):
+    mb_loc, mb_label = encode([LEFT, RIGHT], [IGNORED, IGNORED])
+    assert mb_label.tolist() == [-1, -1, 0, 0, 0]
+    assert not mb_loc.any()
+
+
+def test_several_ignored_regions_and_objects_do_not_mix(encode):
+    label = encode([RIGHT, LEFT, LOW], [IGNORED, 1, IGNORED])[1]
+    assert label.tolist() == [2, -1, 0, -1, -1]
+
+
+def test_objects_are_encoded_as_without_ignored_regions():
+    rng = np.random.default_rng(0)
+    coder = Coder(np.concatenate([rng.uniform(10, 90, (200, 2)), rng.uniform(10, 40, (200, 2))],
+                                 axis=1).astype('f'))
+    for _ in range(20):
+        corner = rng.uniform(0, 70, (6, 2))
+        bbox = np.concatenate([corner, corner + rng.uniform(10, 30, (6, 2))], axis=1).astype('f')
+        label = rng.integers(-1, 3, 6).astype('i')
+        real = label != IGNORED
+        mb_loc, mb_label = coder.encode(bbox, label)
+        loc, expected = coder.encode(bbox[real], label[real])
+        np.testing.assert_array_equal(mb_loc, loc)
+        np.testing.assert_array_equal(mb_label[mb_label >= 0], expected[mb_label >= 0])
+        assert (expected[mb_label == -1] == 0).all()
+        near = coder.encode(bbox[~real], np.zeros((~real).sum(), 'i'))[1] > 0
+        np.testing.assert_array_equal(mb_label == -1, near & (expected == 0))
