@@ -162,7 +162,7 @@ def _cut(box, width, height):
 
 def _reaches_outside(box, frame):
     """Whether a box as written passes the frame by more than tools that count from 0 or 1 do."""
-    return min(box) < 0 or box[2] > frame[0] + 1 or box[3] > frame[1] + 1
+    return min(box) < -0.5 or box[2] > frame[0] + 1 or box[3] > frame[1] + 1
 
 
 def is_finite_size(width: float, height: float) -> bool:

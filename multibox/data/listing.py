@@ -91,9 +91,12 @@ def _shared(one, other):
 
 def walk(folder: Path) -> list[Path]:
     """The files under a folder, sorted, without those in hidden folders."""
-    found = []
-    for root, folders, names in os.walk(folder):
+    found, seen = [], set()
+    for root, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith(('.', '__MACOSX')))
+        if (real := os.path.realpath(root)) in seen:  # links may form a circle
+            folders[:], names = [], []
+        seen.add(real)
         found += [Path(root, name) for name in sorted(names) if not name.startswith('.')]
     return found
 
@@ -120,7 +123,8 @@ def read_lines(path: Path) -> list[str]:
 def resolve(line: str, known: Iterable) -> str:
     """The name without suffix that a line of a list means.
 
-    Names may hold spaces. A line may end in the suffix of an image, and in a flag.
+    Names may hold spaces. A line may end in the suffix of a file, and in a flag. It may begin with
+    folders.
 
     Args:
         line: the line.
@@ -131,8 +135,10 @@ def resolve(line: str, known: Iterable) -> str:
     """
     readings = []
     for text in line, FLAG.sub('', line):
-        path = Path(text)
-        readings += [text, text[:-len(path.suffix)] if is_image(path) else text]
+        for name in text, text.replace('\\', '/').rpartition('/')[2]:
+            path = Path(name)
+            has_suffix = is_image(path) or path.suffix.lower() == '.xml'
+            readings += [name, name[:-len(path.suffix)] if has_suffix else name]
     for reading in readings:
         if normal(reading) in known:
             return reading
@@ -168,7 +174,7 @@ def read_label_names(path: Path, notes: list) -> tuple[str, ...]:
     Raises:
         UserError: the file cannot be read, a name occurs twice, or there is none.
     """
-    names = [line for line in read_lines(path) if not line.startswith('#')]
+    names = [normal(line) for line in read_lines(path) if not line.startswith('#')]
     if path.name == 'labelmap.txt':  # label:color_rgb:parts:actions
         names = [line.partition(':')[0] for line in names]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -108,7 +108,10 @@ def nothing_usable(data: VOCData, folder: str | Path | None, use: str, dataset: 
     """The message about a set without objects: its first line, and the first problems."""
     shown = ''.join(f'\n{problem}' for problem in data.problems[:MAX_SHOWN])
     listed = f'; the first of {len(data.problems)} problems:{shown}' if data.problems else ''
-    return f'{folder}: no usable object to {use}, in {len(dataset)} usable images{listed}'
+    n_ignored = sum(len(example.ignored) for example in dataset.examples)
+    ignored = f'; {n_ignored} objects have other classes than {", ".join(data.label_names)}'
+    return (f'{folder}: no usable object to {use}, in {len(dataset)} usable images'
+            + ignored * bool(n_ignored) + listed)
 
 
 def _divide(found, folder, train, run, notes):

@@ -6,6 +6,7 @@ from typing import Any
 
 from multibox.data.annotations import CORNERS, Annotation, Entry
 from multibox.data.frames import is_finite_size
+from multibox.data.listing import normal
 
 from defusedxml import ElementTree
 
@@ -80,7 +81,7 @@ def _entry(number, element):
         box, fault = tuple(float(text) for text in written), None
     except (TypeError, ValueError):
         box, fault = None, 'box coordinates are missing or not numbers'
-    return Entry(number, _text(element, 'name'), box, written,
+    return Entry(number, normal(_text(element, 'name') or ''), box, written,
                  _text(element, 'difficult') == '1', fault)
 
 

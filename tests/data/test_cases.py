@@ -260,3 +260,16 @@ def test_own_classes_under_voc2007_say_how_to_go_on(tmp_path):
     result = check(tmp_path)
     assert (len(result.train), result.label_names) == (4, ['bolt', 'nut'])
     assert "gives the classes, instead of VOC's own 20" in result.notes
+
+
+def test_if_no_class_is_named_the_error_says_so(tmp_path):
+    (voc(tmp_path) / 'labels.txt').write_text('Bolt\nNut\n')
+    assert '8 objects have other classes than Bolt, Nut' in check(tmp_path).error
+
+
+def test_forms_of_unicode_are_one_class(tmp_path):
+    for path in (voc(tmp_path) / 'Annotations').iterdir():
+        path.write_text(path.read_text().replace('nut', 'Mu\u0308ller'), encoding='utf-8')
+    (tmp_path / 'labels.txt').write_text('bolt\nM\xfcller\n', encoding='utf-8')
+    result = check(tmp_path)
+    assert result.train['im001.png']['label'] == ['bolt', 'M\xfcller']

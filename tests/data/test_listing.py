@@ -18,7 +18,10 @@ import pytest
 @pytest.mark.parametrize('line, known, name', [
     ('a', ['a'], 'a'), ('a 1', ['a'], 'a'), ('a 1', ['a 1', 'a'], 'a 1'), ('a.jpg', ['a'], 'a'),
     ('a.jpg -1', ['a'], 'a'), ('a.b', ['a.b'], 'a.b'), ('a.b', [], 'a.b'), ('a 2', ['a'], 'a 2'),
-    ('a.jpg', ['a.jpg'], 'a.jpg'), ('a.PNG  1', [], 'a'), ('x y (1)', ['x y (1)'], 'x y (1)'),
+    ('a.jpg', ['a.jpg'], 'a.jpg'), ('a.PNG  1', [], 'a'),
+    ('JPEGImages/a.jpg', ['a'], 'a'), ('C:\\x\\a.jpg 1', ['a'], 'a'), ('./a', ['a'], 'a'),
+    ('a.xml', ['a'], 'a'), ('x/a', ['x/a'], 'x/a'),
+    ('x y (1)', ['x y (1)'], 'x y (1)'),
 ])
 def test_a_line_means_the_first_reading_that_is_known(line, known, name):
     assert resolve(line, known) == name

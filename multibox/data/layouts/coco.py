@@ -149,6 +149,7 @@ def _read(path, content, categories, images, role):
                 raise ValueError(f'file_name is {name!r}')
         except (KeyError, TypeError, ValueError) as error:
             what = image.get('id') if isinstance(image, dict) else f'number {number}'
+            what = str(what) if isinstance(what, (list, dict)) else what
             problems.append(Problem(path, None, None, f'image {what}: no usable file_name and id '
                                     f'({error})'))
             faulty[what] = True
@@ -219,9 +220,10 @@ def _frame(image):
 
 
 def _entry(number, entry, categories):
-    category = entry.get('category_id')
-    name, _ = categories.get(category, (f'category {category}', None)) if isinstance(
-        category, int) else (f'category {category}', None)
+    try:
+        name, _ = categories[entry.get('category_id')]
+    except (KeyError, TypeError):
+        name = f'category {entry.get("category_id")}'
     bbox, difficult = entry.get('bbox'), bool(entry.get('iscrowd'))
     try:
         x, y, width, height = map(float, bbox)

@@ -10,7 +10,7 @@ from multibox.data.layouts.table import read_table
 from multibox.data.layouts.voc import read_devkit, read_voc
 from multibox.data.layouts.yolo import read_yolo
 from multibox.data.listing import read_label_names, walk
-from multibox.data.splits import SPLITS
+from multibox.data.splits import SPLITS, find_devkit
 from multibox.errors import UserError
 
 LABELS = 'labels.txt', 'labelmap.txt'  # of the user, and of CVAT
@@ -38,16 +38,24 @@ def read_layout(folder: Path, split: str, train: bool) -> Found:
     if not folder.is_dir():
         raise UserError(f'{folder}: no such folder; it should hold {WANTED}')
     try:
-        return _read_layout(folder, split, train)
+        return _read_layout(_unwrap(folder), split, train)
     except OSError as error:
         raise UserError(f'{folder}: cannot be read ({error})') from None
+
+
+def _unwrap(folder):
+    """The data set in a folder that holds nothing else, as archives often have one."""
+    inner = [path for path in folder.iterdir() if not path.name.startswith(('.', '__MACOSX'))]
+    if len(inner) != 1 or not inner[0].is_dir() or part_folders(folder) or find_devkit(folder):
+        return folder
+    return _unwrap(inner[0]) if any(map(Path.is_dir, inner[0].iterdir())) else folder
 
 
 def _read_layout(folder, split, train):
     found = read_devkit(folder, split, train)
     if found is None and split != SPLITS[1]:
         raise UserError(f'--split {split}: {folder} is not a VOCdevkit; leave --split out')
-    found = found or read_coco(folder, train) or read_voc(folder, split, train)
+    found = found or read_voc(folder, split, train) or read_coco(folder, train)
     found = found or read_parts(folder, train) or read_single(folder, train)
     if found is None:
         raise UserError(f'{folder}: no annotations found; the folder should hold {WANTED}. '

@@ -6,7 +6,7 @@ from multibox.data.annotations import CORNERS, Annotation, Entry
 from multibox.data.frames import is_finite_size
 from multibox.data.layouts.found import Found
 from multibox.data.layouts.roles import assign, role_of
-from multibox.data.listing import Tree
+from multibox.data.listing import Tree, normal
 from multibox.errors import UserError
 
 COLUMNS = 'filename', 'class', *CORNERS
@@ -42,6 +42,8 @@ def read_table(folder: Path, train: bool) -> Found | None:
 
 def _rows(path):
     """The rows as dicts with lower-case names, and their line numbers; None without the columns."""
+    if not path.is_file():
+        return None
     try:
         text = path.read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
@@ -89,7 +91,7 @@ def _frame(row):
 def _entry(line, row):
     written = tuple(row.get(corner) for corner in CORNERS)
     try:
-        return Entry(line, row.get('class'), tuple(map(float, written)), written)
+        return Entry(line, normal(row.get('class') or ''), tuple(map(float, written)), written)
     except (TypeError, ValueError):
-        return Entry(line, row.get('class'), None, written,
+        return Entry(line, normal(row.get('class') or ''), None, written,
                      fault='box coordinates are missing or not numbers')

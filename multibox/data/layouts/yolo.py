@@ -47,7 +47,7 @@ def read_yolo(folder: Path) -> Found | None:
 
 
 def _config(folder):
-    for path in sorted([*folder.glob('*.yaml'), *folder.glob('*.yml')]):
+    for path in filter(Path.is_file, sorted([*folder.glob('*.yaml'), *folder.glob('*.yml')])):
         try:
             text = path.read_text(encoding='utf-8-sig')
             content = yaml.load(text, yaml.BaseLoader)  # texts only: a class may be called 'on'
@@ -149,17 +149,19 @@ def _label_file(image):
     for i in reversed(range(len(parts) - 1)):
         if parts[i] == 'images':
             path = Path(*parts[:i], 'labels', *parts[i + 1:]).with_suffix('.txt')
-            if path.is_file():
+            if path.exists():
                 return path
             break
     beside = image.with_suffix('.txt')
-    return beside if beside.is_file() else None
+    return beside if beside.exists() else None
 
 
 def _read(image, names):
     path = _label_file(image)
     if path is None:
         return Annotation(image, image, [], origin=0, relative=True)
+    if not path.is_file():
+        return Annotation(path, image, [], fault=(path, 'is not a regular file'))
     try:
         lines = path.read_text(encoding='utf-8-sig').splitlines()
     except (OSError, UnicodeDecodeError) as error:

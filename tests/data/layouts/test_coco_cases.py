@@ -209,3 +209,21 @@ def test_a_byte_order_mark_is_no_fault(tmp_path, bom):
     for path in (tmp_path / 'annotations').iterdir():
         path.write_text(bom + path.read_text(), encoding='utf-8')
     assert len(check(tmp_path).train) == 4
+
+
+@pytest.mark.parametrize('image_id', [[], {}], ids=repr)
+def test_an_id_that_is_none_is_listed(tmp_path, image_id):
+    result = check(write(tmp_path, lambda content: content['images'][1].update(id=image_id)))
+    assert (len(result.train), len(result.problems)) == (3, 3)
+
+
+def test_ids_may_be_texts(tmp_path):
+    def change(content):
+        for entries, keys in ((content['images'], ['id']), (content['categories'], ['id']),
+                              (content['annotations'], ['id', 'image_id', 'category_id'])):
+            for entry in entries:
+                entry.update({key: str(entry[key]) for key in keys})
+
+    result = check(coco(tmp_path, change))
+    assert (len(result.train), result.problems, result.label_names) == (4, [], ['bolt', 'nut'])
+    cases.assert_placed(result.train['im001.png'], 1, atol=1e-3)

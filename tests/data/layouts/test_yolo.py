@@ -1,4 +1,6 @@
 """The layout of YOLO: images/, labels/ and data.yaml or classes.txt."""
+import os
+
 from multibox.data import load_data
 from tests.support import cases
 from tests.support.cases import check, stem, yolo
@@ -176,3 +178,24 @@ def test_yaml_runs_nothing(tmp_path):
 def test_names_stay_as_they_are_written(tmp_path, names):
     write(tmp_path, f'{SETS}names: {names}\n')
     assert check(tmp_path).label_names == names[1:-1].split(', ')
+
+
+def test_rounded_shares_at_the_border_are_not_noted(tmp_path):
+    rewrite(write(tmp_path), '0 0.124999 0.5 0.25 0.3333339\n1 0.8750005 0.5 0.25 0.2\n')
+    assert 'cut at the edges' not in check(tmp_path).notes
+
+
+@pytest.mark.parametrize('name', ['labels/train/im001.txt', 'images/train/im001.png'])
+@pytest.mark.parametrize('make', [os.mkfifo, os.mkdir], ids=['fifo', 'folder'])
+def test_what_is_no_regular_file_is_listed(tmp_path, name, make):
+    (write(tmp_path) / name).unlink()
+    make(tmp_path / name)
+    result = check(tmp_path)
+    assert len(result.train) == 3
+
+
+@pytest.mark.parametrize('name', ['data.yaml', 'x.yml', 'x.csv', 'x.json'])
+def test_a_fifo_beside_the_images_does_not_stop_the_check(tmp_path, name):
+    yolo(tmp_path)
+    os.mkfifo(tmp_path / name)
+    assert len(check(tmp_path).train) == 4
