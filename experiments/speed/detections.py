@@ -15,7 +15,7 @@ from pathlib import Path
 from experiments.speed import decoders
 from experiments.timing.turns import make_parser, ratio, save, take_turns
 from multibox.data import drawn_set, load_data
-from multibox.data.images import read
+from multibox.data.pictures import read
 from multibox.devices import select_device
 from multibox.drawing import draw_boxes
 from multibox.engines import set_up
