@@ -2,7 +2,7 @@
 from itertools import chain
 from pathlib import Path
 
-from multibox.data.annotations import Annotation, Entry
+from multibox.data.annotations import Annotation, Entry, Problem
 from multibox.data.layouts.found import Found
 from multibox.data.layouts.roles import assign, part_folders, role_of
 from multibox.data.listing import is_image, read_lines, walk
@@ -43,7 +43,9 @@ def read_yolo(folder: Path) -> Found | None:
         numbers = {entry.name for each in everything for entry in each.entries if entry.name}
         names = tuple(sorted(numbers, key=int))
         notes.append(f'{folder}: no data.yaml or classes.txt names the classes; their numbers do')
-    return assign(annotations, folder, names, notes, [])
+    problems = [Problem(path, None, None, 'image file is missing')
+                for path in _without_image(folder, [each.image for each in everything])]
+    return assign(annotations, folder, names, notes, problems)
 
 
 def _config(folder):
@@ -143,17 +145,24 @@ def _images(folder):
     return [path for path in walk(folder) if is_image(path)]
 
 
-def _label_file(image):
-    """The label file of an image: in labels/ where the image is in images/, or beside it."""
-    parts = list(image.parts)
+def _label_files(image):
+    """Where an image may have its labels: in labels/ if it is in images/, or beside it."""
+    beside, parts = image.with_suffix('.txt'), image.parts
     for i in reversed(range(len(parts) - 1)):
         if parts[i] == 'images':
-            path = Path(*parts[:i], 'labels', *parts[i + 1:]).with_suffix('.txt')
-            if path.exists():
-                return path
-            break
-    beside = image.with_suffix('.txt')
-    return beside if beside.exists() else None
+            return [Path(*parts[:i], 'labels', *beside.parts[i + 1:]), beside]
+    return [beside]
+
+
+def _label_file(image):
+    return next((path for path in _label_files(image) if path.exists()), None)
+
+
+def _without_image(folder, images):
+    """The label files in labels/ that belong to none of the images."""
+    known = {path for image in (*images, *_images(folder)) for path in _label_files(image)}
+    return [path for path in walk(folder) if path.suffix == '.txt' and path not in known
+            and 'labels' in path.relative_to(folder).parts[:-1] and path.name != 'classes.txt']
 
 
 def _read(image, names):

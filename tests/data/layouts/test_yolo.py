@@ -191,7 +191,7 @@ def test_what_is_no_regular_file_is_listed(tmp_path, name, make):
     (write(tmp_path) / name).unlink()
     make(tmp_path / name)
     result = check(tmp_path)
-    assert len(result.train) == 3
+    assert len(result.train) == 3 and len(result.problems) == 1
 
 
 @pytest.mark.parametrize('name', ['data.yaml', 'x.yml', 'x.csv', 'x.json'])
@@ -199,3 +199,10 @@ def test_a_fifo_beside_the_images_does_not_stop_the_check(tmp_path, name):
     yolo(tmp_path)
     os.mkfifo(tmp_path / name)
     assert len(check(tmp_path).train) == 4
+
+
+def test_a_label_file_whose_image_is_missing_is_listed(tmp_path):
+    (write(tmp_path) / 'images/train/im001.png').unlink()
+    (problem,) = check(tmp_path).problems
+    assert problem == {'file': str(tmp_path / 'labels/train/im001.txt'), 'object': None,
+                       'reason': 'image file is missing'}
