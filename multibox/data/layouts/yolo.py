@@ -1,4 +1,5 @@
 """YOLO's layout: images/, labels/ with one text file per image, and data.yaml or classes.txt."""
+from collections import Counter
 from itertools import chain
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from multibox.errors import UserError
 
 import yaml
 
+MAX_CLASSES = 10_000
 CLASSES = 'classes.txt', 'obj.names', 'labels/classes.txt', 'labels.txt'
 
 
@@ -66,21 +68,26 @@ def _names(folder, config):
         names = config['names']
         if isinstance(names, dict):
             try:
-                names = [names.get(str(n), f'class {n}') for n in range(max(map(int, names)) + 1)]
+                n_class = min(max(map(int, names)) + 1, MAX_CLASSES)
+                names = [names.get(str(n), f'class {n}') for n in range(n_class)]
             except (TypeError, ValueError):
                 names = None
-        if not isinstance(names, list) or not names:
+        if not isinstance(names, list) or not names or not all(map(_is_text, names)):
             raise UserError(f'{config["file"]}: names is neither a list nor a mapping from numbers '
                             'to names of classes')
-        return _unique(tuple(map(str, names)), config['file'])
+        return _unique(tuple(names), config['file'])
     for path in (folder / name for name in CLASSES):
         if path.is_file():
             return _unique(tuple(read_lines(path)), path)
     return None
 
 
+def _is_text(value):
+    return isinstance(value, str)  # other values may hold aliases, and explode as text
+
+
 def _unique(names, path):
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
     if twice:
         raise UserError(f'{path}: names {", ".join(twice)} twice; name every class once')
     return names
@@ -118,13 +125,14 @@ def _listed(folder, config, key):
     Paths are relative to the entry ``path``, or to data.yaml. Exports often write a '../' too much.
     """
     values = config[key] if isinstance(config[key], list) else [config[key]]
-    bases = [folder / str(config.get('path') or ''), folder]
+    path = config.get('path')
+    bases = [folder / path, folder] if _is_text(path) else [folder]
     images = []
-    for value in map(str, values):
+    for value in filter(_is_text, values):
         trimmed = value.replace('\\', '/')
         while trimmed.startswith('../'):
             trimmed = trimmed[3:]
-        paths = [base / text for base in bases for text in (value, trimmed)]
+        paths = [base / text for base in bases for text in (trimmed, value)]
         path = next((path for path in paths if path.exists()), None)
         if path is None:
             part = part_folders(folder / 'images').get(role_of(key)) if (

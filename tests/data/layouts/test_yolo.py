@@ -154,7 +154,7 @@ def test_boxes_are_on_their_colours(tmp_path):
 @pytest.mark.parametrize('content, match', [
     ('names: [bolt, bolt]\n', 'names bolt twice'), ('names: 3\n', 'names is neither'),
     ('names: [bolt\n', 'cannot be read as YAML'), ('names:\n  a: bolt\n', 'names is neither'),
-    ('names: []\n', 'names is neither')])
+    ('names: []\n', 'names is neither'), ('names: [[bolt]]\n', 'names is neither')])
 def test_a_faulty_data_yaml_is_named(tmp_path, content, match):
     error = check(write(tmp_path, SETS + content)).error
     assert error.startswith(str(tmp_path / 'data.yaml')) and match in error
@@ -206,3 +206,20 @@ def test_a_label_file_whose_image_is_missing_is_listed(tmp_path):
     (problem,) = check(tmp_path).problems
     assert problem == {'file': str(tmp_path / 'labels/train/im001.txt'), 'object': None,
                        'reason': 'image file is missing'}
+
+
+def test_aliases_and_large_numbers_in_data_yaml_do_not_explode(tmp_path):
+    levels = 'a0: &a0 [x, x]\n' + ''.join(
+        f'a{n}: &a{n} [{", ".join(9 * [f"*a{n - 1}"])}]\n' for n in range(1, 12))
+    write(tmp_path, f'{levels}path: *a11\ntrain: [*a11]\nval: *a11\nnames: [*a11]\n')
+    assert 'names is neither' in check(tmp_path).error
+    (tmp_path / 'data.yaml').write_text('names: {0: bolt, 1: nut, 999999999999: cog}\n')
+    assert len(check(tmp_path).train) == 4
+
+
+def test_a_set_in_the_folder_comes_before_one_beside_it(tmp_path):
+    where = {'image': '{part}/images/{stem}.png', 'label': '{part}/labels/{stem}.txt'}
+    yolo(tmp_path, **where)
+    write(tmp_path / 'export', 'train: ../train/images\nval: ../val/images\n' + LIST, **where)
+    train = check(tmp_path / 'export').train
+    assert all('export' in example['image'] for example in train.values())
