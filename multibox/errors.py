@@ -1,6 +1,7 @@
 """Errors caused by user input, shown without a traceback, and the end of a program on an error."""
 import contextlib
 import io
+import os
 import pathlib
 import sys
 import time
@@ -27,7 +28,8 @@ def ending_together(program: str | None = None) -> Iterator[None]:
         program: the beginning of the message; None means the name of the running script.
 
     Raises:
-        SystemExit: on a single process, with the status 130 after Ctrl-C and 1 otherwise. Several
+        SystemExit: on a single process, with the status 130 after Ctrl-C, 141 after the end of a
+            pipe, and 1 otherwise. Several
             processes are ended by MPI instead, with the same status.
     """
     program = program or pathlib.Path(sys.argv[0]).name
@@ -37,6 +39,9 @@ def ending_together(program: str | None = None) -> Iterator[None]:
         yield
     except UserError as error:
         _end(f'{program}: {error}')
+    except BrokenPipeError:  # the reader of the output has ended, such as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _end('', 141)
     except KeyboardInterrupt:
         _end(f'{program}: interrupted', 130)
     except Exception:
@@ -46,7 +51,7 @@ def ending_together(program: str | None = None) -> Iterator[None]:
 def _end(message, status=1):
     MPI = sys.modules.get('mpi4py.MPI')
     if MPI is None or MPI.COMM_WORLD.size == 1:
-        print(message, file=sys.stderr, flush=True)
+        print(message, end='\n' * bool(message), file=sys.stderr, flush=True)
         sys.exit(status)
     time.sleep(PATIENCE if MPI.COMM_WORLD.rank else 0)  # the first process ends the others
     print(message, file=sys.stderr, flush=True)

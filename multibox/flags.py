@@ -92,6 +92,8 @@ def check_path(path: Path, remedy: str, folder: bool = False) -> None:
     """
     if path.is_dir() if folder else path.exists():
         return
+    if path.is_file():
+        raise UserError(f'{path}: is a file; give its folder, {path.parent}')
     kind = 'folder' if folder else 'file'
     names = os.listdir(path.parent) if path.parent.is_dir() else []
     raise UserError(f'{path}: no such {kind}{suggestion(path.name, names)}; {remedy}')

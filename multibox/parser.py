@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 # Flags of other trainers without their punctuation, and the flags of these programs for the same.
 ALIASES = {
     'batch': ('batchsize',), 'bs': ('batchsize',), 'dataset': ('data',), 'datasetroot': ('data',),
-    'gpu': ('device',), 'imgsz': ('model',), 'iters': ('iteration',), 'learningrate': ('lr',),
+    'conf': ('score',), 'gpu': ('device',), 'iou': ('nms',), 'project': ('out',),
+    'imgsz': ('model',), 'iters': ('iteration',), 'learningrate': ('lr',),
     'lr0': ('lr',), 'numworkers': ('loader-processes',), 'output': ('out',),
     'savefolder': ('out',), 'weights': ('pretrained', 'model'), 'workers': ('loader-processes',)}
 

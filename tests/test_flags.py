@@ -110,7 +110,7 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path):
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / 'data').touch()
-    with pytest.raises(UserError, match='data: no such folder'):
+    with pytest.raises(UserError, match='data: is a file; give its folder'):
         check_path(tmp_path / 'data', 'give a folder', folder=True)
 
 

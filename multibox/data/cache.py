@@ -37,7 +37,7 @@ class Cache:
         """The fact about a file, or None if it is not known or the file has changed."""
         entry = self.facts.get(str(path))
         try:
-            return entry[2] if entry[:2] == _state(path) else None
+            return entry[3] if entry[:3] == _state(path) else None
         except (OSError, TypeError, IndexError, KeyError):
             return None
 
@@ -64,4 +64,4 @@ class Cache:
 
 def _state(path):
     status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]  # ctime: permissions

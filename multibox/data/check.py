@@ -19,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         data = read(args)
     except UserError as error:
         reason, *details = str(error).splitlines()
+        reason += f' {details[0]}' if details and reason.endswith(':') else ''
         print('\n'.join(details), end='\n' * bool(details))
         raise UserError(reason) from None
     print(describe(data))

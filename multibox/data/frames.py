@@ -1,6 +1,6 @@
 """From boxes as they are written to boxes in the upright image."""
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from multibox.data.annotations import NO_BOXES, Annotation, Example, Problem
 from multibox.data.pictures import TURNS, Picture
@@ -91,7 +91,7 @@ def _find_frame(annotation, picture):
     frame = annotation.frame
     if frame is None:
         turned = stored != upright and not annotation.relative and (
-            not _fit(annotation, upright) and _fit(annotation, stored))
+            _overshoot(annotation, stored) < _overshoot(annotation, upright))
         return (stored if turned else upright), turned, []
     for size in upright, stored:
         if frame == size:
@@ -105,9 +105,10 @@ def _find_frame(annotation, picture):
                  f'{upright[0]} x {upright[1]} pixels: the boxes belong to another image')
 
 
-def _fit(annotation, size):
+def _overshoot(annotation, size):
+    """The pixels by which the boxes pass a size; one pixel of a tool that counts from 1 is none."""
     boxes = [entry.box for entry in annotation.entries if entry.box]
-    return all(box[2] <= size[0] + 1 and box[3] <= size[1] + 1 for box in boxes)
+    return max([1, *(side - limit for box in boxes for side, limit in zip(box[2:], size))])
 
 
 def _same_aspect(one, other):
@@ -126,7 +127,8 @@ def _box(entry, annotation, frame):
         raise _Unfit('box coordinates are not finite')
     if (box[:2] > box[2:]).any():
         raise _Unfit('box is inverted, its min is above its max')
-    if not annotation.relative and box.min() >= 0 and box.max() <= 1 and box.max() > box.min():
+    if not annotation.relative and box.min() >= 0 and box.max() <= 1 and (
+            box.max() > box.min()) and (annotation.origin or (box % 1).any()):  # COCO: 1 pixel
         raise _Unfit('box coordinates look like fractions of the image; they have to be pixels')
     return box * np.tile(frame, 2) if annotation.relative else box
 
@@ -165,6 +167,15 @@ def _reaches_outside(box, frame):
     return min(box) < -0.5 or box[2] > frame[0] + 1 or box[3] > frame[1] + 1
 
 
-def is_finite_size(width: float, height: float) -> bool:
-    """Whether two numbers are the size of an image; 0 x 0, which some tools write, is not."""
-    return all(map(math.isfinite, (width, height))) and width > 0 and height > 0
+def stated_size(width: Any, height: Any) -> tuple | None:
+    """The size of an image as a file states it, numbers or texts, as two whole numbers.
+
+    Returns:
+        (width, height); None if a side is missing, is no number or is 0, as some tools write.
+    """
+    try:
+        sides = float(width), float(height)
+        size = tuple(round(side) for side in sides if math.isfinite(side))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return size if len(size) == 2 and min(size) >= 1 and max(size) < 10 ** 9 else None

@@ -11,8 +11,11 @@ from multibox.data.splits import SPLITS
 from multibox.data.synthetic import drawn_set
 from multibox.data.voc import VOCData, VOCDataset, without_difficult
 from multibox.errors import UserError
+from multibox.parser import suggestion
 
 MAX_SHOWN = 10  # problems that an error about the whole data set lists
+MAX_LISTED = 30  # problems that the description lists
+MAX_CLASSES = 20  # of a data set whose classes without objects are named
 
 
 def load_data(folder: str | Path | None, difficult: bool = False, strict: bool = False,
@@ -86,7 +89,9 @@ def look(folder: str | Path | None, strict: bool = False, split: str = SPLITS[1]
     (examples, test), unnamed = _place(sets, label_names, folder, problems, notes)
     for name, n in sorted(unnamed.items()):
         notes.append(f'{folder}: {n} objects of class {name!r} are ignored, because it is not one '
-                     f'of the {len(label_names)} label names')
+                     f'of the {len(label_names)} label names{suggestion(name, label_names)}')
+    if unnamed:  # a class may be misspelt
+        _note_empty(label_names, examples + test, folder, notes)
     if strict:
         refuse(problems, folder)
     return VOCData(VOCDataset(examples), VOCDataset(test), label_names, problems, notes, drawn)
@@ -138,6 +143,10 @@ def _divide(found, folder, train, run, notes):
     else:
         train_set, test_set = divide(found.train, name_of)
         notes.append(note(folder, len(train_set), len(test_set)))
+    copies = {Path(name_of(a)).name for a in train_set} & {Path(name_of(a)).name for a in test_set}
+    if copies:
+        notes.append(f'{folder}: {len(copies)} file names occur in the training set and in the '
+                     f'test set, such as {min(copies)}; if these are copies, remove one folder')
     names = {part: list(map(name_of, annotations))
              for part, annotations in (('train', train_set), ('test', test_set))}
     return [train_set if train else [], test_set], names
@@ -160,6 +169,13 @@ def _note_case(names, folder, notes):
         alike = ' and '.join(name for name in names if name.casefold() == key)
         notes.append(f'{folder}: the classes {alike} differ in upper and lower case only; are they '
                      'one class?')
+
+
+def _note_empty(names, examples, folder, notes):
+    used = {names[n] for example in examples for n in example.label}
+    empty = [name for name in names if name not in used]
+    if empty and used and len(names) < MAX_CLASSES:
+        notes.append(f'{folder}: no object of class {", ".join(empty)}')
 
 
 def _place(sets, label_names, folder, problems, notes):
@@ -193,7 +209,10 @@ def describe(data: VOCData) -> str:
     if data.problems:
         lines.append(f'left out, {len(data.problems)} bad annotations (--strict refuses '
                      'them instead):')
-        lines += [f'  {problem}' for problem in data.problems]
+        lines += [f'  {problem}' for problem in data.problems[:MAX_LISTED]]
+        if len(data.problems) > MAX_LISTED:
+            lines.append(f'  and {len(data.problems) - MAX_LISTED} more; python -m multibox.data '
+                         'check DIR --json FILE lists all')
     lines.append(f'{len(data.train)} images to train, {len(data.test)} to evaluate, classes: '
                  f'{", ".join(data.label_names)}')
     return '\n'.join(lines)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 SUFFIXES = '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'
 FORMATS = 'JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'GIF'
 MAX_PIXELS = 100_000_000
+N_THREADS = 4  # each may hold an image of MAX_PIXELS
 ORIENTATION = 0x0112  # the tag of EXIF
 SIXTEEN_BITS = 'I', 'F'  # first letters of Pillow's modes with more than 8 bits per channel
 warnings.filterwarnings('ignore', module=r'PIL\.')  # they name no file; damage is found below
@@ -80,7 +81,7 @@ def inspect(path: Path) -> Picture:
     with _open(path) as image:
         orientation, stored = _orientation(image), image.size
         if image.format == 'JPEG':  # an eighth of the size: the file is read whole, in less time
-            image.draft(None, (image.width // 8, image.height // 8))
+            image.draft(None, (-(-image.width // 8), -(-image.height // 8)))
         _load(image)
         if image.format == 'TIFF':  # Pillow turns it upright while it loads
             stored = image.size[::-1] if orientation > 4 else image.size
@@ -115,7 +116,7 @@ def inspect_all(paths: Iterable[Path], name: str) -> dict[Path, Picture | str]:
         return path, (known if isinstance(known, str) else Picture(*known))
 
     cache, paths = Cache(name), list(dict.fromkeys(paths))
-    with ThreadPoolExecutor(available_cores()) as pool:  # Pillow decodes in parallel
+    with ThreadPoolExecutor(min(N_THREADS, available_cores())) as pool:  # Pillow frees the GIL
         found = dict(tqdm(pool.map(find, paths), total=len(paths), desc='Checking images',
                           unit='file', delay=2, leave=False, disable=None))
     cache.save()

@@ -71,6 +71,10 @@ def devkit_splits(devkit: Path, split: str) -> tuple[list, list, list]:
     return train, test, notes
 
 
+def _has_lines(path):
+    return path.is_file() and bool(path.read_bytes().strip(b'\xef\xbb\xbf \r\n\t'))
+
+
 def folder_splits(folder: Path, train: bool) -> tuple[list, list, list]:
     """The splits of a folder with the layout of VOC.
 
@@ -85,7 +89,7 @@ def folder_splits(folder: Path, train: bool) -> tuple[list, list, list]:
     Raises:
         UserError: only some of the lists are there.
     """
-    has = {split: split_file(folder, split).is_file() for split in LISTS}
+    has = {split: _has_lines(split_file(folder, split)) for split in LISTS}
     notes = []
     if has['train'] and has['val'] and has['test'] and not has['trainval']:
         notes.append(f'{folder / "ImageSets" / "Main"}: train.txt is trained on and test.txt is '

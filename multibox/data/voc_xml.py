@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from multibox.data.annotations import CORNERS, Annotation, Entry
-from multibox.data.frames import is_finite_size
+from multibox.data.frames import stated_size
 from multibox.data.listing import normal
 
 from defusedxml import ElementTree
@@ -41,6 +41,8 @@ def read_root(path: Path) -> Any:
         raise XMLError('annotation file is missing') from None
     except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
         raise XMLError(f'annotation cannot be read ({error})') from error  # defusedxml: ValueError
+    for element in root.iter() if '}' in root.tag else ():
+        element.tag = element.tag.rpartition('}')[2]  # without the namespace
     if root.tag != 'annotation':
         raise XMLError(f'not a VOC annotation: its root is <{root.tag}>, not <annotation>')
     return root
@@ -67,14 +69,6 @@ def _text(element, path):
     return None if text is None else text.strip()
 
 
-def _frame(root):
-    try:
-        size = tuple(float(_text(root, f'size/{side}')) for side in ('width', 'height'))
-    except (TypeError, ValueError):
-        return None
-    return tuple(map(round, size)) if is_finite_size(*size) else None
-
-
 def _entry(number, element):
     written = tuple(_text(element, f'bndbox/{corner}') for corner in CORNERS)
     try:
@@ -82,7 +76,7 @@ def _entry(number, element):
     except (TypeError, ValueError):
         box, fault = None, 'box coordinates are missing or not numbers'
     return Entry(number, normal(_text(element, 'name') or ''), box, written,
-                 _text(element, 'difficult') == '1', fault)
+                 (_text(element, 'difficult') or '').lower() in ('1', 'true'), fault)
 
 
 def read_xml(path: Path, image: Path | None, fault: tuple | None = None) -> Annotation:
@@ -102,4 +96,5 @@ def read_xml(path: Path, image: Path | None, fault: tuple | None = None) -> Anno
         return Annotation(path, image, [], fault=(path, str(error)))
     # Direct children only, because the <part>s of an object also have names and boxes.
     entries = [_entry(n, element) for n, element in enumerate(root.findall('object'), start=1)]
-    return Annotation(path, image, entries, _frame(root), fault=fault)
+    frame = stated_size(_text(root, 'size/width'), _text(root, 'size/height'))
+    return Annotation(path, image, entries, frame, fault=fault)

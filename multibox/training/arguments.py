@@ -22,8 +22,9 @@ def make_train_parser(description: str | None, paper: dict, slim: dict, photos: 
     """
     parser = make_parser(description)
     data = parser.add_argument_group('data')
-    data.add_argument('--data', type=pathlib.Path, metavar='DIR', help='a VOCdevkit, a folder with '
-                      'the layout of VOC, or COCO 2017 (default: the built-in drawn set)')
+    data.add_argument('--data', type=pathlib.Path, metavar='DIR', help='a folder of images and '
+                      'annotations: VOC, labelImg, Roboflow, CVAT, COCO, YOLO or a CSV table; see '
+                      'docs/data.md (default: the built-in drawn set)')
     data.add_argument('--split', choices=SPLITS, default='07+12', help='the split of a VOCdevkit')
     data.add_argument('--difficult', action='store_true', help='also train on objects marked '
                       'difficult, as the Caffe original does')

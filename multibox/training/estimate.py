@@ -1,5 +1,6 @@
 """A rough estimate of the duration of a run, before its first iteration."""
 import math
+import random
 from time import perf_counter
 from typing import Any
 
@@ -9,14 +10,16 @@ import numpy as np
 # Units of time: name, seconds, and the duration in seconds from which the next unit is used.
 UNITS = (('second', 1, 90), ('minute', 60, 90 * 60), ('hour', 3600, 48 * 3600),
          ('day', 86400, math.inf))
+SLOW = 2  # loading takes this many times as long as computing
 STEP = 3  # duration of a training step over that of a forward pass; a backward pass takes two
 
 
 def expected_time(trainer: Any) -> str:
     """Estimate how long the rest of a run takes.
 
-    A forward pass on a batch of zeros is timed. It changes no weight, no statistic of a batch
-    normalisation and no random generator, so the run stays the same to the last bit.
+    A forward pass on a batch of zeros and the loading of two examples are timed. They change no
+    weight, no statistic of a batch normalisation and no random generator, so the run stays the same
+    to the last bit.
 
     Args:
         trainer: the trainer, before ``run``. Its stop trigger is a
@@ -26,10 +29,31 @@ def expected_time(trainer: Any) -> str:
         A sentence such as '540 iterations: about 90 seconds on this machine'.
     """
     updater = trainer.updater
+    loader = updater.get_iterator('main')
     left = trainer.stop_trigger.n_iteration - updater.iteration
-    seconds = _forward_seconds(updater.get_optimizer('main').target.model,
-                               updater.get_iterator('main').n_own)
-    return f'{left} iterations: about {duration(STEP * seconds * left)} on this machine'
+    step = STEP * _forward_seconds(updater.get_optimizer('main').target.model, loader.n_own)
+    loading = loader.n_own * _loading_seconds(loader.sequence)
+    if loader.n_processes:  # they load while the network computes
+        seconds = max(step, loading / loader.n_processes)
+    else:
+        seconds = step + loading
+    text = f'{left} iterations: about {duration(seconds * left)} on this machine'
+    if loading > SLOW * step * max(1, loader.n_processes):
+        text += ('; the images are large, and loading them takes most of it: smaller copies, or '
+                 'a larger --loader-processes, train faster')
+    return text
+
+
+def _loading_seconds(sequence):
+    """Seconds to load an example in one process; the second of two examples counts."""
+    states = random.getstate(), np.random.get_state()
+    for t in range(min(2, len(sequence))):
+        begin = perf_counter()
+        sequence[t]
+        seconds = perf_counter() - begin
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    return seconds
 
 
 def _forward_seconds(model, n_image):

@@ -28,7 +28,7 @@ from multibox.weights.sources import READERS, reader_of
 from chainer.training import Trainer
 
 # The settings that must not change when a run is resumed.
-FIXED = ('model', 'classes', 'images', 'difficult', 'augmentation', 'loss', 'match', 'optimizer',
+FIXED = ('model', 'classes', 'images', 'annotations', 'difficult', 'augmentation', 'loss', 'match', 'optimizer',
          'batchsize', 'k', 'alpha', 'seed', 'processes', 'precision')
 
 
@@ -175,9 +175,9 @@ def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
         UserError: settings differ, or there is no snapshot to go on from.
     """
     settings = {**vars(args), 'classes': data.label_names, 'images': len(data.train),
-                'processes': processes.size}
+                'annotations': data.checksum(), 'processes': processes.size}
     if processes.size > 1:
-        check_same({**settings, 'annotations': data.checksum()}, processes)
+        check_same(settings, processes)
     if args.resume:
         check_settings(args.out, settings, FIXED)
         before = read_settings(args.out)

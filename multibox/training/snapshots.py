@@ -127,5 +127,9 @@ def check_settings(out: str | Path, settings: dict, fixed: Iterable[str]) -> Non
     now = json.loads(json.dumps(settings, default=str))  # JSON turns tuples into lists
     for name in fixed:
         if name in before and before[name] != now.get(name):
+            if name == 'annotations':  # a checksum tells nobody anything
+                raise UserError(f'{out}: the run was trained on {before.get("data")}, whose images '
+                                f'or boxes differ from those of {now.get("data")} today; give the '
+                                '--data of the run, or another --out')
             raise UserError(f'{out}: the run to resume had {name} {before.get(name)}, not '
                             f'{now.get(name)}; give the same value, or another --out')

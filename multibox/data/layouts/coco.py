@@ -1,30 +1,37 @@
 """COCO's layout: JSON files of instances, and their images in a folder nearby."""
 import json
+from collections import Counter
 from pathlib import Path
 
 from multibox.data.annotations import Annotation, Entry, Problem
-from multibox.data.frames import is_finite_size
+from multibox.data.frames import stated_size
 from multibox.data.layouts.found import Found
-from multibox.data.layouts.roles import assign, role_of
-from multibox.data.listing import Tree
+from multibox.data.layouts.images import Images
+from multibox.data.layouts.roles import assign, role_in, role_of
+from multibox.data.listing import files_near
 from multibox.errors import UserError
 
 KEYS = 'images', 'annotations', 'categories'
+MAX_FILES = 20  # JSON files in a folder that are tried
 
 
 def coco_files(folder: Path) -> list[Path]:
-    """The JSON files that may hold instances; those that are called so come alone."""
-    files = [path for parent in (folder, folder / 'annotations') if parent.is_dir()
-             for path in sorted(parent.glob('*.json')) if path.is_file()]
-    called = [path for path in files if path.name.startswith('instances')]
-    return called or [path for path in files if not path.name.startswith(('captions', 'person'))]
+    """The JSON files that may hold instances, in a folder and its folders.
+
+    Those that are called so come alone. A folder with very many JSON files holds one per image.
+    """
+    files = files_near(folder, '.json')
+    called = [path for path in files if path.name.startswith(('instances', '_annotations'))]
+    per_folder = Counter(path.parent for path in files)
+    return called or [path for path in files if per_folder[path.parent] <= MAX_FILES
+                      and not path.name.startswith(('captions', 'person_keypoints'))]
 
 
 def read_coco(folder: Path, train: bool) -> Found | None:
-    """Read the JSON files of a folder, or of its folder annotations/.
+    """Read the JSON files of a folder, or of its folders.
 
-    A file is for training, validation or test if its name says so. Regions marked ``iscrowd`` count
-    as difficult objects.
+    A file is for training, validation or test if its name or that of its folder says so. Regions
+    marked ``iscrowd`` count as difficult objects.
 
     Args:
         folder: the folder.
@@ -36,26 +43,27 @@ def read_coco(folder: Path, train: bool) -> Found | None:
     Raises:
         UserError: a file is damaged, a class has two ids, or no image is there.
     """
-    roles = {path: role_of(path.stem) for path in coco_files(folder)}
+    roles = {path: role_of(path.stem) or role_in(path, folder) for path in coco_files(folder)}
     if not train and {'val', 'test'} & set(roles.values()):
         roles = {path: role for path, role in roles.items() if role in ('val', 'test')}
     sets: dict = {}
     categories: dict = {}
     problems: list[Problem] = []
     notes: list[str] = []
-    tree = None
+    images = None
     for path, role in roles.items():
         content = _load(path, strict=path.name.startswith(('instances', '_annotations')))
         if content is None:
             continue
-        tree = tree or Images(folder)
+        images = images or Images(folder)
         _join_categories(categories, _categories(path, content), path)
-        annotations, found = _read(path, content, categories, tree, role)
-        sets.setdefault(role, []).extend(_join(annotations, path, notes))
+        annotations, found = _read(path, content, categories, images, role)
+        sets.setdefault(role, []).extend(annotations)
         problems += found
-    if tree is None:
+    if images is None:
         return None
-    names = [name for name, _ in categories.values()]
+    sets = {role: _join(annotations, folder, notes) for role, annotations in sets.items()}
+    names = dict.fromkeys(name for name, _ in categories.values())
     return assign(sets, folder, tuple(names), notes, problems, train)
 
 
@@ -78,14 +86,14 @@ def _load(path, strict):
 def _categories(path, content):
     """{id: name}, by rising id; a class that only names the group of the others is left out."""
     try:
-        found = {category['id']: str(category['name']) for category in content['categories']}
+        found = {_id(category['id']): str(category['name']) for category in content['categories']}
         ids = sorted(found)
     except (KeyError, TypeError) as error:
         raise UserError(f'{path}: not a readable file of COCO instances (a category is damaged: '
                         f'{error!r})') from None
     groups = {category.get('supercategory') for category in content['categories']}
-    used = {entry.get('category_id') for entry in content['annotations'] if isinstance(entry, dict)
-            and isinstance(entry.get('category_id'), int)}
+    used = {_id(entry.get('category_id')) for entry in content['annotations']
+            if isinstance(entry, dict) and isinstance(entry.get('category_id'), (int, str))}
     found = {i: found[i] for i in ids if i in used or i != 0 or found[i] not in groups}
     names = list(found.values())
     for name in names:
@@ -105,43 +113,12 @@ def _join_categories(categories, new, path):
                             'from one project')
 
 
-class Images:
-    """The images that JSON files name, found in the folders where exports put them."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self._tree: Tree | None = None
-        self._folders: dict[Path, list] = {}  # where the last image of a file was
-
-    def find(self, name: str, file: Path, role: str | None) -> Path | None:
-        """The image of a name in ``file``, or None."""
-        name = name.replace('\\', '/')
-        base = Path(name).name
-        roles = [role, f'{role}2017', 'valid' if role == 'val' else 'default'] if role else []
-        folders = [file.parent, self.folder, self.folder / 'images', *(
-            self.folder / parent / sub for sub in (*roles, 'default') for parent in ('', 'images'))]
-        for folder in dict.fromkeys([*self._folders.get(file, ()), *folders]):
-            for path in (folder / name, folder / base):
-                if '..' not in path.parts[len(folder.parts):] and path.is_file():
-                    self._folders[file] = [folder]
-                    return path
-        self._tree = self._tree or Tree(self.folder)
-        found = [path for path in self._tree.nearest(Path(base).stem, file, base)
-                 if path.suffix.lower() == Path(base).suffix.lower()
-                 and self._role(path) in (None, role)]
-        found = [path for path in found if path.as_posix().endswith(f'/{name}')] or found
-        return found[0] if len(found) == 1 else None
-
-    def _role(self, path):
-        return next(filter(None, map(role_of, path.relative_to(self.folder).parts[:-1])), None)
-
-
 def _read(path, content, categories, images, role):
     """The annotations and the problems of one file."""
     problems, faulty, known = [], {}, {}
     for number, image in enumerate(content['images']):
         try:
-            image_id, name = image['id'], image['file_name']
+            image_id, name = _id(image['id']), image['file_name']
             other = known.setdefault(image_id, image)
             if other.get('file_name') != name:
                 raise ValueError(f'{other.get("file_name")!r} has the same id')
@@ -157,7 +134,7 @@ def _read(path, content, categories, images, role):
     for number, entry in enumerate(content['annotations']):
         try:
             entry_id = entry['id'] if isinstance(entry.get('id'), int) else number
-            owner = entries[entry['image_id']]
+            owner = entries[_id(entry['image_id'])]
         except (KeyError, TypeError, AttributeError):
             shown = entry.get('image_id') if isinstance(entry, dict) else entry
             entry_id = entry.get('id', number) if isinstance(entry, dict) else number
@@ -167,15 +144,18 @@ def _read(path, content, categories, images, role):
         owner.append(_entry(entry_id, entry, categories))
     annotations = []
     n_missing = 0
+    pictures = images.find([image['file_name'] for image_id, image in known.items()
+                            if image_id not in faulty], path, role)
     for image_id in _in_order(known):
         if image_id in faulty:
             continue
         image = known[image_id]
-        picture = images.find(image['file_name'], path, role)
+        picture = pictures.get(image['file_name'])
         n_missing += picture is None
         fault = None if picture else (
             images.folder / _expected(role) / image['file_name'], 'image file is missing')
-        annotations.append(Annotation(path, picture, entries[image_id], _frame(image), origin=0,
+        frame = stated_size(image.get('width'), image.get('height'))
+        annotations.append(Annotation(path, picture, entries[image_id], frame, origin=0,
                                       fault=fault))
     if known and n_missing == len(annotations) and annotations:
         raise UserError(f'{images.folder / _expected(role)}: none of the {n_missing} images is '
@@ -186,7 +166,7 @@ def _read(path, content, categories, images, role):
     return annotations, problems
 
 
-def _join(annotations, path, notes):
+def _join(annotations, folder, notes):
     """The annotations, with all objects of an image in one, even if it is listed several times."""
     joined: dict = {}
     for number, annotation in enumerate(annotations):
@@ -195,8 +175,8 @@ def _join(annotations, path, notes):
             known = {entry[1:] for entry in first.entries}
             first.entries.extend(entry for entry in annotation.entries if entry[1:] not in known)
     if len(joined) < len(annotations):
-        notes.append(f'{path}: {len(annotations) - len(joined)} images are listed more than once; '
-                     'each counts once, with all its objects')
+        notes.append(f'{folder}: {len(annotations) - len(joined)} images are listed more than once;'
+                     ' each counts once, with all its objects')
     return [*joined.values()]
 
 
@@ -211,20 +191,17 @@ def _expected(role):
     return f'{role}2017' if role else 'images'
 
 
-def _frame(image):
-    try:
-        size = float(image['width']), float(image['height'])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-    return tuple(map(round, size)) if is_finite_size(*size) else None
+def _id(value):
+    """An id; some tools write numbers as text."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
 def _entry(number, entry, categories):
     try:
-        name, _ = categories[entry.get('category_id')]
+        name, _ = categories[_id(entry.get('category_id'))]
     except (KeyError, TypeError):
         name = f'category {entry.get("category_id")}'
-    bbox, difficult = entry.get('bbox'), bool(entry.get('iscrowd'))
+    bbox, difficult = entry.get('bbox'), entry.get('iscrowd') not in (None, 0, False, '0', '')
     try:
         x, y, width, height = map(float, bbox)
     except (TypeError, ValueError, OverflowError):

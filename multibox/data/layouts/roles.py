@@ -15,6 +15,12 @@ def role_of(name: str) -> str | None:
     return next(filter(None, roles), None)
 
 
+def role_in(path: Path, folder: Path) -> str | None:
+    """The role that the nearest of the folders between ``folder`` and a file has by its name."""
+    inner = path.parent.relative_to(folder).parts if path.is_relative_to(folder) else ()
+    return next(filter(None, map(role_of, reversed(inner))), None)
+
+
 def part_folders(folder: Path) -> dict[str, Path]:
     """The folders in a folder that are named after a set: {role: folder}."""
     return {NAMES[path.name.lower()]: path for path in sorted(folder.iterdir())
@@ -40,6 +46,9 @@ def assign(sets: dict, where: Path, label_names: tuple | None, notes: list,
     if sets.get('test') and sets.get('val') and sets.get('train'):
         notes.append(f'{where}: the training set is trained on and the test set is evaluated on; '
                      f'the validation set (val, {len(sets["val"])} images) is not used')
+    if sets.get(None) and len([role for role in sets if sets[role]]) > 2:
+        notes.append(f'{where}: {len(sets[None])} images are for no set by the name of their file; '
+                     'they are not used')
     test = sets.get('test') or sets.get('val') or []
     train_set = sets.get('train') or []
     if test and (train_set or not train):

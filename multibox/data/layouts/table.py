@@ -1,21 +1,23 @@
 """A CSV table with one object per row: filename, width, height, class, xmin, ymin, xmax, ymax."""
 import csv
+import io
 from pathlib import Path
 
 from multibox.data.annotations import CORNERS, Annotation, Entry
-from multibox.data.frames import is_finite_size
+from multibox.data.frames import stated_size
 from multibox.data.layouts.found import Found
-from multibox.data.layouts.roles import assign, role_of
-from multibox.data.listing import Tree, normal
+from multibox.data.layouts.images import Images
+from multibox.data.layouts.roles import assign, role_in, role_of
+from multibox.data.listing import files_near, normal
 from multibox.errors import UserError
 
 COLUMNS = 'filename', 'class', *CORNERS
 
 
 def read_table(folder: Path, train: bool) -> Found | None:
-    """Read the tables of a folder. Coordinates count from 1, as in VOC's files.
+    """Read the tables of a folder and of its folders. Coordinates count from 1, as in VOC's files.
 
-    A table is for training, validation or test if its name says so.
+    A table is for training, validation or test if its name or that of its folder says so.
 
     Args:
         folder: the folder; the images may lie in any folder under it.
@@ -27,29 +29,33 @@ def read_table(folder: Path, train: bool) -> Found | None:
     Raises:
         UserError: a table cannot be read.
     """
-    tables = {path: rows for path in sorted(folder.glob('*.csv')) if (rows := _rows(path))}
+    tables = {path: rows for path in files_near(folder, '.csv') if (rows := _rows(path))}
     if not tables:
         return None
-    roles = {path: role_of(path.stem) for path in tables}
+    roles = {path: role_of(path.stem) or role_in(path, folder) for path in tables}
     if not train and {'val', 'test'} & set(roles.values()):
         tables = {path: rows for path, rows in tables.items() if roles[path] in ('val', 'test')}
-    tree = Tree(folder)
+    images = Images(folder)
     sets: dict = {}
     for path, rows in tables.items():
-        sets.setdefault(roles[path], []).extend(_annotations(path, rows, tree))
+        sets.setdefault(roles[path], []).extend(_annotations(path, rows, images, roles[path]))
     return assign(sets, folder, None, [], [], train)
 
 
 def _rows(path):
     """The rows as dicts with lower-case names, and their line numbers; None without the columns."""
-    if not path.is_file():
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read ({error})') from None
+    header = content.partition(b'\n')[0].decode('utf-8-sig', 'replace').lower()
+    if not all(name in header for name in COLUMNS):
         return None
     try:
-        text = path.read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
+        text = content.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
         raise UserError(f'{path}: cannot be read ({error}); save the table as UTF-8') from None
-    header = text.partition('\n')[0]
-    reader = csv.reader(text.splitlines(), delimiter=max(',;\t', key=header.count))
+    reader = csv.reader(io.StringIO(text, newline=''), delimiter=max(',;\t', key=header.count))
     try:
         rows = list(enumerate(reader, start=1))
     except csv.Error as error:
@@ -61,31 +67,20 @@ def _rows(path):
             if row]
 
 
-def _annotations(path, rows, tree):
-    images: dict[str, list] = {}
+def _annotations(path, rows, images, role):
+    names: dict[str, list] = {}
     for line, row in rows:
-        images.setdefault(row.get('filename', ''), []).append((line, row))
-    for name, its_rows in images.items():
-        base = Path(name.replace('\\', '/')).name
-        found = [image for image in tree.nearest(Path(base).stem, path, base)
-                 if image.name == base or not Path(base).suffix]
-        fault = None
-        if not found:
-            fault = path.parent / (base or 'no name'), 'image file is missing'
-        elif len(found) > 1:
-            fault = path, f'{base} is in {" and in ".join(str(f.parent) for f in found[:2])}'
+        names.setdefault(row.get('filename', ''), []).append((line, row))
+    found = images.find(names, path, role)
+    for name, its_rows in names.items():
+        image = found.get(name)
         entries = [_entry(line, row) for line, row in its_rows
                    if any(row.get(corner) for corner in CORNERS) or row.get('class')]
-        yield Annotation(path, found[0] if found else None, entries, _frame(its_rows[0][1]),
+        first = its_rows[0][1]
+        fault = None if image else (
+            path.parent / (name or 'no name'), 'image file is missing, or several have this name')
+        yield Annotation(path, image, entries, stated_size(first.get('width'), first.get('height')),
                          fault=fault)
-
-
-def _frame(row):
-    try:
-        size = float(row['width']), float(row['height'])
-    except (KeyError, ValueError):
-        return None
-    return tuple(map(round, size)) if is_finite_size(*size) else None
 
 
 def _entry(line, row):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from multibox.data.annotations import Annotation
 from multibox.data.layouts.found import Found
-from multibox.data.listing import Files, Tree, normal, read_label_names
+from multibox.data.listing import IMAGE_FOLDERS, Files, normal, read_label_names
 from multibox.data.pictures import SUFFIXES
 from multibox.data.splits import (
     SPLITS,
@@ -33,13 +33,14 @@ def read_devkit(folder: Path, split: str, train: bool) -> Found | None:
         return None
     if not train and split == '07+12' and (devkit / 'VOC2007' / 'Annotations').is_dir():
         split = '07'  # the same test images, whether or not VOC2012 is on the disk
+    for path in (parent / 'labels.txt' for parent in (folder, devkit, devkit / 'VOC2007')):
+        if path.is_file() and (devkit / 'VOC2007').is_dir():
+            found = read_voc(devkit / 'VOC2007', SPLITS[1], train)
+            if found:
+                found.notes.append(f"{path}: gives the classes, instead of VOC's own 20")
+                return found._replace(label_names=read_label_names(path, found.notes))
     *splits, notes = devkit_splits(devkit, split)
     label_names = voc_bbox_label_names
-    for path in (parent / 'labels.txt' for parent in (folder, devkit, devkit / 'VOC2007')):
-        if path.is_file():
-            label_names = read_label_names(path, notes)
-            notes.append(f"{path}: gives the classes, instead of VOC's own 20")
-            break
     train_set, test_set = (
         [annotation for year, name in names
          for annotation in read_folder(year, read_ids(year, name, notes), notes)]
@@ -88,7 +89,8 @@ def read_folder(folder: Path, names: list[str], notes: list) -> list[Annotation]
         notes: list of str, to which remarks are added.
     """
     files, images = Files(folder / 'Annotations', ['.xml']), Files(folder / 'JPEGImages', SUFFIXES)
-    tree = None if (folder / 'JPEGImages').is_dir() else Tree(folder)  # images lie elsewhere
+    if not (folder / 'JPEGImages').is_dir():
+        images = _images_elsewhere(folder, names)
     wanted = set(map(normal, names))
     for paths in images.several():
         if normal(paths[0].stem) in wanted:
@@ -98,9 +100,16 @@ def read_folder(folder: Path, names: list[str], notes: list) -> list[Annotation]
     for name in tqdm(names, desc='Reading annotations', unit='file', delay=2, leave=False,
                      disable=None):
         path = next(iter(files.find(name)), folder / 'Annotations' / f'{name}.xml')
-        found = tree.nearest(name, path) if tree else images.find(name)
-        image = next(iter(found), None)
-        missing = folder / 'JPEGImages' / f'{name}.jpg'
-        fault = None if image else (missing, 'image file is missing')
-        annotations.append(read_xml(path, image, fault))
+        found = images.find(name)
+        fault = None if found else (
+            folder / 'JPEGImages' / f'{name}.jpg', 'image file is missing')
+        annotations.append(read_xml(path, next(iter(found), None), fault))
     return annotations
+
+
+def _images_elsewhere(folder, names):
+    """The images in the folder that holds most of the named ones, or is called after images."""
+    candidates = [Files(path, SUFFIXES) for path in sorted(
+        (folder, *filter(Path.is_dir, folder.iterdir())),
+        key=lambda path: path.name.lower() not in IMAGE_FOLDERS)]
+    return max(candidates, key=lambda files: sum(map(bool, map(files.find, names))))

@@ -5,36 +5,53 @@ from pathlib import Path
 
 from multibox.data.annotations import Annotation, Entry, Problem
 from multibox.data.layouts.found import Found
+from multibox.data.layouts.images import exists
 from multibox.data.layouts.roles import assign, part_folders, role_of
-from multibox.data.listing import is_image, read_lines, walk
+from multibox.data.listing import (
+    files_near,
+    is_image,
+    normal,
+    read_lines,
+    split_path,
+    walk,
+)
 from multibox.errors import UserError
 
 import yaml
 
 MAX_CLASSES = 10_000
+MAX_BYTES = 2 ** 24  # of a label file
 CLASSES = 'classes.txt', 'obj.names', 'labels/classes.txt', 'labels.txt'
 
 
-def read_yolo(folder: Path) -> Found | None:
+def read_yolo(folder: Path, train: bool) -> Found | None:
     """Read a folder with data.yaml, or with images/ and labels/, or with images and text files.
 
     A line of a text file is the number of a class, then the centre, the width and the height of a
-    box, or the corners of a polygon, as shares of the width and the height of the image. An image
-    without text file has no objects, as in ultralytics' trainer.
+    box, or the corners of a polygon, as shares of the width and the height of the image. Where
+    labels/ is, an image without text file has no objects, as in ultralytics' trainer.
+
+    Args:
+        folder: the folder.
+        train: False asks for the set to evaluate on only.
 
     Returns:
         :class:`Found`; None if the folder has another layout.
 
     Raises:
-        UserError: data.yaml or a list of classes cannot be read.
+        UserError: data.yaml or a list of classes cannot be read, or the training images that
+            data.yaml names are missing.
     """
     config = _config(folder)
-    sets = _sets(folder, config)
-    if sets is None:
-        return None
+    names = _names(folder, config) if config else None
     notes: list[str] = []
-    names = _names(folder, config)
-    annotations = {role: [_read(image, names) for image in images]
+    sets = _sets(folder, config, train, notes)
+    labels = Labels()
+    if not any(labels.find(image) for images in sets.values() for image in images):
+        return None
+    names = names or _names(folder, config)
+    pose = bool(config and 'kpt_shape' in config)
+    annotations = {role: [_read(image, labels.find(image), names, pose) for image in images]
                    for role, images in sets.items()}
     everything = [*chain(*annotations.values())]
     n_without = sum(annotation.file == annotation.image for annotation in everything)
@@ -46,16 +63,46 @@ def read_yolo(folder: Path) -> Found | None:
         names = tuple(sorted(numbers, key=int))
         notes.append(f'{folder}: no data.yaml or classes.txt names the classes; their numbers do')
     problems = [Problem(path, None, None, 'image file is missing')
-                for path in _without_image(folder, [each.image for each in everything])]
-    return assign(annotations, folder, names, notes, problems)
+                for path in _without_image(folder, {each.file for each in everything}, labels)]
+    return assign(annotations, folder, names, notes, problems, train)
+
+
+class Labels:
+    """The label files of images: in labels/ if the image is in images/, or beside it."""
+
+    def __init__(self):
+        self._folders: dict[Path, dict] = {}
+
+    def find(self, image: Path) -> Path | None:
+        """The label file of an image, in whichever form of Unicode, or None."""
+        for folder in _label_folders(image):
+            if folder not in self._folders:
+                self._folders[folder] = {
+                    normal(path.stem): path for path in
+                    (folder.iterdir() if folder.is_dir() else ()) if path.suffix == '.txt'}
+            if path := self._folders[folder].get(normal(image.stem)):
+                return path
+        return None
+
+
+def _label_folders(image):
+    parts = image.parent.parts
+    for i in reversed(range(len(parts))):
+        if parts[i] == 'images':
+            return [Path(*parts[:i], 'labels', *parts[i + 1:]), image.parent]
+    return [image.parent]
 
 
 def _config(folder):
-    for path in filter(Path.is_file, sorted([*folder.glob('*.yaml'), *folder.glob('*.yml')])):
+    for path in files_near(folder, '.yaml') + files_near(folder, '.yml'):
+        if path.parent != folder:
+            continue
         try:
             text = path.read_text(encoding='utf-8-sig')
             content = yaml.load(text, yaml.BaseLoader)  # texts only: a class may be called 'on'
         except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+            if path.stem not in ('data', 'dataset'):
+                continue  # of another program
             reason = ' '.join(str(error).split())
             raise UserError(f'{path}: cannot be read as YAML ({reason})') from None
         if isinstance(content, dict) and 'names' in content:
@@ -93,26 +140,34 @@ def _unique(names, path):
     return names
 
 
-def _sets(folder, config):
-    """{role: image files}, or None if there are no label files."""
-    if config:
-        sets = {role: _listed(folder, config, key) for key in ('train', 'val', 'test')
-                if config.get(key) for role in [key]}
-        sets = {role: images for role, images in sets.items() if images}
-        if sets:
-            return sets
+def _sets(folder, config, train, notes):
+    """{role: image files}; empty if no text file can belong to them."""
+    sets = {}
+    for key in ('train', 'val', 'test') if config else ():
+        if config.get(key):
+            sets[key] = _listed(folder, config, key)
+            if not sets[key]:
+                where = config[key] if _is_text(config[key]) else 'its folders'
+                reason = f'{config["file"]}: {key}: no image in {where}'
+                if key == 'train' and train:
+                    raise UserError(f'{reason}; correct the path')
+                notes.append(reason)
+    if any(sets.values()):
+        return sets
     parts = part_folders(folder)
     if any(map(_has_labels, parts.values())):
         return {role: _images(part) for role, part in parts.items()}
     if _has_labels(folder):
         images = folder / 'images'
         inner = part_folders(images) if images.is_dir() else {}
-        return {role: _images(part) for role, part in inner.items()} or {None: _images(folder)}
-    found = _images(folder)
-    if any((folder / name).is_file() for name in CLASSES[:2]) or config:
+        if inner:
+            return {role: _images(part) for role, part in inner.items()}
+        return {None: _images(images if images.is_dir() else folder)}
+    if config or any((folder / name).is_file() for name in CLASSES[:2]):
         # Images without text file are not annotated yet, because labels lie beside images.
-        return {None: [image for image in found if _label_file(image)]} if found else None
-    return None
+        labels = Labels()
+        return {None: [image for image in _images(folder) if labels.find(image)]}
+    return {}
 
 
 def _has_labels(folder):
@@ -143,48 +198,43 @@ def _listed(folder, config, key):
         if path.is_dir():
             images += _images(path)
         elif path.suffix == '.txt':
-            lines = [Path(line) for line in read_lines(path)]
-            images += [next((p for p in (path.parent / line, folder / line) if p.is_file()),
-                            folder / line) for line in lines]
+            images += [_image_of_line(line, path.parent, folder) for line in read_lines(path)]
     return list(dict.fromkeys(images))
+
+
+def _image_of_line(line, parent, folder):
+    """The image that a line of a list means; its first folders may lie elsewhere."""
+    if exists(parent / line):
+        return parent / line
+    parts = split_path(line)
+    paths = [folder.joinpath(*parts[i:]) for i in range(len(parts))]
+    return next(filter(exists, paths), parent / line)
 
 
 def _images(folder):
     return [path for path in walk(folder) if is_image(path)]
 
 
-def _label_files(image):
-    """Where an image may have its labels: in labels/ if it is in images/, or beside it."""
-    beside, parts = image.with_suffix('.txt'), image.parts
-    for i in reversed(range(len(parts) - 1)):
-        if parts[i] == 'images':
-            return [Path(*parts[:i], 'labels', *beside.parts[i + 1:]), beside]
-    return [beside]
-
-
-def _label_file(image):
-    return next((path for path in _label_files(image) if path.exists()), None)
-
-
-def _without_image(folder, images):
-    """The label files in labels/ that belong to none of the images."""
-    known = {path for image in (*images, *_images(folder)) for path in _label_files(image)}
+def _without_image(folder, known, labels):
+    """The label files in labels/ that belong to no image."""
+    known = known | {labels.find(image) for image in _images(folder)}
     return [path for path in walk(folder) if path.suffix == '.txt' and path not in known
             and 'labels' in path.relative_to(folder).parts[:-1] and path.name != 'classes.txt']
 
 
-def _read(image, names):
-    path = _label_file(image)
+def _read(image, path, names, pose):
     if path is None:
         return Annotation(image, image, [], origin=0, relative=True)
     if not path.is_file():
         return Annotation(path, image, [], fault=(path, 'is not a regular file'))
+    if path.stat().st_size > MAX_BYTES:
+        return Annotation(path, image, [], fault=(path, 'labels are larger than 16 MiB'))
     try:
         lines = path.read_text(encoding='utf-8-sig').splitlines()
     except (OSError, UnicodeDecodeError) as error:
         return Annotation(path, image, [], fault=(path, f'labels cannot be read ({error})'))
-    entries = [_entry(n, line.split(), names) for n, line in enumerate(lines, start=1)
-               if line.strip()]
+    entries = [_entry(n, line.split()[:5 if pose else None], names)
+               for n, line in enumerate(lines, start=1) if line.strip()]
     return Annotation(path, image, entries, origin=0, relative=True)
 
 

@@ -48,7 +48,7 @@ def test_a_folder_of_other_files_says_what_is_there(tmp_path):
 
 def test_a_file_in_place_of_a_folder_is_named(tmp_path):
     (tmp_path / 'x').touch()
-    assert f'{tmp_path / "x"}: no such folder' in check(tmp_path / 'x').error
+    assert f'{tmp_path / "x"}: is a file; give its folder' in check(tmp_path / 'x').error
 
 
 @pytest.mark.parametrize('folder', ['mit Leerzeichen', '日本', "quo'te", '100%', '-x', '[a]*?'])
