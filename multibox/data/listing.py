@@ -31,7 +31,7 @@ class Files:
     def __init__(self, folder: Path, suffixes: Iterable[str]):
         self._by_name: dict[str, list] = {}
         folders = sorted(filter(Path.is_dir, folder.iterdir())) if folder.is_dir() else []
-        for path in (*walk(folder, '._'), *folders):  # a folder called 1.jpg is a fault to be listed
+        for path in (*walk(folder, '._'), *folders):  # a folder called 1.jpg is to be listed
             if path.suffix.lower() in suffixes:
                 name = path.relative_to(folder).with_suffix('').as_posix()
                 self._by_name.setdefault(normal(name), []).append(path)

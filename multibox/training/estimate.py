@@ -33,12 +33,11 @@ def expected_time(trainer: Any) -> str:
     left = trainer.stop_trigger.n_iteration - updater.iteration
     step = STEP * _forward_seconds(updater.get_optimizer('main').target.model, loader.n_own)
     loading = loader.n_own * _loading_seconds(loader.sequence)
-    if loader.n_processes:  # they load while the network computes
-        seconds = max(step, loading / loader.n_processes)
-    else:
-        seconds = step + loading
+    # Loader processes work while the network computes.
+    n = loader.n_processes
+    seconds = max(step, loading / n) if n else step + loading
     text = f'{left} iterations: about {duration(seconds * left)} on this machine'
-    if loading > SLOW * step * max(1, loader.n_processes):
+    if loading > SLOW * step * max(1, n):
         text += ('; the images are large, and loading them takes most of it: smaller copies, or '
                  'a larger --loader-processes, train faster')
     return text
@@ -46,7 +45,7 @@ def expected_time(trainer: Any) -> str:
 
 def _loading_seconds(sequence):
     """Seconds to load an example in one process; the second of two examples counts."""
-    states = random.getstate(), np.random.get_state()
+    states, seconds = (random.getstate(), np.random.get_state()), 0.
     for t in range(min(2, len(sequence))):
         begin = perf_counter()
         sequence[t]

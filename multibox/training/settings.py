@@ -28,8 +28,8 @@ from multibox.weights.sources import READERS, reader_of
 from chainer.training import Trainer
 
 # The settings that must not change when a run is resumed.
-FIXED = ('model', 'classes', 'images', 'annotations', 'difficult', 'augmentation', 'loss', 'match', 'optimizer',
-         'batchsize', 'k', 'alpha', 'seed', 'processes', 'precision')
+FIXED = ('model', 'classes', 'images', 'annotations', 'difficult', 'augmentation', 'loss', 'match',
+         'optimizer', 'batchsize', 'k', 'alpha', 'seed', 'processes', 'precision')
 
 
 def parse_args(argv: list[str] | None, description: str | None, paper: dict, slim: dict,

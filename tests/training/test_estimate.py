@@ -20,7 +20,7 @@ def test_a_duration_is_round(seconds, text):
 def trainer():
     """The parts of a trainer that an estimate reads: 200 of 540 iterations are done."""
     np.random.seed(0)
-    loader = types.SimpleNamespace(n_own=2)
+    loader = types.SimpleNamespace(n_own=2, n_processes=1, sequence=[])
     optimizer = types.SimpleNamespace(target=types.SimpleNamespace(
         model=make_detector('slim300', 3)))
     return types.SimpleNamespace(
@@ -41,8 +41,26 @@ def test_only_the_second_pass_counts(trainer, monkeypatch):
     assert estimate.expected_time(trainer) == '340 iterations: about 2 minutes on this machine'
 
 
+@pytest.mark.parametrize('n_processes, text', [(0, '34 minutes'), (1, '17 minutes'),
+                                               (4, '17 minutes')])
+def test_the_loading_of_large_images_counts(trainer, monkeypatch, n_processes, text):
+    loader = trainer.updater.get_iterator('main')
+    loader.n_processes, loader.sequence = n_processes, [None] * 9
+    times = iter([0, .9, 2, 3, 4, 5, 6, 7.5])
+    monkeypatch.setattr(estimate, 'perf_counter', lambda: next(times))
+    assert text in estimate.expected_time(trainer)
+
+
 def test_an_estimate_changes_neither_the_network_nor_the_random_numbers(trainer):
+    class Sequence:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, t):
+            return np.random.rand()
+
     model = trainer.updater.get_optimizer('main').target.model
+    trainer.updater.get_iterator('main').sequence = Sequence()
 
     def state():
         return {**{name: p.array.copy() for name, p in model.namedparams()},
