@@ -131,6 +131,15 @@ def walk(folder: Path, hidden: str = '.') -> list[Path]:
     return found
 
 
+def inner(folder: Path, name: str) -> Path:
+    """A folder in another one; upper and lower case count only if there are several."""
+    if (folder / name).is_dir() or not folder.is_dir():
+        return folder / name
+    alike = [path for path in folder.iterdir()
+             if path.is_dir() and path.name.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else folder / name
+
+
 def _refuse(error):
     if not isinstance(error, FileNotFoundError):
         raise error

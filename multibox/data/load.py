@@ -141,7 +141,8 @@ def _divide(found, folder, train, run, notes):
         notes.append(f'{folder}: the split is that of the run'
                      + f'; {left} images that are new since then are not used' * bool(left))
     else:
-        train_set, test_set = divide(found.train, name_of)
+        usable = [annotation for annotation in found.train if not annotation.fault]
+        train_set, test_set = divide(usable, name_of)
         notes.append(note(folder, len(train_set), len(test_set)))
     copies = {Path(name_of(a)).name for a in train_set} & {Path(name_of(a)).name for a in test_set}
     if copies:
@@ -149,7 +150,8 @@ def _divide(found, folder, train, run, notes):
                      f'test set, such as {min(copies)}; if these are copies, remove one folder')
     names = {part: list(map(name_of, annotations))
              for part, annotations in (('train', train_set), ('test', test_set))}
-    return [train_set if train else [], test_set], names
+    faulty = [] if drawn else [annotation for annotation in found.train if annotation.fault]
+    return [train_set + faulty if train else [], test_set], names
 
 
 def id_of(annotation: Any) -> Path:

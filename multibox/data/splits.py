@@ -1,7 +1,7 @@
 """The training and test splits of a VOCdevkit, or of a folder with the layout of VOC."""
 from pathlib import Path
 
-from multibox.data.listing import Files, read_names
+from multibox.data.listing import Files, inner, read_names
 from multibox.data.pictures import SUFFIXES
 from multibox.errors import UserError
 
@@ -11,12 +11,15 @@ UNDIVIDED = 'default'  # the list of CVAT
 
 
 def split_file(folder: Path, split: str) -> Path:
-    """The file that lists the images of a split; CVAT begins its name with a capital."""
-    path = folder / 'ImageSets' / 'Main' / f'{split}.txt'
-    others = path.with_name(f'{split.capitalize()}.txt'), path.with_name('Validation.txt')
-    if not path.is_file():
-        path = next((other for other in others[:1 + (split == 'val')] if other.is_file()), path)
-    return path
+    """The file that lists the images of a split.
+
+    VOC's lists lie in ImageSets/Main/. Some tools leave them in ImageSets/ or in the folder, and
+    CVAT begins their names with a capital.
+    """
+    names = [split, split.capitalize(), *['Validation'] * (split == 'val')]
+    paths = [folder / parent / f'{name}.txt'
+             for parent in ('ImageSets/Main', 'ImageSets', '') for name in names]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def read_ids(folder: Path, split: str, notes: list | None = None) -> list[str]:
@@ -30,7 +33,8 @@ def read_ids(folder: Path, split: str, notes: list | None = None) -> list[str]:
     Raises:
         UserError: the list cannot be read.
     """
-    known = {*Files(folder / 'Annotations', ['.xml']), *Files(folder / 'JPEGImages', SUFFIXES)}
+    known = {*Files(inner(folder, 'Annotations'), ['.xml']),
+             *Files(inner(folder, 'JPEGImages'), SUFFIXES)}
     return read_names(split_file(folder, split), known, [] if notes is None else notes)
 
 

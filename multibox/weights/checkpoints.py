@@ -33,6 +33,9 @@ def choose(path: Any, content: Any) -> dict[str, Tensor]:
     if len(keys) == 1 or (keys and keys[0] in KEYS):
         print(f'{path}: takes the {len(found[keys[0]])} tensors of {shown(keys[0])}')
         return found[keys[0]]
+    inner = [key for key in KEYS if not found and isinstance(values.get(key), dict)]
+    if len(inner) == 1 and any(map(_is_weights, values[inner[0]].values())):
+        return choose(path, values[inner[0]])
     if keys:
         raise UserError(f'{path}: holds several dicts of tensors, '
                         f'{", ".join(map(shown, keys[:9]))}; save the one of the network in a file '

@@ -7,6 +7,7 @@ from multibox.weights.torch_files import to_float32
 
 import numpy as np
 
+MAX_DIMENSIONS = 32  # of an array of NumPy 1
 # The types that are read, as types of NumPy. NumPy has no bfloat16, so BF16 is read as bits.
 TYPES = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'BF16': '<u2', 'I64': '<i8', 'I32': '<i4',
          'I16': '<i2', 'I8': 'i1', 'U64': '<u8', 'U32': '<u4', 'U16': '<u2', 'U8': 'u1',
@@ -36,6 +37,9 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         raise UserError(f'{path}: not a readable .safetensors file; download it again, or write it '
                         'with safetensors.torch.save_file') from None
     for name, tensor in tensors:
+        if len(tensor['shape']) > MAX_DIMENSIONS:
+            raise UserError(f'{path}: {shown(name)} has {len(tensor["shape"])} dimensions; it is '
+                            'no weight of a network')
         if tensor['dtype'] not in TYPES:
             raise UserError(f'{path}: {shown(name)} is of the type {tensor["dtype"]}, which is not '
                             'read; convert it to float32 first')

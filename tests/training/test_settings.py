@@ -2,8 +2,10 @@
 import functools
 import json
 import os
+import shutil
 
 import train
+from multibox.errors import UserError
 from multibox.processes import ONE
 from multibox.training import save_settings, scaled_cuts, settings
 from multibox.training.learning_rate import describe_change
@@ -165,3 +167,15 @@ def test_a_longer_run_says_where_its_cuts_are(data, tmp_path, capsys):
     warm = [3e-3 * n / 20 for n in (4, 5, 6)]
     assert rates == pytest.approx([warm[0], warm[1] / 10, warm[2] / 100])
     assert json.loads((tmp_path / 'settings.json').read_text())['iteration'] == 6
+
+
+def test_a_run_is_not_resumed_on_other_boxes(data, tmp_path):
+    other = tmp_path / 'other'
+    shutil.copytree(data, other)
+    flags = ['--out', str(tmp_path / 'run'), '--iteration', '2', '--batchsize', '2',
+             '--loader-processes', '0']
+    train.main(['--data', str(data), *flags])
+    first = next((other / 'Annotations').iterdir())
+    first.write_text(first.read_text().replace('<xmin>', '<xmin>1'))
+    with pytest.raises(UserError, match='whose images or boxes differ from those of'):
+        train.main(['--data', str(other), *flags, '--resume'])

@@ -43,6 +43,11 @@ def test_of_several_dicts_the_first_well_known_one_is_taken(tmp_path, keys):
         np.testing.assert_array_equal(found['a'], ROW)
 
 
+def test_a_checkpoint_within_a_checkpoint_is_opened(tmp_path):
+    found = load(tmp_path, {'epoch': 3, 'model': {'epoch': 3, 'state_dict': {'a': ROW}}})
+    np.testing.assert_array_equal(found['a'], ROW)
+
+
 def test_several_dicts_of_unknown_keys_are_refused(tmp_path):
     message = refusal(tmp_path, {'generator': OTHER, 'discriminator': OTHER})
     assert "holds several dicts of tensors, 'generator', 'discriminator'; save the one" in message

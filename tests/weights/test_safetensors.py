@@ -53,3 +53,11 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, content):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r'x\.safetensors: no such file'):
         read(str(tmp_path / 'x.safetensors'))
+
+
+def test_a_tensor_of_very_many_dimensions_is_refused_by_name(tmp_path):
+    path = tmp_path / 'x.safetensors'
+    header = b'{"a":{"dtype":"F32","shape":[' + b','.join([b'1'] * 70) + b'],"data_offsets":[0,4]}}'
+    path.write_bytes(len(header).to_bytes(8, 'little') + header + bytes(4))
+    with pytest.raises(UserError, match="'a' has 70 dimensions"):
+        read(str(path))

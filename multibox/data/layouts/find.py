@@ -9,7 +9,7 @@ from multibox.data.layouts.roles import part_folders
 from multibox.data.layouts.table import read_table
 from multibox.data.layouts.voc import read_devkit, read_voc
 from multibox.data.layouts.yolo import read_yolo
-from multibox.data.listing import read_label_names, walk
+from multibox.data.listing import is_image, read_label_names, walk
 from multibox.data.pictures import SUFFIXES
 from multibox.data.splits import SPLITS, find_devkit
 from multibox.errors import UserError
@@ -68,7 +68,7 @@ def _read_layout(folder, split, train):
     found = found or read_voc(folder, split, train) or read_single(folder, train)
     if found is None:
         raise UserError(f'{folder}: no annotations found; the folder should hold {WANTED}. '
-                        f'It holds {_contents(folder)}')
+                        f'It holds {_contents(folder)}{_hint(folder)}')
     path = next((folder / name for name in LABELS if (folder / name).is_file()), None)
     if path:
         names = read_label_names(path, notes := [])
@@ -82,6 +82,15 @@ def read_single(folder: Path, train: bool) -> Found | None:
     """Read a folder that is no VOC folder; the names of its folders may say what a set is for."""
     return (read_coco(folder, train) or read_yolo(folder, train) or read_table(folder, train)
             or read_loose(folder, train))
+
+
+def _hint(folder):
+    """The step that is missing where text files have the names of images."""
+    files = walk(folder)
+    images = {path.stem for path in files if is_image(path)}
+    n = sum(path.suffix == '.txt' and path.stem in images for path in files)
+    return (f'. {n} .txt files have the names of images: for YOLO, add classes.txt with one class '
+            'per line') if n else ''
 
 
 def _contents(folder):

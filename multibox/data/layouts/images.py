@@ -1,6 +1,8 @@
 """The images that JSON files and tables name, found in the folders where exports put them."""
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 from multibox.data.layouts.roles import role_in
 from multibox.data.listing import Tree, shared, split_path
@@ -58,9 +60,8 @@ class Images:
             for parent in ('', 'images'))]))
         found = {}
         for name in names:
-            parts = split_path(name)
-            for folder in folders if parts else ():
-                path = folder.joinpath(*parts)
+            for text, folder in itertools.product((name, unquote(name)), tuple(folders)):
+                path = folder.joinpath(*split_path(text))
                 if exists(path):
                     found[name] = path
                     folders.remove(folder)  # the next image is probably in the same folder

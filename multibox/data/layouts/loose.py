@@ -3,7 +3,7 @@ from pathlib import Path
 
 from multibox.data.annotations import Annotation
 from multibox.data.layouts.found import Found
-from multibox.data.layouts.roles import assign, role_in
+from multibox.data.layouts.roles import by_folder
 from multibox.data.listing import Tree, walk
 from multibox.data.voc_xml import XMLError, read_root, read_xml
 
@@ -41,10 +41,7 @@ def read_loose(folder: Path, train: bool) -> Found | None:
     n_without = len(set(tree.images) - {annotation.image for annotation in annotations})
     if n_without:
         notes.append(f'{folder}: {n_without} images have no annotation file; they are not used')
-    sets: dict = {}
-    for annotation in annotations:
-        sets.setdefault(role_in(annotation.file, folder), []).append(annotation)
-    return assign(sets, folder, None, notes, [], train)
+    return by_folder(annotations, folder, notes, train)
 
 
 def _read(path, beside, tree, taken, notes):

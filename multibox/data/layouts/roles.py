@@ -27,6 +27,14 @@ def part_folders(folder: Path) -> dict[str, Path]:
             if path.is_dir() and path.name.lower() in NAMES}
 
 
+def by_folder(annotations: list, folder: Path, notes: list, train: bool) -> Found:
+    """Divide annotations by the names of their folders; arguments as for :func:`assign`."""
+    sets: dict = {}
+    for annotation in annotations:
+        sets.setdefault(role_in(annotation.file, folder), []).append(annotation)
+    return assign(sets, folder, None, notes, [], train)
+
+
 def assign(sets: dict, where: Path, label_names: tuple | None, notes: list,
            problems: list, train: bool = True) -> Found:
     """Decide which sets are trained on and evaluated on.

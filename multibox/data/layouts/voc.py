@@ -3,7 +3,8 @@ from pathlib import Path
 
 from multibox.data.annotations import Annotation
 from multibox.data.layouts.found import Found
-from multibox.data.listing import IMAGE_FOLDERS, Files, normal, read_label_names
+from multibox.data.layouts.roles import by_folder
+from multibox.data.listing import IMAGE_FOLDERS, Files, inner, normal, read_label_names
 from multibox.data.pictures import SUFFIXES
 from multibox.data.splits import (
     SPLITS,
@@ -66,7 +67,7 @@ def read_voc(folder: Path, split: str, train: bool) -> Found | None:
     Raises:
         UserError: a list is missing or cannot be read.
     """
-    known = Files(folder / 'Annotations', ['.xml'])
+    known = Files(inner(folder, 'Annotations'), ['.xml'])
     if not any(known) and not (folder / 'ImageSets' / 'Main').is_dir():
         return None
     if split != SPLITS[1]:
@@ -76,7 +77,7 @@ def read_voc(folder: Path, split: str, train: bool) -> Found | None:
                             read_folder(folder, read_ids(folder, name, notes), notes)]
                            for names in (train_lists, test_lists))
     if not train_lists and not test_lists:
-        train_set = read_folder(folder, sorted(known), notes)
+        return by_folder(read_folder(folder, sorted(known), notes), folder, notes, train)
     return Found(train_set, test_set, None, notes, divided=bool(test_lists))
 
 
@@ -88,8 +89,9 @@ def read_folder(folder: Path, names: list[str], notes: list) -> list[Annotation]
         names: file names without suffix.
         notes: list of str, to which remarks are added.
     """
-    files, images = Files(folder / 'Annotations', ['.xml']), Files(folder / 'JPEGImages', SUFFIXES)
-    if not (folder / 'JPEGImages').is_dir():
+    annotated, pictured = inner(folder, 'Annotations'), inner(folder, 'JPEGImages')
+    files, images = Files(annotated, ['.xml']), Files(pictured, SUFFIXES)
+    if not pictured.is_dir():
         images = _images_elsewhere(folder, names)
     wanted = set(map(normal, names))
     for paths in images.several():
@@ -99,10 +101,10 @@ def read_folder(folder: Path, names: list[str], notes: list) -> list[Annotation]
     annotations = []
     for name in tqdm(names, desc='Reading annotations', unit='file', delay=2, leave=False,
                      disable=None):
-        path = next(iter(files.find(name)), folder / 'Annotations' / f'{name}.xml')
+        path = next(iter(files.find(name)), annotated / f'{name}.xml')
         found = images.find(name)
         fault = None if found else (
-            folder / 'JPEGImages' / f'{name}.jpg', 'image file is missing')
+            pictured / f'{name}.jpg', 'image file is missing')
         annotations.append(read_xml(path, next(iter(found), None), fault))
     return annotations
 

@@ -74,13 +74,16 @@ class Labels:
         self._folders: dict[Path, dict] = {}
 
     def find(self, image: Path) -> Path | None:
-        """The label file of an image, in whichever form of Unicode, or None."""
+        """The label file of an image, or None; the form of Unicode and case need not agree."""
         for folder in _label_folders(image):
             if folder not in self._folders:
-                self._folders[folder] = {
-                    normal(path.stem): path for path in
-                    (folder.iterdir() if folder.is_dir() else ()) if path.suffix == '.txt'}
-            if path := self._folders[folder].get(normal(image.stem)):
+                paths = [path for path in (folder.iterdir() if folder.is_dir() else ())
+                         if path.suffix.lower() == '.txt']
+                exact = {normal(path.stem): path for path in paths}
+                self._folders[folder] = {name.casefold(): path for name, path in exact.items()}
+                self._folders[folder].update(exact)
+            stem = normal(image.stem)
+            if path := self._folders[folder].get(stem, self._folders[folder].get(stem.casefold())):
                 return path
         return None
 
@@ -115,8 +118,13 @@ def _names(folder, config):
         names = config['names']
         if isinstance(names, dict):
             try:
-                n_class = min(max(map(int, names)) + 1, MAX_CLASSES)
+                n_class = max(map(int, names)) + 1
+                if n_class > MAX_CLASSES:
+                    raise UserError(f'{config["file"]}: names counts to {n_class - 1}; number the '
+                                    'classes from 0 without gaps')
                 names = [names.get(str(n), f'class {n}') for n in range(n_class)]
+            except UserError:
+                raise
             except (TypeError, ValueError):
                 names = None
         if not isinstance(names, list) or not names or not all(map(_is_text, names)):
