@@ -121,6 +121,7 @@ def test_a_signal_saves_and_resuming_ends_bit_for_bit_like_straight_on(
     assert log_without_time(out) == log_without_time(straight)
 
 
+@pytest.mark.slow
 @mpi.needs_mpiexec
 def test_an_exception_on_one_process_ends_all_with_that_one_error(data, tmp_path, start):
     process = start(2, FAULTY, 'exception', *flags(data, tmp_path / 'out'))
@@ -154,6 +155,7 @@ def test_a_mistake_that_every_process_meets_is_told_once(data, tmp_path, change,
     assert result.stderr.count(message) == 1, result.stderr
 
 
+@pytest.mark.slow
 @mpi.needs_mpiexec
 def test_resuming_with_another_number_of_processes_says_so(uninterrupted):
     n, out = uninterrupted
@@ -192,6 +194,7 @@ def test_a_signal_to_all_processes_saves_while_the_loader_works(data, tmp_path, 
     assert 'Traceback' not in errors
 
 
+@pytest.mark.slow
 @mpi.needs_mpiexec
 def test_an_interrupt_outside_of_training_ends_all(data, tmp_path, start):
     process = start(2, FAULTY, 'interrupt', *flags(data, tmp_path / 'out'))

@@ -76,6 +76,7 @@ def launched(kernel_xp, monkeypatch):
     return launched
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:overflow', 'ignore:invalid', 'ignore:Non finite')
 def test_updates_in_float16_are_chainers(kernel_xp, launched):
     with pytest.MonkeyPatch.context() as on_cpu, engines.using('chainer'):

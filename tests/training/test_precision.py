@@ -171,6 +171,7 @@ def saved(out):
         return {key: arrays[key] for key in arrays if key.startswith('updater/')}
 
 
+@pytest.mark.slow
 def test_a_resumed_run_in_float16_ends_in_the_same_weights_and_scale(
         data, tmp_path, on_cpu):
     whole, half = tmp_path / 'whole', tmp_path / 'half'

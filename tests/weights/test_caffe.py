@@ -58,6 +58,7 @@ def outputs(converted):
         return run(ssd, x), forward(model, x)
 
 
+@pytest.mark.slow
 def test_the_converted_network_gives_caffes_outputs(outputs):
     (loc, conf, _), (mb_locs, mb_confs) = outputs
     loc = loc.reshape(1, -1, 4)[..., [1, 0, 3, 2]]  # Caffe's order is x, y

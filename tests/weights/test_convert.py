@@ -13,6 +13,7 @@ from chainercv.datasets import coco_bbox_label_names, voc_bbox_label_names
 from chainercv.links import SSD300
 
 
+@pytest.mark.slow
 def test_a_converted_ssd300_of_chainercv_gives_the_same_outputs(tmp_path, capsys):
     x = np.random.RandomState(0).uniform(-120, 130, (1, 3, 300, 300))
     chainercvs = SSD300(n_fg_class=20)
