@@ -135,6 +135,15 @@ def test_the_computed_efficiencies_are_those_of_their_file():
         assert text.startswith(f'{100 - 100 * efficiency:.0f} %')
 
 
+def test_the_time_of_the_checks_is_that_of_its_file():
+    results = json.loads((ROOT / 'experiments/speed/check.json').read_text())['results']
+    first, again = (statistics.median(results['seconds'][name]) for name in ('first', 'again'))
+    assert f'[{first:.1f} s and then {again:.1f} s]' in read('data.md')
+    page = (ROOT / 'experiments/speed/README.md').read_text(encoding='utf-8')
+    assert f'{results["images"]:,} photographs' in page
+    assert f'{first:.1f} s the first time and {again:.1f} s again' in ' '.join(page.split())
+
+
 def test_the_speeds_are_those_of_their_files():
     assert summary.overview() in read('cpu.md')
     page = (ROOT / 'experiments/speed/README.md').read_text(encoding='utf-8')
