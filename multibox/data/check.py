@@ -1,12 +1,13 @@
 """The command that looks at a data set: ``python -m multibox.data check DIR``."""
 import argparse
 import pathlib
+from collections import Counter
 from collections.abc import Sequence
 
 from multibox.data.annotations import Example
 from multibox.data.load import describe, has_objects, look, nothing_usable, refuse
 from multibox.data.splits import SPLITS
-from multibox.data.voc import VOCData
+from multibox.data.voc import VOCData, VOCDataset
 from multibox.errors import UserError, ending_together
 from multibox.files import write_json
 from multibox.parser import Parser
@@ -23,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print('\n'.join(details), end='\n' * bool(details))
         raise UserError(reason) from None
     print(describe(data))
+    for use, split, difficult in (('train', data.train, args.difficult),
+                                  ('evaluate', data.test, False)):
+        print(f'objects to {use}: {count_objects(split, data.label_names, difficult)}')
     if args.json:
         write_json(args.json, to_json(data))
     if args.pictures:
@@ -82,6 +86,13 @@ def read(args: argparse.Namespace) -> VOCData:
         raise UserError(nothing_usable(data, args.data, 'train on', data.train))
     data.notes.extend(f'{args.data}: holds no usable object to {use}' for use in without)
     return data
+
+
+def count_objects(dataset: VOCDataset, label_names: tuple, difficult: bool) -> str:
+    """The number of objects of each class in words, with or without difficult ones."""
+    labels = Counter(n for example in dataset.examples
+                     for n in example.label[difficult | ~example.difficult].tolist())
+    return ', '.join(f'{name} {labels[n]}' for n, name in enumerate(label_names))
 
 
 def to_json(data: VOCData) -> dict:

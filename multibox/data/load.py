@@ -5,7 +5,7 @@ from typing import Any
 
 from multibox.data.frames import place
 from multibox.data.layouts.find import read_layout
-from multibox.data.pictures import inspect_all
+from multibox.data.pictures import Picture, inspect_all
 from multibox.data.split import divide, load, note
 from multibox.data.splits import SPLITS
 from multibox.data.synthetic import drawn_set
@@ -184,6 +184,10 @@ def _place(sets, label_names, folder, problems, notes):
     """Both sets as examples, and how often each class is not among the label names."""
     pictures = inspect_all([annotation.image for annotations in sets for annotation in annotations
                             if annotation.image and not annotation.fault], str(folder.resolve()))
+    n_turned = sum(isinstance(picture, Picture) and picture.orientation > 1
+                   for picture in pictures.values())
+    if n_turned:
+        notes.append(f'{folder}: {n_turned} photographs are turned upright, as EXIF says')
     unnamed = Counter()
     result = []
     for annotations in sets:

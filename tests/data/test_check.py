@@ -56,7 +56,9 @@ def test_the_result_is_printed(folder, capsys):
     out = capsys.readouterr().out
     assert 'im000.xml, object 1, xmin=50 ymin=1 xmax=40 ymax=9: box is inverted' in out
     assert "1 objects of class 'cog' are ignored" in out
-    assert out.splitlines()[-1] == '3 images to train, 2 to evaluate, classes: bolt, nut'
+    assert out.splitlines()[-3:] == [
+        '3 images to train, 2 to evaluate, classes: bolt, nut',
+        'objects to train: bolt 2, nut 2', 'objects to evaluate: bolt 2, nut 2']
 
 
 def test_strict_refuses_a_problem(folder):
