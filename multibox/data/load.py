@@ -50,6 +50,8 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
             is left to train or evaluate on, or a problem was found under ``strict``.
     """
     data = look(folder, strict, split, train, run)
+    if difficult and data.crowds:
+        raise UserError(f'{folder}: is COCO; leave out --difficult and --split, which are for VOC')
     n_difficult = sum(int(example.difficult.sum()) for example in data.train.examples)
     if n_difficult and not difficult:
         data.notes.append(f'{n_difficult} objects marked difficult are not trained on; '
@@ -94,7 +96,8 @@ def look(folder: str | Path | None, strict: bool = False, split: str = SPLITS[1]
         _note_empty(label_names, examples + test, folder, notes)
     if strict:
         refuse(problems, folder)
-    return VOCData(VOCDataset(examples), VOCDataset(test), label_names, problems, notes, drawn)
+    return VOCData(VOCDataset(examples), VOCDataset(test), label_names, problems, notes, drawn,
+                   found.crowds)
 
 
 def refuse(problems: list, folder: Path) -> None:

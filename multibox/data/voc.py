@@ -67,6 +67,7 @@ class VOCData(NamedTuple):
         notes: list of str, remarks on splits, classes and boxes for the user.
         drawn: the names of the images of a split that was drawn at random, {'train': [str],
             'test': [str]}; None if the data came with a split.
+        crowds: whether difficult objects are COCO's crowds, which nobody trains on.
     """
     train: VOCDataset
     test: VOCDataset
@@ -74,6 +75,7 @@ class VOCData(NamedTuple):
     problems: list
     notes: list
     drawn: dict | None = None
+    crowds: bool = False
 
     def checksum(self) -> int:
         """Checksum of file names, boxes and labels, the same for equal copies in other folders."""

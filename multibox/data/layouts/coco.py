@@ -64,7 +64,7 @@ def read_coco(folder: Path, train: bool) -> Found | None:
         return None
     sets = {role: _join(annotations, folder, notes) for role, annotations in sets.items()}
     names = dict.fromkeys(name for name, _ in categories.values())
-    return assign(sets, folder, tuple(names), notes, problems, train)
+    return assign(sets, folder, tuple(names), notes, problems, train)._replace(crowds=True)
 
 
 def _load(path, strict):

@@ -2,7 +2,7 @@
 from collections import Counter
 from pathlib import Path
 
-from multibox.data.layouts.coco import read_coco
+from multibox.data.layouts.coco import coco_files, read_coco
 from multibox.data.layouts.found import Found
 from multibox.data.layouts.loose import read_loose
 from multibox.data.layouts.roles import part_folders
@@ -64,6 +64,9 @@ def _unwrap(folder):
 def _read_layout(folder, split, train):
     found = read_devkit(folder, split, train)
     if found is None and split != SPLITS[1]:
+        if coco_files(folder):
+            raise UserError(f'{folder}: is COCO; leave out --difficult and --split, which are for '
+                            'VOC')
         raise UserError(f'--split {split}: {folder} is not a VOCdevkit; leave --split out')
     found = found or read_voc(folder, split, train) or read_single(folder, train)
     if found is None:

@@ -12,6 +12,7 @@ class Found(NamedTuple):
         notes: list of str, remarks for the user.
         divided: whether the data come with a split; if not, all annotations are in ``train``.
         problems: list of :class:`multibox.data.annotations.Problem` of no image in particular.
+        crowds: whether difficult objects are COCO's crowds, which nobody trains on.
     """
     train: list
     test: list
@@ -19,4 +20,5 @@ class Found(NamedTuple):
     notes: list
     divided: bool = True
     problems: list = []  # noqa: RUF012  never changed
+    crowds: bool = False
 

@@ -107,13 +107,10 @@ def test_val2017_alone_is_enough_to_evaluate_on(write):
     assert (len(data.train), len(data.test), data.label_names) == (0, 2, ('cat', 'dog'))
 
 
-def test_a_split_of_voc_is_refused(write):
-    with pytest.raises(UserError, match='is not a VOCdevkit; leave --split out'):
-        load_data(write(BOTH, BOTH), split='07')
-
-
-def test_crowds_are_trained_on_with_difficult(write):
-    assert load_data(write(BOTH, BOTH), difficult=True).train[1][2].tolist() == [1, 0]
+@pytest.mark.parametrize('setting', [{'difficult': True}, {'split': '07'}], ids=str)
+def test_settings_of_voc_are_refused(write, setting):
+    with pytest.raises(UserError, match='leave out --difficult and --split'):
+        load_data(write(BOTH, BOTH), **setting)
 
 
 def test_an_object_of_a_category_that_is_not_listed_is_ignored(write):
