@@ -5,7 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from multibox.data.annotations import Example
-from multibox.data.load import describe, has_objects, look, nothing_usable, refuse
+from multibox.data.load import (
+    count_difficult,
+    describe,
+    has_objects,
+    look,
+    nothing_usable,
+    refuse,
+)
 from multibox.data.splits import SPLITS
 from multibox.data.voc import VOCData, VOCDataset
 from multibox.errors import UserError, ending_together
@@ -73,13 +80,8 @@ def read(args: argparse.Namespace) -> VOCData:
         data.notes.append(f'can be evaluated on, but not trained on: {error}')
     if args.strict:
         refuse(data.problems, args.data)
-    n_difficult = sum(int(example.difficult.sum()) for example in data.train.examples)
-    if n_difficult and not args.difficult:
-        data.notes.append(f'{n_difficult} objects marked difficult are not trained on; '
-                          '--difficult trains on them')
-        if not any((~example.difficult).any() for example in data.train.examples):
-            raise UserError(f'{args.data}: no usable object to train on: all {n_difficult} are '
-                            'marked difficult; give --difficult to train on them')
+    if not args.difficult:
+        count_difficult(data, args.data)
     without = [use for use, split in (('train on', data.train), ('evaluate on', data.test))
                if not has_objects(split)]
     if len(without) == 2:

@@ -52,15 +52,10 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
     data = look(folder, strict, split, train, run)
     if difficult and data.crowds:
         raise UserError(f'{folder}: is COCO; leave out --difficult and --split, which are for VOC')
-    n_difficult = sum(int(example.difficult.sum()) for example in data.train.examples)
-    if n_difficult and not difficult:
-        data.notes.append(f'{n_difficult} objects marked difficult are not trained on; '
-                          '--difficult trains on them')
+    if not difficult:
+        count_difficult(data, folder)
         data = data._replace(train=VOCDataset(list(map(without_difficult, data.train.examples))))
     if train and not has_objects(data.train):
-        if n_difficult and not difficult:
-            raise UserError(f'{folder}: no usable object to train on: all {n_difficult} are marked '
-                            'difficult; give --difficult to train on them')
         raise UserError(nothing_usable(data, folder, 'train on', data.train))
     if (split != SPLITS[2] or not train) and not has_objects(data.test):  # 07++12 has no test set
         raise UserError(nothing_usable(data, folder, 'evaluate on', data.test))
@@ -98,6 +93,22 @@ def look(folder: str | Path | None, strict: bool = False, split: str = SPLITS[1]
         refuse(problems, folder)
     return VOCData(VOCDataset(examples), VOCDataset(test), label_names, problems, notes, drawn,
                    found.crowds)
+
+
+def count_difficult(data: VOCData, folder: str | Path | None) -> None:
+    """Add a remark on the difficult objects of the training set, which are not trained on.
+
+    Raises:
+        UserError: there are no other objects.
+    """
+    difficult = [mark for example in data.train.examples for mark in example.difficult.tolist()]
+    n = sum(difficult)
+    if n and n == len(difficult):
+        raise UserError(f'{folder}: no usable object to train on: all {n} are marked difficult; '
+                        'give --difficult to train on them')
+    if n:
+        data.notes.append(f'{n} objects marked difficult are not trained on; --difficult trains on '
+                          'them')
 
 
 def refuse(problems: list, folder: Path) -> None:

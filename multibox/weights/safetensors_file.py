@@ -3,11 +3,11 @@ import pathlib
 
 from multibox.errors import UserError
 from multibox.weights.checkpoints import shown
+from multibox.weights.pickles import MAX_DIMENSIONS
 from multibox.weights.torch_files import to_float32
 
 import numpy as np
 
-MAX_DIMENSIONS = 32  # of an array of NumPy 1
 # The types that are read, as types of NumPy. NumPy has no bfloat16, so BF16 is read as bits.
 TYPES = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'BF16': '<u2', 'I64': '<i8', 'I32': '<i4',
          'I16': '<i2', 'I8': 'i1', 'U64': '<u8', 'U32': '<u4', 'U16': '<u2', 'U8': 'u1',
