@@ -39,6 +39,23 @@ def open_whole(path: str | Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Name the file in the errors of the system.
+
+    Raises:
+        UserError: the file is missing, is a folder, or cannot be read.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f'{path}: no such file') from None
+    except IsADirectoryError:
+        raise UserError(f'{path}: is a folder; give the file in it') from None
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read ({error.strerror})') from None
+
+
 def make_out(folder: Path) -> None:
     """Make the folder of ``--out`` with its parents, unless it exists.
 

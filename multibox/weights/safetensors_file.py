@@ -2,6 +2,7 @@
 import pathlib
 
 from multibox.errors import UserError
+from multibox.files import reading
 from multibox.weights.checkpoints import shown
 from multibox.weights.pickles import MAX_DIMENSIONS
 from multibox.weights.torch_files import to_float32
@@ -26,13 +27,8 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """
     from safetensors import SafetensorError, deserialize  # not needed by any other file
     try:
-        tensors = deserialize(pathlib.Path(path).read_bytes())
-    except FileNotFoundError:
-        raise UserError(f'{path}: no such file') from None
-    except IsADirectoryError:
-        raise UserError(f'{path}: is a folder; give the file in it') from None
-    except OSError as error:
-        raise UserError(f'{path}: cannot be read ({error.strerror})') from None
+        with reading(path):
+            tensors = deserialize(pathlib.Path(path).read_bytes())
     except SafetensorError:  # its message can hold parts of the file
         raise UserError(f'{path}: not a readable .safetensors file; download it again, or write it '
                         'with safetensors.torch.save_file') from None

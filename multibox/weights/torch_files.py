@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from multibox.errors import UserError
+from multibox.files import reading
 from multibox.weights import pickles
 
 import numpy as np
@@ -55,7 +56,7 @@ def read(path: str | pathlib.Path,
         UserError: there is no such file, it is malformed, or ``choose`` raises the error.
     """
     try:
-        with open(path, 'rb') as file, _mapped(file) as content:
+        with reading(path), open(path, 'rb') as file, _mapped(file) as content:
             for begin, reason in OTHERS.items():
                 if content[:99].lstrip().startswith(begin):
                     raise Malformed(reason)
@@ -67,12 +68,6 @@ def read(path: str | pathlib.Path,
             return _arrays(choose(saved), read_storage, len(content))
     except UserError:
         raise
-    except FileNotFoundError:
-        raise UserError(f'{path}: no such file') from None
-    except IsADirectoryError:
-        raise UserError(f'{path}: is a folder; give the file in it') from None
-    except OSError as error:
-        raise UserError(f'{path}: cannot be read ({error.strerror})') from None
     except Malformed as error:
         reason = str(error)
     except Exception:  # bytes at random raise errors of many types
