@@ -3,9 +3,9 @@ import base64
 from pathlib import Path
 
 from multibox.data.voc import VOCData
+from multibox.evaluation.mistakes import FOUND, NEAR, compare
 from multibox.files import open_whole
 from multibox.report.dataset import data_statistics
-from multibox.report.mistakes import FOUND, NEAR, compare
 from multibox.report.pictures import figure
 from multibox.report.scores import class_table, key_figures
 

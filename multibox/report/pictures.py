@@ -2,7 +2,7 @@
 import io
 from typing import NamedTuple
 
-from multibox.report.mistakes import Match
+from multibox.evaluation.mistakes import Match
 
 import numpy as np
 from PIL import Image

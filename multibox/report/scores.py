@@ -2,7 +2,7 @@
 from collections import Counter
 
 from multibox.data.voc import VOCData
-from multibox.report.mistakes import Outcome
+from multibox.evaluation.mistakes import Outcome
 
 COCO_NAMES = {'map': 'AP', 'map_50': 'AP at IoU 0.50', 'map_75': 'AP at IoU 0.75',
               'map_small': 'AP, small', 'map_medium': 'AP, medium', 'map_large': 'AP, large',
@@ -15,7 +15,7 @@ def key_figures(metrics: dict, outcome: Outcome, data: VOCData) -> dict:
 
     Args:
         metrics: from :func:`multibox.report.metrics.write_metrics`.
-        outcome: from :func:`multibox.report.mistakes.compare`, on ``data.test``.
+        outcome: from :func:`multibox.evaluation.mistakes.compare`, on ``data.test``.
         data: the data set.
 
     Returns:

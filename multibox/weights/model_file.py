@@ -17,9 +17,9 @@ DESCRIPTION = 'multibox'  # the entry of model.npz with the architecture and the
 BOXES = 'default_bbox'  # the entry with the default boxes, (K, 4)
 
 
-def save_model(path: str | pathlib.Path, model: SSD, name: str,
-               label_names: Sequence[str]) -> None:
-    """Write a network with its architecture, classes and default boxes.
+def save_model(path: str | pathlib.Path, model: SSD, name: str, label_names: Sequence[str],
+               threshold: float | None = None) -> None:
+    """Write a network with its architecture, classes, default boxes and threshold.
 
     The file is written completely, or not at all.
 
@@ -28,13 +28,16 @@ def save_model(path: str | pathlib.Path, model: SSD, name: str,
         model: a network of :func:`multibox.networks.make_detector`.
         name: the architecture of the network, a key of ``multibox.MODELS``.
         label_names: class names in the order of the labels.
+        threshold: the score from which a detection counts, such as that of the best F1 of
+            :func:`multibox.evaluation.threshold_curve`; None if it is unknown.
 
     Raises:
         UserError: the file cannot be written.
     """
     serializer = chainer.serializers.DictionarySerializer()
     serializer.save(model)
-    description = np.array(json.dumps({'model': name, 'label_names': list(label_names)}))
+    description = np.array(json.dumps({'model': name, 'label_names': list(label_names),
+                                       'threshold': threshold}))
     boxes = chainer.backends.cuda.to_cpu(model.coder.default_bbox)
     with open_whole(path) as file:
         np.savez(file, **serializer.target, **{DESCRIPTION: description, BOXES: boxes})
@@ -43,7 +46,9 @@ def save_model(path: str | pathlib.Path, model: SSD, name: str,
 def load_model(path: str | pathlib.Path) -> tuple[SSD, str, tuple[str, ...]]:
     """Rebuild a network from a file of :func:`save_model`.
 
-    A file without default boxes gives the default boxes of the architecture.
+    A file without default boxes gives the default boxes of the architecture. ``score_thresh`` of
+    the network, from which on ``predict`` reports detections, is the threshold in the file; without
+    one it stays that of ChainerCV, 0.6.
 
     Args:
         path: the .npz file.
@@ -63,6 +68,9 @@ def load_model(path: str | pathlib.Path) -> tuple[SSD, str, tuple[str, ...]]:
     except (KeyError, TypeError, ValueError):
         raise UserError(f'{path}: does not say which network it holds; give a model.npz written '
                         'by train.py or by python -m multibox.weights convert') from None
+    threshold = description.get('threshold')
+    if threshold is not None:
+        model.score_thresh = threshold
     own = model.coder.default_bbox
     boxes = arrays.pop(BOXES, own)
     result = fill(model, arrays)

@@ -9,8 +9,8 @@ from multibox.data import VOCDataset
 from multibox.data.annotations import Problem
 from multibox.errors import UserError
 from multibox.evaluation import detect
+from multibox.evaluation.mistakes import Match
 from multibox.report import write_report
-from multibox.report.mistakes import Match
 from multibox.report.page import TEMPLATES
 from multibox.report.pictures import caption, figure, window
 from multibox.report.scores import COCO_NAMES

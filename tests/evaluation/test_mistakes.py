@@ -1,5 +1,5 @@
 """Found, missed, false and misplaced objects, worked by hand and against VOC's evaluation."""
-from multibox.report.mistakes import compare
+from multibox.evaluation.mistakes import compare
 
 import numpy as np
 import pytest

@@ -1,0 +1,52 @@
+"""Precision, recall and F1 over the threshold on the scores, and the threshold of the best F1."""
+from typing import NamedTuple
+
+from multibox.evaluation.mistakes import compare
+
+import numpy as np
+
+
+class ThresholdCurve(NamedTuple):
+    """Precision, recall and F1 per threshold, over the detections of all classes together.
+
+    Attributes:
+        threshold: (T,) float64 array, falling; a detection counts from this score on.
+        precision: (T,) float64 array, the share of the counted detections that are right.
+        recall: (T,) float64 array, the share of the objects that are found.
+        f1: (T,) float64 array, the harmonic mean of precision and recall.
+    """
+    threshold: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+
+    @property
+    def best(self) -> float | None:
+        """The threshold of the best F1, of equal ones the highest; None if nothing is found."""
+        return float(self.threshold[self.f1.argmax()]) if self.f1.any() else None
+
+
+def threshold_curve(images: list) -> ThresholdCurve:
+    """Count right and wrong detections from each threshold on, by the rule of VOC.
+
+    A detection is right if its class is that of an object that was not found before, and if their
+    IoU is at least 0.5. Difficult objects count neither as found nor as missed. Each threshold is
+    the mean of two neighbouring scores, so that it separates them; after the last score comes 0.
+
+    Args:
+        images: from :func:`multibox.evaluation.detect`.
+
+    Returns:
+        :class:`ThresholdCurve`; its arrays are empty without a detection.
+    """
+    outcome = compare(images, min_score=0)
+    right, wrong = (
+        np.sort([match.detection[2] for match in matches if match.detection])
+        for matches in (outcome.found, outcome.false + outcome.misplaced))
+    n_object = len(outcome.found) + len(outcome.missed)
+    scores = np.unique(np.concatenate([right, wrong]))[::-1].astype(float)
+    n_right, n_wrong = (len(each) - np.searchsorted(each, scores) for each in (right, wrong))
+    threshold = (scores + np.append(scores, 0)[1:]) / 2
+    counted = np.maximum(n_right + n_wrong, 1)
+    return ThresholdCurve(threshold, n_right / counted, n_right / max(n_object, 1),
+                          2 * n_right / np.maximum(n_right + n_wrong + n_object, 1))
