@@ -1,7 +1,7 @@
 """Train SSD with a published multibox loss: the recipe, from top to bottom.
 
     python train.py                                      the slim network on the built-in set
-    python train.py --data my-photos                     the slim network on your own images
+    python train.py --data my-photos                     a small pretrained network on your images
     python train.py --data VOCdevkit --pretrained imagenet --device cuda    the paper's SSD300
     mpiexec -n 4 python train.py --data VOCdevkit --pretrained imagenet --device cuda    four GPUs
 """
@@ -47,16 +47,19 @@ from multibox.weights import save_model, start
 import chainer
 from chainer.training import extensions, triggers
 
-# PAPER has the paper's numbers, as in ChainerCV's run of 77.5 mAP. SLIM takes minutes on a laptop.
+# PAPER has the paper's numbers, as in ChainerCV's run of 77.5 mAP. SLIM takes minutes on a laptop,
+# and so does LITE on some hundred photographs.
 PAPER = {'iteration': 120000, 'batchsize': 32, 'optimizer': 'momentum_sgd', 'lr': 1e-3,
-         'warmup': 0, 'weight_decay': 5e-4, 'log_interval': 100, 'snapshot_interval': 2000}
-SLIM = {'iteration': 540, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3,
-        'warmup': 20, 'weight_decay': 5e-5, 'log_interval': 20, 'snapshot_interval': 200}
-PHOTOS = {**SLIM, 'iteration': 2000}  # slim300 with --data
+         'warmup': 0, 'weight_decay': 5e-4, 'augmentation': 'full', 'pretrained': 'none',
+         'frozen': 0, 'trunk_lr': 1, 'log_interval': 100, 'snapshot_interval': 2000}
+SLIM = {**PAPER, 'iteration': 540, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3, 'warmup': 20,
+        'weight_decay': 5e-5, 'augmentation': 'flip', 'log_interval': 20, 'snapshot_interval': 200}
+LITE = {**SLIM, 'iteration': None, 'epochs': 20, 'lr': 1e-3, 'augmentation': 'full',
+        'pretrained': 'imagenet', 'frozen': 6, 'trunk_lr': 0.1}
 
 
 def main(argv=None):
-    args = settings.parse_args(argv, __doc__, PAPER, SLIM, PHOTOS)
+    args = settings.parse_args(argv, __doc__, PAPER, SLIM, LITE)
     processes = join_processes(args.communicator, is_gpu(args.device))
     settings.check_args(args, processes)
     device = select_device(local_device(args.device, processes))
@@ -68,6 +71,9 @@ def main(argv=None):
     seed_all(args.seed)
     model = make_detector(args.model, len(data.label_names))
     print(start(model, args.model, data.label_names, args.pretrained, args.reuse))
+    trunk = getattr(model.extractor, 'trunk', None)  # of lite300
+    if trunk:
+        trunk.freeze(args.frozen)
     model.use_preset('evaluate')
     loader = make_loader(args, data, model, processes)
     updater = make_updater(args, loader, model, device, processes)
@@ -116,7 +122,8 @@ def add_extensions(trainer, args, data, model, processes):
     trainer.extend(lambda _: chain.check(), name='check', priority=math.inf,  # before all others
                    trigger=lambda trainer: trainer.updater.iteration in check_iterations)
     trainer.extend(LearningRate(OPTIMIZERS[args.optimizer].step_size,
-                                args.lr, args.cuts, args.warmup))
+                                args.lr, args.cuts, args.warmup,
+                                getattr(model.extractor, 'trunk', None), args.trunk_lr))
     trainer.extend(Evaluation(model, data.test, data.label_names, args.batchsize // processes.size,
                               processes), trigger=at(*args.cuts))
     if processes.is_first:  # the first process writes for all

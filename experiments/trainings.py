@@ -22,7 +22,8 @@ from multibox.flags import check_numbers, make_parser
 ROOT = Path(__file__).parents[1]
 
 
-def main(description: str, axes: dict, out: str, argv: Sequence[str] | None = None) -> None:
+def main(description: str, axes: dict, out: str, argv: Sequence[str] | None = None,
+         common: Sequence[str] = ()) -> None:
     """Train every variant with every seed, then print the tables and draw the figure.
 
     Finished runs are kept, and interrupted runs are resumed. After the failure of a run the other
@@ -33,10 +34,11 @@ def main(description: str, axes: dict, out: str, argv: Sequence[str] | None = No
         axes: {axis: {variant: list of flags of train.py}}.
         out: default of ``--out``.
         argv: the arguments; None means the command line.
+        common: flags of all runs, which those of a variant override.
     """
     with ending_together('experiments'), ending_first():
         args = parse_args(description, axes, out, sys.argv[1:] if argv is None else argv)
-        train_all(args, {axis: axes[axis] for axis in args.only})
+        train_all(args, {axis: axes[axis] for axis in args.only}, common)
 
 
 def parse_args(description: str, axes: dict, out: str, argv: Sequence[str]) -> argparse.Namespace:
@@ -56,12 +58,13 @@ def parse_args(description: str, axes: dict, out: str, argv: Sequence[str]) -> a
     return args
 
 
-def train_all(args: argparse.Namespace, axes: dict) -> None:
+def train_all(args: argparse.Namespace, axes: dict, common: Sequence[str] = ()) -> None:
     """Do the work of :func:`main`.
 
     Args:
         args: from :func:`parse_args`.
         axes: {axis: {variant: list of flags}}.
+        common: as for :func:`main`.
 
     Raises:
         UserError: ``--parallel`` is below 1, or the folder or the figure cannot be written.
@@ -73,7 +76,7 @@ def train_all(args: argparse.Namespace, axes: dict) -> None:
     # Without a limit, the threads of several runs would spin on the same cores.
     n_thread = max(1, available_cores() // args.parallel) if args.parallel > 1 else None
     with concurrent.futures.ThreadPoolExecutor(args.parallel) as executor:
-        runs = [executor.submit(train, flags, seed, args.flags, args.out, n_thread)
+        runs = [executor.submit(train, flags, seed, args.flags, args.out, n_thread, common)
                 for seed in dict.fromkeys(args.seeds) for flags in variants.values()]
         try:
             for run in concurrent.futures.as_completed(runs):
@@ -87,7 +90,7 @@ def train_all(args: argparse.Namespace, axes: dict) -> None:
 
 
 def train(flags: Sequence[str], seed: int, more: Sequence[str], out: Path,
-          n_thread: int | None) -> str:
+          n_thread: int | None, common: Sequence[str] = ()) -> str:
     """Run train.py once, and copy the metrics.json of the run to ``out/runs``.
 
     Args:
@@ -96,6 +99,7 @@ def train(flags: Sequence[str], seed: int, more: Sequence[str], out: Path,
         more: flags of all runs.
         out: folder of all runs.
         n_thread: threads of the run; None means train.py's own choice.
+        common: as for :func:`main`.
 
     Returns:
         A message: whether the run was made or was there before.
@@ -110,7 +114,7 @@ def train(flags: Sequence[str], seed: int, more: Sequence[str], out: Path,
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     resume = ['--resume'] if list(folder.glob('snapshot_iter_*')) else []
-    command = [sys.executable, ROOT / 'train.py', *flags, '--seed', str(seed),
+    command = [sys.executable, ROOT / 'train.py', *common, *flags, '--seed', str(seed),
                '--loader-processes', '0', *more, '--out', folder, *resume]
     environment = dict(os.environ)
     if n_thread:

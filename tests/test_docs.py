@@ -46,7 +46,7 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
 
 
 PARSE = {
-    'train': lambda flags: settings.parse_args(flags, None, train.PAPER, train.SLIM, train.PHOTOS),
+    'train': lambda flags: settings.parse_args(flags, None, train.PAPER, train.SLIM, train.LITE),
     'evaluate': evaluate.parse_args, 'detect': detect.parse_args}
 COMMANDS = [(program, shlex.split(flags, comments=True))
             for text in (ROOT.joinpath('README.md').read_text(encoding='utf-8'), *map(read, PAGES))

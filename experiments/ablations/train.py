@@ -7,14 +7,14 @@
         --model slim300 --iteration 4000
 
 Arguments after ``--`` go to every run of train.py; give such runs another --out. Runs of one seed
-begin with the same weights and see the same images in the same order. Finished runs are kept, and
-interrupted runs are resumed.
+begin with the same weights and see the same images in the same order, with the augmentation
+``full`` of the paper unless an axis changes it. Finished runs are kept, and interrupted runs are
+resumed.
 """
 from collections.abc import Iterable
 
 from experiments import trainings
 from multibox.boxes import RULES
-from multibox.data import AUGMENTATIONS
 
 
 def axis(flag: str, values: Iterable[str], default: str) -> dict[str, list[str]]:
@@ -26,9 +26,10 @@ AXES = {
     # SSD300 has 8732 boxes, so this ratio takes all negatives
     'k': {**axis('k', ['0.5', '1', '3', '6'], '3'), 'all': ['--k', '8732']},
     'alpha': axis('alpha', ['0.25', '0.5', '1', '2', '4'], '1'),
-    'augmentation': axis('augmentation', AUGMENTATIONS, 'full'),
+    'augmentation': axis('augmentation', ['full', 'no-expansion', 'flip'], 'full'),
     'match': axis('match', RULES, 'bipartite'),
 }
+COMMON = ['--augmentation', 'full']  # the paper's
 
 if __name__ == '__main__':
-    trainings.main(__doc__, AXES, 'result/ablations')
+    trainings.main(__doc__, AXES, 'result/ablations', common=COMMON)

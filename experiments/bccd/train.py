@@ -7,6 +7,7 @@ DIR is the folder of the photographs, with Annotations/, ImageSets/ and JPEGImag
 from experiments import trainings
 
 AXES = {'iteration': {'4000': ['--iteration', '4000', '--model', 'slim300']}}
+COMMON = ['--augmentation', 'full']  # the paper's
 
 if __name__ == '__main__':
-    trainings.main(__doc__, AXES, 'result/bccd')
+    trainings.main(__doc__, AXES, 'result/bccd', common=COMMON)

@@ -16,6 +16,7 @@ MAX_EXPANSION = 4
 MIN_IOUS = 0.1, 0.3, 0.5, 0.7, 0.9, 0  # between a crop and each object, tried in this order
 MAX_TRIALS = 50  # crops tried per minimum IoU
 MIN_SCALE, MAX_ASPECT = 0.3, 2
+GRAINS = 1, 2, 4, 8  # pixels of the result that share a level of noise
 INTERPOLATIONS = (
     cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 LEVELS = np.arange(256)
@@ -23,7 +24,8 @@ LEVELS = np.arange(256)
 # and the first row of its Table 2 has horizontal flips only.
 AUGMENTATIONS = {'full': ('distort', 'expand', 'crop', 'interpolate'),
                  'no-expansion': ('distort', 'crop', 'interpolate'),
-                 'flip': ()}
+                 'flip': (),
+                 'filled': ('distort', 'expand', 'crop', 'interpolate', 'fill')}
 
 
 class Plan(NamedTuple):
@@ -65,7 +67,10 @@ def augment(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, size: int, mea
     _, height, width = img.shape
     plan = sample_plan(height, width, bbox[label >= 0], steps)
     bbox, kept = move_boxes(bbox, plan, size)
-    return render(img, plan, size, mean), bbox, label[kept]
+    result = render(img, plan, size, mean)
+    if 'fill' in steps:
+        fill_margins(result, plan, height, width)
+    return result, bbox, label[kept]
 
 
 def sample_plan(height: int, width: int, bbox: np.ndarray, steps: tuple) -> Plan:
@@ -188,6 +193,34 @@ def move_boxes(bbox: np.ndarray, plan: Plan, size: int) -> tuple[np.ndarray, np.
     if plan.flip:
         bbox[:, 1::2] = size - bbox[:, :0:-2]
     return bbox, kept
+
+
+def fill_margins(img: np.ndarray, plan: Plan, height: int, width: int) -> None:
+    """Fill the surroundings of an expanded photograph, in place: with a colour, noise, or the mean.
+
+    Each has a probability of 1/3. A network that never saw noise or black can find objects in it.
+
+    Args:
+        img: (3, size, size) float32 array, RGB, 0 to 255.
+        plan: :class:`Plan`.
+        height, width: the size of the photograph in pixels.
+    """
+    kind, size = random.randrange(3), img.shape[1]
+    top, left, bottom, right = plan.crop
+    if not kind or (top >= 0 and left >= 0 and bottom <= height and right <= width):
+        return
+    if kind == 1:
+        levels = np.random.uniform(0, 255, (3, 1, 1)) * np.random.randint(2)  # half of them black
+    else:
+        grain = random.choice(GRAINS)
+        levels = np.random.uniform(0, 255, (3, -(-size // grain), -(-size // grain)))
+        levels = levels.repeat(grain, axis=1).repeat(grain, axis=2)[:, :size, :size]
+    rows, columns = np.ones(size, bool), np.ones(size, bool)
+    for outside, start, end, n in (rows, top, bottom, height), (columns, left, right, width):
+        scale = size / (end - start)
+        outside[max(0, math.floor(-start * scale)):max(0, math.ceil((n - start) * scale))] = False
+    beyond = rows[:, None] | (columns[::-1] if plan.flip else columns)
+    np.copyto(img, levels.astype(np.float32), where=beyond)
 
 
 def seed_all(*entropy: int) -> None:

@@ -47,8 +47,8 @@ def using(name: str | None = None, precision: str = 'float32') -> Iterator[None]
     backward, with any stride, padding and dilation. ``cudnn`` computes float16 and float32 CuPy
     arrays, and the other engines float32 and float64 NumPy arrays. 2-D max pooling uses the code of
     :func:`multibox.engines.max_pooling_2d`. ReLU, addition and the gradient of a bias keep CuPy
-    arrays in the memory order of a convolution's result. Chainer computes grouped convolutions and
-    mixed types on a CPU, and everything under the engine ``chainer``.
+    arrays in the memory order of a convolution's result. Chainer computes mixed types on a CPU, and
+    everything under the engine ``chainer``.
 
     Args:
         name: a key of :data:`multibox.engines.ENGINES`. None means the fastest engine that this

@@ -73,6 +73,26 @@ class ReLUGradient(ReLUGrad2):
     forward_gpu = _relu_gradient(ReLUGrad2.forward_gpu)
 
 
+class ClippedReLUGradient(chainer.FunctionNode):
+    """The gradient of a ReLU with a ceiling: that of its output where the ReLU did not clip.
+
+    Args:
+        y: output of the ReLU.
+        ceiling: its largest value.
+    """
+
+    def __init__(self, y: Array, ceiling: float):
+        self.y, self.ceiling = y, ceiling
+
+    def forward(self, inputs):
+        to_pixels, to_maps = layout.memory_order(self.y)
+        y, gy = to_pixels(self.y), to_pixels(inputs[0])
+        return to_maps(gy * ((y > 0) & (y < self.ceiling))),
+
+    def backward(self, indexes, grad_outputs):
+        return ClippedReLUGradient(self.y, self.ceiling).apply(grad_outputs)
+
+
 class OrderedReLU(ReLU):
     """Chainer's ReLU in the memory order of maps."""
 

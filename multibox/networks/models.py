@@ -2,6 +2,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from multibox.networks.lite import LiteSSD300
 from multibox.networks.slim import SlimSSD300
 from multibox.networks.ssd import SSD
 from multibox.networks.vgg import BOXES_300, BOXES_512, SSD300, SSD512
@@ -10,6 +11,7 @@ MODELS: dict[str, Callable[[int], SSD]] = {
     'ssd300': SSD300,
     'ssd512': SSD512,
     'slim300': SlimSSD300,
+    'lite300': LiteSSD300,
     # Sec. 3.4 of the paper. The sizes in pixels are those of lufficc/SSD and, for SSD300, of
     # ssd.pytorch.
     'ssd300-coco': partial(SSD300, boxes=BOXES_300._replace(

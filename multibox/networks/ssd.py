@@ -36,9 +36,10 @@ class Multibox(chainer.Chain):
         channels: number of channels of each feature map.
         n_class: C, with the background.
         aspect_ratios: per feature map, see :class:`DefaultBoxes`.
+        scale: factor on the random weights.
     """
 
-    def __init__(self, channels: tuple, n_class: int, aspect_ratios: tuple):
+    def __init__(self, channels: tuple, n_class: int, aspect_ratios: tuple, scale: float = 1):
         super().__init__()
         self.n_class, self.aspect_ratios = n_class, aspect_ratios
         with self.init_scope():
@@ -47,7 +48,8 @@ class Multibox(chainer.Chain):
             n_box = 2 * (len(ratios) + 1)  # per cell
             for heads, n in ((self.loc, 4), (self.conf, n_class)):
                 heads.add_link(Convolution2D(
-                    n_channel, n_box * n, 3, pad=1, initialW=LeCunUniform(), initial_bias=Zero()))
+                    n_channel, n_box * n, 3, pad=1, initialW=LeCunUniform(scale),
+                    initial_bias=Zero()))
 
     def forward(self, maps: list) -> tuple[chainer.Variable, chainer.Variable]:
         """Feature maps (B, channels, grid, grid) to ``(mb_locs, mb_confs)``.
@@ -73,14 +75,17 @@ class SSD(chainercv.links.model.ssd.SSD):
             its input in pixels, and per map ``grids``, the side in cells, and ``channels``.
         n_fg_class: number of classes without the background.
         boxes: the default boxes.
+        mean: (3, 1, 1) float32 array, RGB, which is subtracted from images.
+        scale: factor on the random weights of the heads.
     """
 
     coder: Any
 
-    def __init__(self, extractor: chainer.Link, n_fg_class: int, boxes: DefaultBoxes):
+    def __init__(self, extractor: chainer.Link, n_fg_class: int, boxes: DefaultBoxes,
+                 mean: np.ndarray = IMAGENET_MEAN, scale: float = 1):
         super().__init__(
-            extractor, Multibox(extractor.channels, n_fg_class + 1, boxes.aspect_ratios),
-            boxes.steps, boxes.sizes, mean=IMAGENET_MEAN)
+            extractor, Multibox(extractor.channels, n_fg_class + 1, boxes.aspect_ratios, scale),
+            boxes.steps, boxes.sizes, mean=mean)
         # ChainerCV keeps the boxes private; it has no further releases, so the names are safe.
         self.coder = Coder(self.coder._default_bbox, self.coder._variance)
 

@@ -12,12 +12,12 @@ from multibox.training.folders import DEFAULT
 from multibox.training.optimizers import OPTIMIZERS
 
 
-def make_train_parser(description: str | None, paper: dict, slim: dict, photos: dict) -> Parser:
+def make_train_parser(description: str | None, paper: dict, slim: dict, lite: dict) -> Parser:
     """Make the parser of ``train.py``.
 
     Args:
         description: the text at the top of ``--help``.
-        paper, slim, photos: {flag: default}, as for :func:`multibox.training.settings.parse_args`;
+        paper, slim, lite: {flag: default}, as for :func:`multibox.training.settings.parse_args`;
             the help lists them.
     """
     parser = make_parser(description)
@@ -30,19 +30,21 @@ def make_train_parser(description: str | None, paper: dict, slim: dict, photos: 
                       'difficult, as the Caffe original does')
     data.add_argument('--strict', action='store_true', help='refuse a data set with bad '
                       'annotations instead of leaving them out')
-    data.add_argument('--augmentation', choices=AUGMENTATIONS, default='full',
+    data.add_argument('--augmentation', choices=AUGMENTATIONS,
                       help="full as in the starred rows of the paper's tables, or less")
     data.add_argument('--loader-processes', type=int, metavar='N', help='number of processes that '
                       'load images (default: 1; on a GPU, one less than the cores, at most 8)')
     model = parser.add_argument_group('network')
     model.add_argument('--model', choices=sorted(MODELS),
-                       help='architecture (default: slim300, which a CPU trains; '
-                       'with --data on a GPU ssd300)')
-    model.add_argument('--pretrained', default='none', metavar='SOURCE', help='weights of VGG16 or '
-                       'of the network: imagenet, hed, none, or a file, see docs/weights.md')
+                       help='architecture (default: slim300; with --data lite300, and on a GPU '
+                       'ssd300)')
+    model.add_argument('--pretrained', metavar='SOURCE', help='weights of the trunk or of the '
+                       'network: imagenet, hed, none, or a file, see docs/weights.md')
     model.add_argument('--reuse', type=pathlib.Path, metavar='FILE', help='start from a model.npz, '
                        'including the class heads of classes that both networks know')
-    recipe = parser.add_argument_group('recipe', _describe(paper, slim, photos))
+    model.add_argument('--frozen', type=int, metavar='N', help='blocks of the trunk of lite300, '
+                       'counted from the image, that do not learn')
+    recipe = parser.add_argument_group('recipe', _describe(paper, slim, lite))
     recipe.add_argument('--loss', choices=sorted(LOSSES), default='chainercv',
                         help='published formulation, with its own matching rule')
     recipe.add_argument('--match', choices=RULES,
@@ -55,6 +57,8 @@ def make_train_parser(description: str | None, paper: dict, slim: dict, photos: 
                         help='images per update, over all processes')
     recipe.add_argument('--optimizer', choices=sorted(OPTIMIZERS), help='update rule')
     recipe.add_argument('--lr', type=float, metavar='X', help='learning rate before the first cut')
+    recipe.add_argument('--trunk-lr', type=float, metavar='X', help='learning rate of the trunk '
+                        'of lite300, as a share of --lr')
     recipe.add_argument('--cuts', type=int, nargs='*', metavar='N', help='iterations at which the '
                         'learning rate is divided by ten (default: 2/3 and 5/6 of all)')
     recipe.add_argument('--warmup', type=int, metavar='N',
@@ -83,9 +87,9 @@ def make_train_parser(description: str | None, paper: dict, slim: dict, photos: 
     return parser
 
 
-def _describe(paper, slim, photos):
+def _describe(paper, slim, lite):
     """The sentence on the defaults that depend on the network."""
-    def values(key):
-        with_data = f' ({photos[key]} with --data)' * (photos[key] != slim[key])
-        return f'{key.replace("_", "-")} {slim[key]}{with_data}, {paper[key]}'
-    return f'Defaults for slim300, then for the others: {"; ".join(map(values, paper))}'
+    names = dict.fromkeys([*paper, *slim, *lite])
+    values = [f'{name.replace("_", "-")} ' + ', '.join(
+        str(recipe.get(name, 'unset')) for recipe in (slim, lite, paper)) for name in names]
+    return f'Defaults for slim300, for lite300, then for the others: {"; ".join(values)}'

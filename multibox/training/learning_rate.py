@@ -72,13 +72,17 @@ class LearningRate(chainer.training.Extension):
         base: learning rate after the warm-up.
         cuts: iterations at which the learning rate is divided by ten.
         warmup: number of iterations of linear growth at the start.
+        trunk: a link whose parameters have a learning rate of their own, or None.
+        trunk_lr: the learning rate of the trunk, as a share of that of the other parameters.
     """
 
     trigger = 1, 'iteration'
     priority = chainer.training.PRIORITY_WRITER
 
-    def __init__(self, attribute: str, base: float, cuts: Sequence[int], warmup: int = 0):
+    def __init__(self, attribute: str, base: float, cuts: Sequence[int], warmup: int = 0,
+                 trunk: chainer.Link | None = None, trunk_lr: float = 1):
         self.attribute, self.schedule = attribute, (base, cuts, warmup)
+        self.trunk, self.trunk_lr = trunk, trunk_lr
 
     def initialize(self, trainer: chainer.training.Trainer) -> None:
         self._set(trainer)
@@ -90,3 +94,5 @@ class LearningRate(chainer.training.Extension):
     def _set(self, trainer):
         rate = learning_rate(trainer.updater.iteration, *self.schedule)
         setattr(trainer.updater.get_optimizer('main'), self.attribute, rate)
+        for parameter in self.trunk.params() if self.trunk else ():
+            setattr(parameter.update_rule.hyperparam, self.attribute, rate * self.trunk_lr)

@@ -11,6 +11,7 @@ from multibox.devices import available_cores, is_gpu
 from multibox.errors import UserError
 from multibox.files import make_out
 from multibox.flags import check_all, check_numbers, check_out, check_path
+from multibox.networks.efficientnet import N_PART
 from multibox.parser import suggestion
 from multibox.processes import OneProcess, check_same, check_split
 from multibox.training.arguments import make_train_parser
@@ -27,27 +28,28 @@ from multibox.weights.sources import READERS, reader_of
 
 from chainer.training import Trainer
 
+SLIM, LITE = 'slim300', 'lite300'  # the networks with recipes of their own
 # The settings that must not change when a run is resumed.
-FIXED = ('model', 'classes', 'images', 'annotations', 'difficult', 'augmentation', 'loss', 'match',
-         'optimizer', 'batchsize', 'k', 'alpha', 'seed', 'processes', 'precision')
+FIXED = ('model', 'frozen', 'classes', 'images', 'annotations', 'difficult', 'augmentation', 'loss',
+         'match', 'optimizer', 'batchsize', 'k', 'alpha', 'seed', 'processes', 'precision')
 
 
 def parse_args(argv: list[str] | None, description: str | None, paper: dict, slim: dict,
-               photos: dict) -> argparse.Namespace:
+               lite: dict) -> argparse.Namespace:
     """Read the flags of ``train.py``. A resumed run keeps the settings whose flags are not given.
 
     Args:
         argv: the arguments; None for those of this process.
         description: the text at the top of ``--help``.
-        paper: {flag: default} for every network but slim300.
-        slim: {flag: default} for slim300 on the built-in set.
-        photos: {flag: default} for slim300 with ``--data``.
+        paper: {flag: default} for every network but slim300 and lite300.
+        slim, lite: {flag: default} for slim300, and for lite300. The default length of a run is a
+            number of iterations or of epochs; see :func:`count_iterations`.
 
     Returns:
         The values of all flags; ``cuts_given``, whether the command or the run to resume gave the
         cuts; and ``remarks``, lines about the choices made, which :func:`check_args` prints.
     """
-    parser = make_train_parser(description, paper, slim, photos)
+    parser = make_train_parser(description, paper, slim, lite)
     args = parser.parse_args(argv)
     out, remarks = (args.out, []) if args.out else newest_run() if args.resume else new_folder()
     if args.resume:
@@ -62,21 +64,34 @@ def parse_args(argv: list[str] | None, description: str | None, paper: dict, sli
             args = parser.parse_args(argv)
     args.out, args.remarks = out, remarks
     if args.model is None:
-        args.model = 'ssd300' if args.data and is_gpu(args.device) else 'slim300'
-        if args.data and not is_gpu(args.device):
-            remarks.append('network: slim300, which a CPU trains within minutes; for that of the '
+        args.model = SLIM if not args.data else 'ssd300' if is_gpu(args.device) else LITE
+        if args.model == LITE:
+            remarks.append('network: lite300, which a CPU trains within minutes; for that of the '
                            'paper give --model ssd300, and with a GPU --device cuda')
-    defaults = paper if args.model != 'slim300' else photos if args.data else slim
-    for name, value in defaults.items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
+    _set_defaults(args, {SLIM: slim, LITE: lite}.get(args.model, paper))
     args.cuts_given = args.cuts is not None
-    if not args.cuts_given:
+    if args.iteration is not None and not args.cuts_given:
         args.cuts = scaled_cuts(args.iteration)
     args.conv = args.conv or engines.fastest(is_gpu(args.device))
     if args.loader_processes is None:
         args.loader_processes = max(1, min(8, available_cores() - 1)) if is_gpu(args.device) else 1
     return args
+
+
+def _set_defaults(args, recipe):
+    """Set the flags that were not given to those of a recipe."""
+    lengths = 'iteration', 'epochs'  # the command gives at most one of them, and a recipe too
+    given = {name for name in recipe if getattr(args, name) is not None}
+    if any(getattr(args, name) is not None for name in lengths):
+        given |= {*lengths}
+    for name in recipe.keys() - given:
+        setattr(args, name, recipe[name])
+    if args.reuse and 'pretrained' not in given:
+        args.pretrained = 'none'
+    if args.pretrained == 'none' and not args.reuse:  # random weights have to learn
+        for name, value in (('frozen', 0), ('trunk_lr', 1.)):
+            if name not in given:
+                setattr(args, name, value)
 
 
 def _cuts_were_given(settings):
@@ -102,15 +117,15 @@ def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
     del args.remarks
     each = functools.partial
     check_all(
-        each(check_numbers, args, ('iteration', 'batchsize', 'log_interval', 'snapshot_interval'),
-             lowest=1),
-        each(check_numbers, args, ('lr', 'weight_decay', 'momentum', 'bias_scale', 'k', 'alpha',
-                                   'seed', 'warmup', 'loader_processes'), lowest=0),
+        each(check_numbers, args, ('batchsize', 'log_interval', 'snapshot_interval', *(
+            ('iteration',) if args.iteration is not None else ())), lowest=1),
+        each(check_numbers, args, ('lr', 'trunk_lr', 'weight_decay', 'momentum', 'bias_scale', 'k',
+                                   'alpha', 'seed', 'warmup', 'loader_processes'), lowest=0),
         each(_check_epochs, args.epochs),
         each(check_split, args.batchsize, processes),
         *[each(check_path, args.data, 'give --data a data set; docs/data.md describes it',
                folder=True)] * (args.data is not None),
-        each(_check_pretrained, args.pretrained, args.model),
+        each(_check_pretrained, args.pretrained, args.model), each(_check_trunk, args),
         *[each(check_path, args.reuse, 'give --reuse a model.npz')] * (args.reuse is not None),
         each(_check_run, args.out, args.resume), each(check_out, args.out))
     make_out(args.out)
@@ -123,8 +138,8 @@ def _check_epochs(epochs):
 
 def _check_pretrained(source, model):
     names, path = ('none', 'imagenet', 'hed'), pathlib.Path(source)
-    if source in ('imagenet', 'hed') and model == 'slim300':
-        raise UserError(f'--pretrained {source}: holds a VGG16, and slim300 has none; give --model '
+    if (source, model) in (('imagenet', SLIM), ('hed', SLIM), ('hed', LITE)):
+        raise UserError(f'--pretrained {source}: holds a VGG16, and {model} has none; give --model '
                         'ssd300, or leave --pretrained out')
     if source not in names and reader_of(source) is None:
         raise UserError(f'--pretrained {source}: unknown{suggestion(source, names)}; give '
@@ -132,6 +147,14 @@ def _check_pretrained(source, model):
                         f'{", ".join(READERS)}')
     if source not in names:
         check_path(path, 'give --pretrained an existing file')
+
+
+def _check_trunk(args):
+    """Refuse flags of a trunk for a network without one, and more frozen blocks than it has."""
+    if args.model != LITE and (args.frozen, args.trunk_lr) != (0, 1):
+        raise UserError(f'--frozen, --trunk-lr: are for {LITE}, and this is a {args.model}; leave '
+                        'them out')
+    check_numbers(args, ('frozen',), lowest=0, highest=N_PART)
 
 
 def _check_run(out, resumed):

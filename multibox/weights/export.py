@@ -19,6 +19,7 @@ import warnings
 from typing import Any
 
 from multibox import engines
+from multibox.engines.convolution.graphs import padding_after
 from multibox.errors import UserError
 from multibox.files import open_whole
 from multibox.weights.model_file import load_model
@@ -78,7 +79,8 @@ def to_onnx(model: Any, label_names: tuple) -> Any:
     with warnings.catch_warnings(), engines.using('chainer'):  # onnx_chainer knows its functions
         warnings.simplefilter('ignore')  # onnx warns about names that onnx_chainer uses
         graph = onnx_chainer.export(model, example, opset_version=OPSET, input_names=['images'],
-                                    output_names=['mb_locs', 'mb_confs'])
+                                    output_names=['mb_locs', 'mb_confs'],
+                                    external_converters={'Convolution2DFunction': _convolution})
     _keep_only_images_as_input(graph.graph)
     _free_batchsize(graph.graph)
     metadata = {'label_names': list(label_names), 'mean': np.ravel(model.mean).tolist(),
@@ -87,6 +89,20 @@ def to_onnx(model: Any, label_names: tuple) -> Any:
     onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in metadata.items()})
     onnx.checker.check_model(graph)
     return graph
+
+
+def _convolution(parameters):
+    """Convert a convolution as onnx_chainer does, with the padding that ``cover_all`` may add."""
+    from onnx.helper import make_node
+    function = parameters.func
+    x, W = (node.shape for node in function.inputs[:2])
+    shapes = {'x': x, 'W': W, 'y': function.outputs[0]().shape}
+    geometry = stride, pad, dilate = (
+        (function.sy, function.sx), (function.ph, function.pw), (function.dy, function.dx))
+    return make_node(
+        'Conv', parameters.input_names, parameters.output_names, kernel_shape=W[2:],
+        strides=stride, pads=(*pad, *padding_after(shapes, geometry)), dilations=dilate,
+        group=function.groups),
 
 
 def _keep_only_images_as_input(graph):

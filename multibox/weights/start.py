@@ -2,7 +2,9 @@
 import pathlib
 
 from multibox.errors import UserError
+from multibox.networks.lite import LiteSSD300
 from multibox.networks.ssd import SSD
+from multibox.weights import efficientnet
 from multibox.weights.conventions import FIRST_WEIGHTS
 from multibox.weights.fitting import fill, links, slots
 from multibox.weights.model_file import load_model
@@ -18,7 +20,8 @@ def start(model: SSD, name: str, label_names: tuple, pretrained: str = 'none',
         name: the architecture of the network, a key of ``multibox.MODELS``.
         label_names: the class names of the network, in the order of the labels.
         pretrained: ``'none'``, or a source for :func:`multibox.weights.read`, of which every array
-            is taken that fits by name and shape.
+            is taken that fits by name and shape. ``'imagenet'`` means the weights of the network's
+            own trunk: EfficientNet-Lite0 for lite300, else VGG16.
         reuse: the path of a model.npz of the same architecture. All its weights and default boxes
             are taken, except the head rows of classes that only one of the two networks knows.
 
@@ -38,14 +41,19 @@ def start(model: SSD, name: str, label_names: tuple, pretrained: str = 'none',
 
 
 def _take_what_fits(model, source):
+    if source == 'imagenet' and isinstance(model, LiteSSD300):
+        return _take(model, source, efficientnet.read())
     if source in ('imagenet', 'hed') and FIRST_WEIGHTS not in slots(model):  # before a download
         raise UserError(f'--pretrained {source}: holds a VGG16, and {type(model).__name__} has '
                         'none; leave it out')
-    arrays = read(source)
+    return _take(model, source, read(source))
+
+
+def _take(model, source, arrays):
     result = fill(model, arrays)
     if not result.matched:
         raise UserError(f'--pretrained {source}: none of its {len(arrays)} arrays fits the '
-                        f'{type(model).__name__}; give weights of that network or of its VGG16')
+                        f'{type(model).__name__}; give weights of that network or of its trunk')
     rest = links(result.missing + [name for name, _, _ in result.misfits])
     return (f'{source}: {len(result.matched)} of {result.n_wanted} parameters taken; not taken: '
             f'{", ".join(sorted(rest)) or "none"}')

@@ -11,7 +11,7 @@ from multibox.engines.convolution import blas
 from multibox.engines.memory import keep_freed_memory
 from multibox.errors import UserError
 from tests.support import fake_cudnn
-from tests.support.convolutions import CONVOLUTIONS, draw, outputs
+from tests.support.convolutions import CONVOLUTIONS, GROUPED, draw, outputs
 
 import chainer
 import chainer.functions as F
@@ -72,6 +72,21 @@ def test_convolution_and_its_gradients_are_chainers(engine, case, dtype):
     x_shape, (o, kh, kw), stride, pad, dilate = case
     arrays = draw(x_shape, (o, x_shape[1], kh, kw), o, dtype=dtype)
     assert_as_chainers(engine, F.convolution_2d, arrays, stride=stride, pad=pad, dilate=dilate)
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize('case', GROUPED.values(), ids=GROUPED)
+def test_convolution_of_groups_and_its_gradients_are_chainers(engine, case, dtype):
+    x, W, groups, stride, pad = case
+    arrays = draw(x, W, W[0], dtype=dtype)
+    assert_as_chainers(
+        engine, F.convolution_2d, arrays, stride=stride, pad=pad, groups=groups, cover_all=True)
+
+
+def test_convolution_of_groups_is_computed_by_the_engine(use, engine, im2col_calls):
+    use(engine)
+    outputs(F.convolution_2d, draw((2, 4, 6, 6), (4, 1, 3, 3)), groups=4)
+    assert not im2col_calls
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
@@ -143,19 +158,16 @@ def test_engine_replaces_chainers_im2col(use, engine, im2col_calls, dtype):
     assert len(im2col_calls) == 2
 
 
-@pytest.mark.parametrize('dtypes, options', [
-    (('float32', 'float32'), {'groups': 2}),
-    (('float16', 'float16'), {}),
-    (('float32', 'float64'), {}),
-], ids=['groups', 'float16', 'mixed types'])
-def test_calls_that_no_engine_covers_stay_chainers(use, engine, im2col_calls, dtypes, options):
+@pytest.mark.parametrize('dtypes', [('float16', 'float16'), ('float32', 'float64')],
+                         ids=['float16', 'mixed types'])
+def test_calls_that_no_engine_covers_stay_chainers(use, engine, im2col_calls, dtypes):
     if engine == 'cudnn' and 'float16' in dtypes:
         pytest.skip('cudnn computes it')
-    x, W = draw((2, 4, 6, 6), (4, 4 // options.get('groups', 1), 3, 3))
+    x, W = draw((2, 4, 6, 6), (4, 4, 3, 3))
     arrays = x.astype(dtypes[0]), W.astype(dtypes[1])
-    expected = F.convolution_2d(*arrays, **options).array
+    expected = F.convolution_2d(*arrays).array
     use(engine)
-    actual = F.convolution_2d(*arrays, **options).array
+    actual = F.convolution_2d(*arrays).array
     assert len(im2col_calls) == 2
     np.testing.assert_array_equal(actual, expected)
 

@@ -99,3 +99,27 @@ def test_on_a_gpu_results_and_gradients_are_chainers(use, precision):
     for ours, right in zip(results, expected, strict=True):
         assert ours.dtype == dtype
         assert abs(ours - right).max() <= TOLERANCE[precision] * abs(right).max()
+
+
+@pytest.mark.parametrize('shapes', [SHAPES, SHAPES[:2]], ids=['bias', 'no bias'])
+def test_results_and_gradients_under_a_ceiling_are_those_of_two_functions(engine, shapes):
+    def with_ceiling(*arrays):
+        return engines.convolution_2d(*arrays, pad=1, relu=True, ceiling=1.5)
+
+    def by_chainer(*arrays):
+        return F.clipped_relu(F.convolution_2d(*arrays, pad=1), 1.5)
+    arrays = draw(*shapes)
+    assert (outputs(with_ceiling, arrays)[0] == 1.5).any()
+    for ours, theirs in zip(outputs(with_ceiling, arrays), outputs(by_chainer, arrays),
+                            strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_derivatives_under_a_ceiling_are_numeric(use):
+    def with_ceiling(*arrays):
+        return engines.convolution_2d(*arrays, pad=1, relu=True, ceiling=1.5)
+    x, W, b, gy, ggx, ggW, ggb = draw(*SHAPES, (2, 4, 9, 7), *SHAPES, dtype='float64')
+    use('blas')
+    gradient_check.check_backward(with_ceiling, (x, W, b), gy, atol=1e-4, rtol=1e-4)
+    gradient_check.check_double_backward(with_ceiling, (x, W, b), gy, (ggx, ggW, ggb),
+                                         atol=1e-4, rtol=1e-4)

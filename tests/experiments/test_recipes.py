@@ -20,7 +20,7 @@ RECIPES = read_recipes()
 
 def train_settings(argv):
     """The settings of train.py for a command line."""
-    return settings.parse_args(argv, None, train.PAPER, train.SLIM, train.PHOTOS)
+    return settings.parse_args(argv, None, train.PAPER, train.SLIM, train.LITE)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import os
 
 import train
 from experiments import comparison, trainings
-from experiments.ablations.train import AXES
+from experiments.ablations.train import AXES, COMMON
 from experiments.bccd.train import AXES as BCCD
 from experiments.formulations.train import AXES as FORMULATIONS
 from multibox.boxes import RULES
@@ -20,7 +20,7 @@ SOME = {'k': {'1': ['--k', '1'], '3': []},
 
 def train_settings(argv):
     """The settings of train.py for a command line."""
-    return settings.parse_args(argv, None, train.PAPER, train.SLIM, train.PHOTOS)
+    return settings.parse_args(argv, None, train.PAPER, train.SLIM, train.LITE)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_runs_at_the_same_time_share_the_cores(runs, tmp_path, monkeypatch):
     ('augmentation', ['full', 'no-expansion', 'flip']), ('match', [None, 'forced', 'forced_above']),
 ])
 def test_an_axis_changes_one_setting_alone(axis, expected):
-    changed = [vars(train_settings(flags)) for flags in AXES[axis].values()]
+    changed = [vars(train_settings([*COMMON, *flags])) for flags in AXES[axis].values()]
     assert [settings.pop(axis) for settings in changed] == expected
     assert all(settings == changed[0] for settings in changed)
 

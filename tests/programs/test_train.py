@@ -22,7 +22,7 @@ from PIL import Image
 ROOT = pathlib.Path(train.__file__).parent
 parse_args = functools.partial(
     settings.parse_args, description=None, paper=train.PAPER, slim=train.SLIM,
-    photos=train.PHOTOS)
+    lite=train.LITE)
 FAST = ['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--log-interval', '1',
         '--cuts']
 

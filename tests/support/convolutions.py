@@ -21,6 +21,12 @@ CONVOLUTIONS = {  # (B, C, H, W), (O, kh, kw), stride, pad, dilate
     'many blocks a map stride 2': ((2, 3, 83, 43), (4, 3, 3), 2, 1, 1),
     'row beyond a block': ((1, 2, 3, 300), (3, 3, 3), 1, 1, 1),
 }
+GROUPED = {  # (B, C, H, W), (O, C / groups, kh, kw), groups, stride, pad
+    'depthwise': ((2, 16, 9, 7), (16, 1, 3, 3), 16, 1, 1),
+    'depthwise stride 2': ((2, 16, 10, 8), (16, 1, 5, 5), 16, 2, 2),
+    'two outputs a channel': ((2, 4, 6, 6), (8, 1, 3, 3), 4, 1, 1),
+    'two groups': ((2, 6, 6, 5), (4, 3, 3, 3), 2, 1, 0),
+}
 # Relative to the largest result, per precision of cuDNN. The factors' bits set the tolerance.
 CUDNN_TOLERANCE = {'float32': 5e-6, 'tf32': 2 ** -9, 'float16': 2 ** -8, 'bfloat16': 2 ** -6}
 

@@ -127,7 +127,9 @@ class pygraph:
                 self.x.dim[2:], self.W.dim[2:], self.y.dim[2:], self.before, self.after,
                 self.stride, self.dilation):
             assert out == (size + before + after - (k - 1) * d - 1) // s + 1
-        assert self.x.dim[:2] + self.W.dim[:1] == [self.y.dim[0], self.W.dim[1], self.y.dim[1]]
+        self.groups = self.x.dim[1] // self.W.dim[1]
+        assert self.x.dim[:2] + self.W.dim[:1] == [
+            self.y.dim[0], self.groups * self.W.dim[1], self.y.dim[1]]
         assert self.result.output
 
     def build_operation_graph(self):
@@ -163,12 +165,15 @@ class pygraph:
             rows, columns = (slice(tap * d, tap * d + (n - 1) * s + 1, s) for tap, d, n, s in zip(
                 (i, j), self.dilation, self.y.dim[2:], self.stride))
             taken = padded[:, :, rows, columns]  # a view
+            of_group = taken.reshape(len(x), self.groups, -1, *self.y.dim[2:])
+            grouped_y, tap = y.reshape(len(x), self.groups, -1, *self.y.dim[2:]), W[:, :, i, j]
+            grouped_W = tap.reshape(self.groups, -1, W.shape[1])
             if out is x:
-                taken += np.einsum('bohw,oc->bchw', y, W[:, :, i, j])
+                taken += np.einsum('bgohw,goc->bgchw', grouped_y, grouped_W).reshape(taken.shape)
             elif out is W:
-                W[:, :, i, j] += np.einsum('bohw,bchw->oc', y, taken)
+                tap += np.einsum('bgohw,bgchw->goc', grouped_y, of_group).reshape(tap.shape)
             else:
-                y += np.einsum('bchw,oc->bohw', taken, W[:, :, i, j])
+                y += np.einsum('bgchw,goc->bgohw', of_group, grouped_W).reshape(y.shape)
         if out is x:
             out = padded[:, :, top:padded.shape[2] - bottom, left:padded.shape[3] - right]
         if self.bias_tensor is not None:
@@ -186,7 +191,7 @@ def elementwise(inputs, outputs, body, name):
 cuda = types.SimpleNamespace(  # replaces chainer.backends.cuda
     available=True, ndarray=np.ndarray, elementwise=elementwise,
     cupy=types.SimpleNamespace(
-        empty=np.empty, ascontiguousarray=np.ascontiguousarray,
+        empty=np.empty, minimum=np.minimum, ascontiguousarray=np.ascontiguousarray,
         cuda=types.SimpleNamespace(
             Device=lambda: types.SimpleNamespace(id=0),
             get_current_stream=lambda: types.SimpleNamespace(ptr=STREAM))))

@@ -13,7 +13,7 @@ from multibox.training.learning_rate import describe_change
 import pytest
 
 parse_args = functools.partial(
-    settings.parse_args, description=None, paper=train.PAPER, slim=train.SLIM, photos=train.PHOTOS)
+    settings.parse_args, description=None, paper=train.PAPER, slim=train.SLIM, lite=train.LITE)
 
 
 @pytest.mark.parametrize('epochs, iteration', [
@@ -34,9 +34,8 @@ def test_cuts_follow_the_epochs_unless_they_are_given():
 
 @pytest.mark.parametrize('flags, model, iteration', [
     ([], 'slim300', 540),
-    (['--data', 'photos'], 'slim300', 2000),
-    (['--data', 'photos', '--model', 'slim300', '--device', 'cuda'], 'slim300', 2000),
-    (['--data', 'photos', '--iteration', '9'], 'slim300', 9),
+    (['--data', 'photos', '--model', 'slim300', '--device', 'cuda'], 'slim300', 540),
+    (['--data', 'photos', '--iteration', '9'], 'lite300', 9),
     (['--data', 'photos', '--device', 'cuda'], 'ssd300', 120000),
     (['--data', 'photos', '--model', 'ssd512'], 'ssd512', 120000)])
 def test_the_network_suits_data_and_device(flags, model, iteration):
@@ -45,11 +44,39 @@ def test_the_network_suits_data_and_device(flags, model, iteration):
     assert args.cuts == scaled_cuts(iteration)
 
 
+def test_lite_trains_for_epochs():
+    args = parse_args(['--data', 'photos'])
+    assert args.model == 'lite300' and args.iteration is None
+    settings.count_iterations(args, n_image=400)
+    assert args.iteration == train.LITE['epochs'] * 50 and args.cuts == scaled_cuts(args.iteration)
+
+
+@pytest.mark.parametrize('flags, pretrained, frozen, trunk_lr', [
+    ([], 'imagenet', train.LITE['frozen'], train.LITE['trunk_lr']),
+    (['--pretrained', 'none'], 'none', 0, 1),
+    (['--pretrained', 'none', '--frozen', '2'], 'none', 2, 1),
+    (['--reuse', 'model.npz'], 'none', train.LITE['frozen'], train.LITE['trunk_lr'])])
+def test_a_trunk_with_trained_weights_learns_in_part(flags, pretrained, frozen, trunk_lr):
+    args = parse_args(['--model', 'lite300', *flags])
+    assert (args.pretrained, args.frozen, args.trunk_lr) == (pretrained, frozen, trunk_lr)
+
+
+@pytest.mark.parametrize('flags, message', [
+    (['--model', 'ssd300', '--frozen', '3'], '--frozen, --trunk-lr: are for lite300'),
+    (['--model', 'lite300', '--frozen', '18'], '--frozen must be a number from 0 to 17'),
+    (['--model', 'lite300', '--pretrained', 'hed'], 'lite300 has none'),
+    (['--model', 'lite300', '--trunk-lr', '-1'], '--trunk-lr must be a number from 0')])
+def test_flags_of_the_trunk_are_checked(tmp_path, flags, message):
+    args = parse_args([*flags, '--out', str(tmp_path / 'out')])
+    with pytest.raises(UserError, match=message):
+        settings.check_args(args, ONE)
+
+
 def test_a_chosen_network_and_the_papers_are_named(tmp_path, capsys):
     args = parse_args(['--data', str(tmp_path), '--out', str(tmp_path / 'out')])
     settings.check_args(args, ONE)
     said = capsys.readouterr().out
-    assert said.startswith('network: slim300') and '--model ssd300' in said
+    assert said.startswith('network: lite300') and '--model ssd300' in said
     assert 'remarks' not in vars(args)
 
 
@@ -154,8 +181,8 @@ def test_cuts_that_stay_are_told_if_the_iterations_change():
 
 
 def test_a_longer_run_says_where_its_cuts_are(data, tmp_path, capsys):
-    flags = ['--data', str(data), '--out', str(tmp_path), '--batchsize', '2', '--loader-processes',
-             '0', '--log-interval', '1']
+    flags = ['--model', 'slim300', '--data', str(data), '--out', str(tmp_path), '--batchsize', '2',
+             '--loader-processes', '0', '--log-interval', '1']
     train.main([*flags, '--epochs', '1'])
     assert 'resum' not in capsys.readouterr().out
     train.main(['--out', str(tmp_path), '--resume', '--epochs', '2'])
@@ -174,7 +201,7 @@ def test_a_run_is_not_resumed_on_other_boxes(data, tmp_path):
     shutil.copytree(data, other)
     flags = ['--out', str(tmp_path / 'run'), '--iteration', '2', '--batchsize', '2',
              '--loader-processes', '0']
-    train.main(['--data', str(data), *flags])
+    train.main(['--model', 'slim300', '--data', str(data), *flags])
     first = next((other / 'Annotations').iterdir())
     first.write_text(first.read_text().replace('<xmin>', '<xmin>1'))
     with pytest.raises(UserError, match='whose images or boxes differ from those of'):

@@ -5,6 +5,7 @@ multiplies and stores one block of output pixels at a time, and the block fits t
 """
 import math
 
+from multibox.engines.convolution import depthwise
 from multibox.engines.convolution.windows import taps
 
 import numpy as np
@@ -25,23 +26,45 @@ class BLAS:
         return all(type(a) is np.ndarray and a.size
                    and a.dtype == arrays[0].dtype in (np.float32, np.float64) for a in arrays)
 
-    def convolve(self, x, W, b, geometry, out_size, relu=False):
-        """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C, kh, kw) and b (O,) or None.
+    def convolve(self, x, W, b, geometry, out_size, relu=False, ceiling=math.inf):
+        """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C / G, kh, kw), b (O,) or None.
 
-        With ``relu`` negative results become 0.
+        With ``relu`` negative results become 0, and larger results become ``ceiling``.
         """
+        groups = x.shape[1] // W.shape[1]
+        if groups == 1:
+            y = self._convolve(x, W, geometry, out_size)
+        elif groups == len(W) == x.shape[1]:
+            y = depthwise.convolve(x, W, geometry, out_size)
+        else:
+            y = np.concatenate([
+                self._convolve(*parts, geometry, out_size)
+                for parts in zip(np.split(x, groups, axis=1), np.split(W, groups))], axis=1)
+        if b is not None:
+            y += b[:, None, None]
+        return clip(y, ceiling) if relu else y
+
+    def _convolve(self, x, W, geometry, out_size):
         x, weight = np.ascontiguousarray(x), np.ascontiguousarray(W).reshape(len(W), -1)
         axes = tuple(zip(W.shape[2:], *geometry))
         y = np.empty((len(x), len(W), *out_size), x.dtype)
-        bias = 0 if b is None else b[:, None, None, None]
         for images, rows, buffer in _blocks(len(x), *out_size, weight.shape[1], x.dtype):
             col = _im2col(x[images], rows, out_size[1], axes, buffer)
             block = y[images, :, rows].transpose(1, 0, 2, 3)  # (O, n, rows, width)
-            np.add(np.matmul(weight, col).reshape(block.shape), bias, out=block)
-        return np.maximum(y, 0, out=y) if relu else y
+            block[...] = np.matmul(weight, col).reshape(block.shape)
+        return y
 
-    def input_gradient(self, gy, W, geometry, in_size):
-        """Return gx (B, C, H, W) of gy (B, O, out_h, out_w) and W (O, C, kh, kw)."""
+    def input_gradient(self, gy, W, geometry, in_size, groups=1):
+        """Return gx (B, C, H, W) of gy (B, O, out_h, out_w) and W (O, C / G, kh, kw)."""
+        if groups == len(W) and W.shape[1] == 1 < groups:
+            return depthwise.input_gradient(gy, W, geometry, in_size)
+        if groups == 1:
+            return self._input_gradient(gy, W, geometry, in_size)
+        return np.concatenate([
+            self._input_gradient(*parts, geometry, in_size)
+            for parts in zip(np.split(gy, groups, axis=1), np.split(W, groups))], axis=1)
+
+    def _input_gradient(self, gy, W, geometry, in_size):
         # The gradient of F.sum has strides of 0, for which matmul does not use BLAS.
         gy, weight = np.ascontiguousarray(gy), np.ascontiguousarray(W).reshape(len(W), -1).T
         axes = tuple(zip(W.shape[2:], *geometry))
@@ -58,8 +81,17 @@ class BLAS:
                 block[taken] += col[:, i, j][out]
         return gx
 
-    def weight_gradient(self, x, gy, geometry, kernel):
-        """Return gW (O, C, kh, kw) of x (B, C, H, W) and gy (B, O, out_h, out_w)."""
+    def weight_gradient(self, x, gy, geometry, kernel, groups=1):
+        """Return gW (O, C / G, kh, kw) of x (B, C, H, W) and gy (B, O, out_h, out_w)."""
+        if groups == x.shape[1] == gy.shape[1] > 1:
+            return depthwise.weight_gradient(x, gy, geometry, kernel)
+        if groups == 1:
+            return self._weight_gradient(x, gy, geometry, kernel)
+        return np.concatenate([
+            self._weight_gradient(*parts, geometry, kernel)
+            for parts in zip(np.split(x, groups, axis=1), np.split(gy, groups, axis=1))])
+
+    def _weight_gradient(self, x, gy, geometry, kernel):
         x, gy = np.ascontiguousarray(x), np.ascontiguousarray(gy)
         axes = tuple(zip(kernel, *geometry))
         n, o, height, width = gy.shape
@@ -70,6 +102,12 @@ class BLAS:
             gy_block = gy[images, :, rows].transpose(1, 0, 2, 3).reshape(o, -1)
             gW += np.matmul(gy_block, col.T, out=product)
         return gW.reshape(o, x.shape[1], *kernel)
+
+
+def clip(y, ceiling):
+    """Set negative numbers to 0 and larger ones to the ceiling, in place."""
+    np.maximum(y, 0, out=y)
+    return y if ceiling == math.inf else np.minimum(y, ceiling, out=y)
 
 
 def _blocks(n, height, width, depth, dtype):

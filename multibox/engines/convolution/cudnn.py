@@ -4,6 +4,7 @@ Activations and their gradients stay channels last in memory, the order that ten
 Arrays in another order, such as images and weights, are copied.
 """
 import functools
+import math
 
 from multibox.engines import kernels, layout
 from multibox.engines.convolution import graphs
@@ -37,23 +38,28 @@ class CuDNN:
         return all(isinstance(a, cuda.ndarray) and a.size
                    and a.dtype in (np.float32, np.float16) for a in arrays)
 
-    def convolve(self, x, W, b, geometry, out_size, relu=False):
-        """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C, kh, kw) and b (O,) or None.
+    def convolve(self, x, W, b, geometry, out_size, relu=False, ceiling=math.inf):
+        """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C / G, kh, kw), b (O,) or None.
 
-        With ``relu`` negative results become 0.
+        With ``relu`` negative results become 0, and larger results become ``ceiling``.
         """
         shapes = (('x', x.shape), ('W', W.shape), ('y', (len(x), len(W), *out_size)))
         bias = () if b is None else (b.reshape(1, -1, 1, 1),)
-        return self._compute('conv_fprop', shapes, geometry, (x, W, *bias), relu)
+        y = self._compute('conv_fprop', shapes, geometry, (x, W, *bias), relu)
+        if relu and ceiling < math.inf:
+            pixels = layout.pixels(y)
+            cuda.cupy.minimum(pixels, ceiling, out=pixels)
+        return y
 
-    def input_gradient(self, gy, W, geometry, in_size):
-        """Return gx (B, C, H, W) of gy (B, O, out_h, out_w) and W (O, C, kh, kw)."""
-        shapes = (('x', (len(gy), W.shape[1], *in_size)), ('W', W.shape), ('y', gy.shape))
+    def input_gradient(self, gy, W, geometry, in_size, groups=1):
+        """Return gx (B, C, H, W) of gy (B, O, out_h, out_w) and W (O, C / G, kh, kw)."""
+        shapes = (('x', (len(gy), groups * W.shape[1], *in_size)), ('W', W.shape), ('y', gy.shape))
         return self._compute('conv_dgrad', shapes, geometry, (gy, W))
 
-    def weight_gradient(self, x, gy, geometry, kernel):
-        """Return gW (O, C, kh, kw) of x (B, C, H, W) and gy (B, O, out_h, out_w)."""
-        shapes = (('x', x.shape), ('W', (gy.shape[1], x.shape[1], *kernel)), ('y', gy.shape))
+    def weight_gradient(self, x, gy, geometry, kernel, groups=1):
+        """Return gW (O, C / G, kh, kw) of x (B, C, H, W) and gy (B, O, out_h, out_w)."""
+        W = gy.shape[1], x.shape[1] // groups, *kernel
+        shapes = (('x', x.shape), ('W', W), ('y', gy.shape))
         gW = self._compute('conv_wgrad', shapes, geometry, (x, gy))
         return cuda.cupy.ascontiguousarray(gW)  # the order of the weights: an update reads both
 

@@ -15,6 +15,7 @@ import numpy as np
 PACKAGE, LIBRARY = 'onednn-cpu-gomp', 'libdnnl.so.3'
 BFLOAT16, FLOAT32 = 2, 3  # dnnl_data_type_t
 FORWARD, DIRECT = 64, 1  # dnnl_forward_training, dnnl_convolution_direct
+CLIP = 0x2e  # dnnl_eltwise_clip
 ANY = 1  # dnnl_format_tag_any: the primitive chooses the memory order
 # Operands: (number in an execution, number in a query). RESULTS are the operands that are written.
 SRC, WEIGHTS, BIAS, DST = (1, 129), (33, 131), (41, None), (17, 133)
@@ -87,6 +88,18 @@ def primitive_desc(create, *args):
     """Call one of the functions ``dnnl_*_primitive_desc_create``, named by ``create``."""
     lib, cpu, _ = library()
     return _new(getattr(lib, create), cpu, *args)
+
+
+def clipped(ceiling):
+    """Attributes of a primitive that clips its results to [0, ceiling] before it stores them."""
+    lib, _, _ = library()
+    operations, attributes = _new(lib.dnnl_post_ops_create), _new(lib.dnnl_primitive_attr_create)
+    _check(lib.dnnl_post_ops_append_eltwise(
+        operations, CLIP, ctypes.c_float(0), ctypes.c_float(ceiling)),
+        lib.dnnl_post_ops_append_eltwise)
+    _check(lib.dnnl_primitive_attr_set_post_ops(attributes, operations),
+           lib.dnnl_primitive_attr_set_post_ops)
+    return attributes
 
 
 class Primitive:

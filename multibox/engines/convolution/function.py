@@ -3,8 +3,10 @@
 The functions derive from Chainer's, whose type checks and second derivatives they keep. Their
 forward methods also serve :func:`multibox.engines.using`, which lends them to Chainer's functions.
 """
+import math
+
 from multibox.engines import choice
-from multibox.engines.order import ReLUGradient, bias_gradient
+from multibox.engines.order import ClippedReLUGradient, ReLUGradient, bias_gradient
 from multibox.typing import ArrayOrVariable, IntOrPair
 
 import chainer
@@ -16,65 +18,83 @@ from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunctio
 
 def convolution_2d(x: ArrayOrVariable, W: ArrayOrVariable, b: ArrayOrVariable | None = None,
                    stride: IntOrPair = 1, pad: IntOrPair = 0, dilate: IntOrPair = 1,
-                   relu: bool = False) -> chainer.Variable:
+                   relu: bool = False, groups: int = 1, cover_all: bool = False,
+                   ceiling: float = math.inf) -> chainer.Variable:
     """2-D convolution by the first current engine that covers the arrays, or else by Chainer.
 
     Args:
         x: (B, C, H, W) float array or Variable.
-        W: (O, C, kh, kw) float array or Variable.
+        W: (O, C / groups, kh, kw) float array or Variable.
         b: (O,) float array or Variable, or None.
         stride, pad, dilate: int, or a pair (y, x).
         relu: whether negative results become 0.
+        groups: number of groups of channels that are convolved apart. With as many groups as
+            channels the convolution is depthwise (Howard et al., MobileNets, 2017).
+        cover_all: whether windows that reach beyond the padding below and to the right count.
+        ceiling: with ``relu``, larger results become this number; 6 makes the ReLU6 of MobileNets.
 
     Returns:
         (B, O, out_h, out_w) Variable.
     """
     inputs = (x, W) if b is None else (x, W, b)
+    options = {'dilate': dilate, 'groups': groups}
     if not choice.current().engines:
-        y = F.convolution_2d(*inputs, stride=stride, pad=pad, dilate=dilate)
-        return F.relu(y) if relu else y
-    function = ConvolutionReLU if relu else Convolution
-    return function(stride, pad, dilate=dilate).apply(inputs)[0]
+        y = F.convolution_2d(*inputs, stride=stride, pad=pad, cover_all=cover_all, **options)
+        return y if not relu else F.relu(y) if ceiling == math.inf else F.clipped_relu(y, ceiling)
+    function = Convolution(stride, pad, cover_all, **options)
+    if relu:
+        function = ConvolutionReLU(stride, pad, cover_all, **options)
+        function.ceiling = ceiling
+    return function.apply(inputs)[0]
 
 
-def _by_engine(chainer_forward, compute, **options):
+def _by_engine(chainer_forward, compute):
     """A forward method that computes by an engine, or else as ``chainer_forward`` does."""
     def forward(node, inputs):
         engine = None
-        if (node.groups == 1 and not getattr(node, 'cudnn_fast', False)
+        if (not getattr(node, 'cudnn_fast', False)
                 and all(layout is None for layout in node.input_layouts)):
             engine = choice.current().engine_for(inputs)
         if engine is None:
             return chainer_forward(node, inputs)
         node.retain_inputs((0, 1))
-        return compute(engine, node, inputs, **options),
+        return compute(engine, node, inputs),
     return forward
 
 
 def _then_relu(chainer_forward, relu):
     """A forward method of Chainer's convolution, followed by the method ``relu`` of its ReLU."""
-    return lambda node, inputs: getattr(ReLU(), relu)(chainer_forward(node, inputs))
+    def forward(node, inputs):
+        y, = getattr(ReLU(), relu)(chainer_forward(node, inputs))
+        return y.clip(None, node.ceiling).astype(y.dtype, copy=False),
+    return forward
 
 
 def _geometry(node):
     return (node.sy, node.sx), (node.ph, node.pw), (node.dy, node.dx)
 
 
-def _convolve(engine, node, inputs, relu=False):
+def _convolve(engine, node, inputs):
     x, W, b = inputs if len(inputs) == 3 else (*inputs, None)
     out_size = node._get_out_size(x.shape, W.shape)
-    return engine.convolve(x, W, b, _geometry(node), out_size, relu)
+    return engine.convolve(x, W, b, _geometry(node), out_size)
+
+
+def _convolve_relu(engine, node, inputs):
+    x, W, b = inputs if len(inputs) == 3 else (*inputs, None)
+    out_size = node._get_out_size(x.shape, W.shape)
+    return engine.convolve(x, W, b, _geometry(node), out_size, True, node.ceiling)
 
 
 def _weight_gradient(engine, node, inputs):
-    gW = engine.weight_gradient(*inputs, _geometry(node), node.W_shape[2:])
+    gW = engine.weight_gradient(*inputs, _geometry(node), node.W_shape[2:], node.groups)
     return gW.astype(node.W_dtype, copy=False)
 
 
 def _input_gradient(engine, node, inputs):
     gy, W, *b = inputs
     node._calc_out_size(gy.shape, W.shape)
-    gx = engine.input_gradient(gy, W, _geometry(node), (node.outh, node.outw))
+    gx = engine.input_gradient(gy, W, _geometry(node), (node.outh, node.outw), node.groups)
     if b:
         gx += b[0][:, None, None]
     return gx
@@ -106,7 +126,8 @@ class Convolution(Convolution2DFunction):
         stride, pad, dilate = _geometry(self)
         gradients = []
         if 0 in indexes:
-            gradients += InputGradient(stride, pad, x.shape[2:], dilate=dilate).apply((gy, W))
+            gradients += InputGradient(stride, pad, x.shape[2:], dilate=dilate,
+                                       groups=self.groups).apply((gy, W))
         if 1 in indexes:
             gradients += WeightGradient(self, W.shape, W.dtype, W.layout).apply((x, gy))
         if 2 in indexes:
@@ -115,12 +136,13 @@ class Convolution(Convolution2DFunction):
 
 
 class ConvolutionReLU(Convolution):
-    """max(0, y) of :class:`Convolution`; the map before the ReLU is not kept."""
+    """:class:`Convolution` clipped to [0, ceiling]; the map before is not kept."""
 
+    ceiling = math.inf
     forward_cpu = _by_engine(
-        _then_relu(Convolution2DFunction.forward_cpu, 'forward_cpu'), _convolve, relu=True)
+        _then_relu(Convolution2DFunction.forward_cpu, 'forward_cpu'), _convolve_relu)
     forward_gpu = _by_engine(
-        _then_relu(Convolution2DFunction.forward_gpu, 'forward_gpu'), _convolve, relu=True)
+        _then_relu(Convolution2DFunction.forward_gpu, 'forward_gpu'), _convolve_relu)
 
     def forward(self, inputs):
         self.retain_outputs((0,))
@@ -128,4 +150,6 @@ class ConvolutionReLU(Convolution):
 
     def backward(self, indexes, grad_outputs):
         y, = self.get_retained_outputs()
-        return super().backward(indexes, ReLUGradient(y.array).apply(grad_outputs))
+        gradient = (ReLUGradient(y.array) if self.ceiling == math.inf
+                    else ClippedReLUGradient(y.array, self.ceiling))
+        return super().backward(indexes, gradient.apply(grad_outputs))

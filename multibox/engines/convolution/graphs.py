@@ -47,7 +47,8 @@ class Plan:
 
     Args:
         operation: a key of :data:`OPERATIONS`.
-        shapes: {'x': (B, C, H, W), 'W': (O, C, kh, kw), 'y': (B, O, out_h, out_w)}.
+        shapes: {'x': (B, C, H, W), 'W': (O, C / G, kh, kw), 'y': (B, O, out_h, out_w)}; cuDNN takes
+            the number of groups G from them.
         geometry: (stride, pad, dilate), pairs (y, x).
         dtype: type of all arrays, a key of :data:`DATA_TYPES`; products are summed in float32.
         exact: whether float32 factors stay off the tensor cores, which would round them to TF32.

@@ -4,6 +4,7 @@ Activations and their gradients stay channels last in memory. oneDNN computes on
 and Chainer's other functions keep their order.
 """
 import functools
+import math
 import os
 import pathlib
 
@@ -53,31 +54,35 @@ class OneDNN:
         return not _in_fork and all(
             type(a) is np.ndarray and a.dtype == np.float32 and a.size for a in arrays)
 
-    def convolve(self, x, W, b, geometry, out_size, relu=False):
-        """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C, kh, kw) and b (O,) or None.
+    def convolve(self, x, W, b, geometry, out_size, relu=False, ceiling=math.inf):
+        """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C / G, kh, kw), b (O,) or None.
 
-        With ``relu`` negative results become 0.
+        With ``relu`` negative results become 0, and larger results become ``ceiling``.
         """
+        ceiling = ceiling if relu and ceiling < math.inf else None
         y = _empty((len(x), len(W), *out_size))
-        compute = _forward(x.shape, W.shape, y.shape, geometry, b is not None, self.dtype)
+        compute = _forward(x.shape, _grouped(W.shape, x.shape[1] // W.shape[1]), y.shape, geometry,
+                           b is not None, self.dtype, ceiling)
         arrays = {dnnl.SRC: to_channels_last(x), dnnl.WEIGHTS: np.ascontiguousarray(W), dnnl.DST: y}
         if b is not None:
             arrays[dnnl.BIAS] = np.ascontiguousarray(b)
         compute(arrays)
-        return np.maximum(y, 0, out=y) if relu else y
+        return np.maximum(y, 0, out=y) if relu and ceiling is None else y
 
-    def input_gradient(self, gy, W, geometry, in_size):
-        """Return gx (B, C, H, W) of gy (B, O, out_h, out_w) and W (O, C, kh, kw)."""
-        gx = _empty((len(gy), W.shape[1], *in_size))
-        compute = _backward_data(gx.shape, W.shape, gy.shape, geometry, self.dtype)
+    def input_gradient(self, gy, W, geometry, in_size, groups=1):
+        """Return gx (B, C, H, W) of gy (B, O, out_h, out_w) and W (O, C / G, kh, kw)."""
+        gx = _empty((len(gy), groups * W.shape[1], *in_size))
+        compute = _backward_data(
+            gx.shape, _grouped(W.shape, groups), gy.shape, geometry, self.dtype)
         compute({dnnl.DIFF_DST: to_channels_last(gy), dnnl.WEIGHTS: np.ascontiguousarray(W),
                  dnnl.DIFF_SRC: gx})
         return gx
 
-    def weight_gradient(self, x, gy, geometry, kernel):
-        """Return gW (O, C, kh, kw) of x (B, C, H, W) and gy (B, O, out_h, out_w)."""
-        gW = np.empty((gy.shape[1], x.shape[1], *kernel), np.float32)
-        compute = _backward_weights(x.shape, gW.shape, gy.shape, geometry, self.dtype)
+    def weight_gradient(self, x, gy, geometry, kernel, groups=1):
+        """Return gW (O, C / G, kh, kw) of x (B, C, H, W) and gy (B, O, out_h, out_w)."""
+        gW = np.empty((gy.shape[1], x.shape[1] // groups, *kernel), np.float32)
+        compute = _backward_weights(
+            x.shape, _grouped(gW.shape, groups), gy.shape, geometry, self.dtype)
         compute({dnnl.SRC: to_channels_last(x), dnnl.DIFF_DST: to_channels_last(gy),
                  dnnl.DIFF_WEIGHTS: gW})
         return gW
@@ -85,12 +90,12 @@ class OneDNN:
 
 # One primitive per shape is kept, with about 65 KB of code, because a network has few shapes.
 @functools.cache
-def _forward(x, W, y, geometry, bias, dtype):
+def _forward(x, W, y, geometry, bias, dtype, ceiling):
     operands = {dnnl.SRC: _activation(x), dnnl.WEIGHTS: dnnl.memory_desc(W),
                 dnnl.DST: _activation(y)}
     if bias:
-        operands[dnnl.BIAS] = dnnl.memory_desc(W[:1])
-    return dnnl.Primitive(_forward_descriptor(x, W, y, geometry, bias, dtype), operands)
+        operands[dnnl.BIAS] = dnnl.memory_desc(y[1:2])
+    return dnnl.Primitive(_forward_descriptor(x, W, y, geometry, bias, dtype, ceiling), operands)
 
 
 @functools.cache
@@ -116,11 +121,17 @@ def _backward_weights(x, W, y, geometry, dtype):
         dnnl.DIFF_WEIGHTS: dnnl.memory_desc(W)})
 
 
-def _forward_descriptor(x, W, y, geometry, bias, dtype):
+def _grouped(W, groups):
+    """The shape of weights as oneDNN takes it: (O, C, kh, kw) or (G, O / G, C / G, kh, kw)."""
+    return W if groups == 1 else (groups, W[0] // groups, *W[1:])
+
+
+def _forward_descriptor(x, W, y, geometry, bias, dtype, ceiling=None):
     return dnnl.primitive_desc(
         'dnnl_convolution_forward_primitive_desc_create', dnnl.FORWARD, dnnl.DIRECT,
-        _activation(x, dtype), dnnl.any_order(W, dtype), dnnl.memory_desc(W[:1]) if bias else None,
-        _activation(y), *_window(x, W, y, geometry), None)
+        _activation(x, dtype), dnnl.any_order(W, dtype), dnnl.memory_desc(y[1:2]) if bias else None,
+        _activation(y), *_window(x, W, y, geometry),
+        None if ceiling is None else dnnl.clipped(ceiling))
 
 
 def _activation(shape, dtype=dnnl.FLOAT32):
@@ -132,7 +143,7 @@ def _window(x, W, y, geometry):
     stride, pad, dilate = geometry
     # The padding ends where the last output reads; Chainer's padding can be less, or more.
     after = [max(0, (out - 1) * s + (k - 1) * d + 1 - p - size) for out, s, k, d, p, size in zip(
-        y[2:], stride, W[2:], dilate, pad, x[2:])]
+        y[2:], stride, W[-2:], dilate, pad, x[2:])]
     return [dnnl.dims(each) for each in (stride, [d - 1 for d in dilate], pad, after)]
 
 
