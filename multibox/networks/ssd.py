@@ -73,9 +73,14 @@ class SSD(chainercv.links.model.ssd.SSD):
             its input in pixels, and per map ``grids``, the side in cells, and ``channels``.
         n_fg_class: number of classes without the background.
         boxes: the default boxes.
+
+    Attributes:
+        threshold: the score from which a detection counts, as stored with the weights; None if the
+            weights come without one.
     """
 
     coder: Any
+    threshold: float | None = None
 
     def __init__(self, extractor: chainer.Link, n_fg_class: int, boxes: DefaultBoxes):
         super().__init__(
