@@ -31,6 +31,7 @@ class Learning(NamedTuple):
         constant_loss: float, the least loss of a network with the same output for every box, or
             None as for ``conf_loss``.
         black, noise: floats, the highest scores in a black image and in one of noise.
+        typical: float, the median over the test images of the highest score; None without images.
         same_box: :class:`multibox.evaluation.signs.SameBox`; None without detections.
         findings: list of str, one sentence or more per bad sign; :data:`PASSED` without one.
     """
@@ -40,6 +41,7 @@ class Learning(NamedTuple):
     constant_loss: float | None
     black: float
     noise: float
+    typical: float | None
     same_box: SameBox | None
     findings: list[str]
 
@@ -75,12 +77,15 @@ def examine(model: Any, data: Any, images: list, threshold: float | None,
         conf_loss, constant = final_loss(run.out), constant_loss(_count(data), run.k)
     black, noise = best_on_empty_images(model)
     box = same_box(images, [example.size for example in data.test.examples])
+    best = [score.max(initial=0) for score in images[2]]
+    typical = float(np.median(best)) if best else None
     used = DEFAULT_THRESHOLD if threshold is None else threshold
-    has_objects = any(len(label) for label in images[4])
-    findings = [*_on_loss(conf_loss, constant), *_on_empty_images(black, noise, used, images),
+    has_objects = any(map(len, images[4]))
+    findings = [*_on_loss(conf_loss, constant), *_on_empty_images(black, noise, used, typical),
                 *_on_same_box(box, data.label_names),
                 *_on_nothing(threshold is None and has_objects)]
-    return Learning(used, origin, conf_loss, constant, black, noise, box, findings or [PASSED])
+    return Learning(used, origin, conf_loss, constant, black, noise, typical, box,
+                    findings or [PASSED])
 
 
 def _count(data):
@@ -97,11 +102,10 @@ def _on_loss(loss, constant):
                '(--iteration), with a lower --lr, or from weights of ImageNet (--model lite300).')
 
 
-def _on_empty_images(black, noise, threshold, images):
-    # The highest score of all boxes passes the threshold easily. It is a bad sign only if it lies
-    # nearer to the scores in photographs.
-    best = [score.max(initial=0) for score in images[2]]
-    least = max(threshold, (threshold + np.median(best)) / 2) if best else threshold
+def _on_empty_images(black, noise, threshold, typical):
+    # The best of thousands of boxes passes the threshold easily, so a score above it is a bad sign
+    # only if it lies nearer to the best scores in photographs.
+    least = max(threshold, (threshold + (typical or 0)) / 2)
     found = [f'{score:.2f} in {image}' for score, image in (
         (black, 'a black image'), (noise, 'an image of noise')) if score >= least]
     if found:
@@ -113,11 +117,11 @@ def _on_empty_images(black, noise, threshold, images):
 def _on_same_box(box, label_names):
     often = box is not None and box.n_image >= LEAST_IMAGES and box.share >= MANY
     if often and box.true_share < box.share / 2:
-        yield (f'In {box.share:.0%} of the test images the best detection is one and the same box, '
-               f'a {label_names[box.label]}, and {box.true_share:.0%} of the images have such an '
-               f'object: the network answers without regard to the image. {LOOK} Then train for '
-               'more iterations (--iteration), with --augmentation flip, or from weights of '
-               'ImageNet (--model lite300).')
+        yield (f'In {100 * box.share:.0f} % of the test images the best detection is one and the '
+               f'same box, of the class {label_names[box.label]}. Such an object is in '
+               f'{100 * box.true_share:.0f} % of the images, so the network gives one answer for '
+               f'different images. {LOOK} Then train for more iterations (--iteration), with '
+               '--augmentation flip, or from weights of ImageNet (--model lite300).')
 
 
 def _on_nothing(nothing_right):

@@ -181,8 +181,8 @@ def test_scores_slightly_above_the_threshold_pass():
 
 def test_a_network_that_always_gives_the_same_box_is_told():
     said, = findings(make_images([FULL] * 8, places(8)))
-    assert said.startswith('In 100% of the test images the best detection is one and the same box, '
-                           'a cat, and 0% of the images have such an object')
+    assert said.startswith('In 100 % of the test images the best detection is one and the same '
+                           'box, of the class cat. Such an object is in 0 % of the images')
     assert 'python -m multibox.data check' in said
 
 
@@ -222,3 +222,4 @@ def test_the_numbers_are_json():
     written = json.loads(json.dumps(metrics))
     assert written['learning']['same_box']['n_image'] >= 1 and written['threshold'] == 0.5
     assert written['learning']['noise'] == pytest.approx(0.1)
+    assert written['learning']['typical'] == pytest.approx(0.9)

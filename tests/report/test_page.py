@@ -159,7 +159,7 @@ def test_counts_begin_at_the_threshold_of_the_metrics(tmp_path):
     assert text_of(section(report, 'False detections')) == 'None.'  # the score of all is 0.7
 
 
-LEARNING = {'conf_loss': 2.2, 'constant_loss': 2.81, 'black': .1, 'noise': .2,
+LEARNING = {'conf_loss': 2.2, 'constant_loss': 2.81, 'black': .1, 'noise': .2, 'typical': .8,
             'same_box': {'label': 0, 'n_image': 2, 'share': .67, 'true_share': .33},
             'findings': [SCRIPT]}
 
@@ -169,12 +169,14 @@ def test_the_signs_of_learning_have_a_section(tmp_path):
                            r'Has it learned\?'))
     assert text.startswith(SCRIPT)
     for row in ('confidence loss at the end of the run 2.20 2.81', 'a black image 0.10 0.30',
-                'an image of noise 0.20 0.30', 'the same best box, cat 67% 33%'):
+                'noise 0.20 0.30, the threshold; 0.80, the median in test images',
+                'the same best box, cat 67 % 33 %'):
         assert row in text
 
 
 def test_signs_that_are_unknown_are_left_out(tmp_path):
-    learning = {**LEARNING, 'conf_loss': None, 'constant_loss': None, 'same_box': None}
+    learning = {**LEARNING, 'conf_loss': None, 'constant_loss': None, 'typical': None,
+                'same_box': None}
     text = text_of(section(write(tmp_path, make_data(tmp_path), learning=learning),
                            r'Has it learned\?'))
     assert 'confidence loss' not in text and 'best box' not in text
