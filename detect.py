@@ -14,6 +14,7 @@ from multibox.data.pictures import SUFFIXES, Unreadable, read_upright
 from multibox.devices import is_gpu, select_device
 from multibox.drawing import draw_boxes
 from multibox.errors import UserError, ending_together
+from multibox.evaluation.threshold import DEFAULT_THRESHOLD
 from multibox.files import make_out, open_whole, write_json
 from multibox.flags import (
     add_hardware_flags,
@@ -29,6 +30,7 @@ from multibox.weights import load_model
 import numpy as np
 
 MAX_BOXES = 200  # per picture, as in the paper; the place of a name depends on all other names
+LEAST_SCORE = 0.01  # a photograph without a score above this has nothing worth naming
 PNG_LEVEL = 1  # takes a third of the time of Pillow's default 6; pictures are about 7 % larger
 
 
@@ -37,7 +39,8 @@ def main(argv=None):
     if join_processes().size > 1:
         raise UserError('detect.py is for one process; start it without mpiexec')
     each = functools.partial
-    check_all(each(check_numbers, args, ('score', 'nms'), lowest=0, highest=1),
+    check_all(each(check_numbers, args, ('nms',) if args.score is None else ('score', 'nms'),
+                   lowest=0, highest=1),
               each(check_numbers, args, ('batchsize',), lowest=1),
               each(check_path, args.model, 'give --model a model.npz'), each(check_out, args.out),
               *[each(check_path, path, 'give an image, or a folder of images')
@@ -46,8 +49,11 @@ def main(argv=None):
     device = select_device(args.device)
     engines.set_up(device, args.conv or engines.fastest(is_gpu(args.device)))
     model, _, label_names = load_model(args.model)
+    if args.score is None:
+        args.score = DEFAULT_THRESHOLD if model.threshold is None else model.threshold
     model.score_thresh, model.nms_thresh = args.score, args.nms
     model.to_device(device)
+    model.coder = BestBelow(model.coder)
     make_out(args.out)
     results, broken = [], {}
     taken = {path.name.casefold() for path in paths if path.parent.resolve() == args.out.resolve()}
@@ -61,7 +67,7 @@ def main(argv=None):
                     broken[path] = str(error)
             predicted = model.predict([img for _, img in batch]) if batch else ((), (), ())
             for (path, img), *found in zip(batch, *predicted):
-                results.append(save_picture(path, img, *found, label_names, args.out, taken))
+                results.append(save_picture(path, img, *found, label_names, args, taken))
     finally:  # the detections so far stay if the rest fails
         write_json(args.out / 'detections.json', {
             'model': str(args.model), 'score': args.score, 'nms': args.nms,
@@ -82,14 +88,35 @@ def parse_args(argv=None):
                         help='a model.npz of train.py or of multibox.weights')
     parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('detections'),
                         metavar='DIR', help='folder for the results')
-    parser.add_argument('--score', type=float, default=0.5, metavar='X',
-                        help='the lowest score of a reported detection')
+    parser.add_argument('--score', type=float, metavar='X', help='the lowest score of a reported '
+                        'detection (default: the threshold in FILE, which gave the best F1 in its '
+                        f'run; {DEFAULT_THRESHOLD} if there is none)')
     parser.add_argument('--nms', type=float, default=0.45, metavar='X', help='if two boxes of a '
                         'class have at least this IoU, only the better one is kept')
     parser.add_argument('--batchsize', type=int, default=8, metavar='N',
                         help='images that the network processes at once')
     add_hardware_flags(parser, many_processes=False)
     return parser.parse_args(argv)
+
+
+class BestBelow:
+    """A network's coder that gives the best detection below the threshold if none reaches it.
+
+    The detections from the threshold on are those of the coder itself. The best of all boxes needs
+    no suppression, so an untrained network with thousands of candidates takes little more time.
+    """
+
+    def __init__(self, coder):
+        self._coder = coder
+
+    def decode(self, mb_loc, mb_conf, nms_thresh, score_thresh):
+        """As ``Coder.decode`` of ``multibox.boxes``."""
+        found = self._coder.decode(mb_loc, mb_conf, nms_thresh, score_thresh)
+        if len(found[2]):
+            return found
+        bbox, label, score = self._coder.decode(mb_loc, mb_conf, None, LEAST_SCORE)
+        best = score.argsort()[-1:]
+        return bbox[best], label[best], score[best]
 
 
 def free_name(stem, taken):
@@ -104,17 +131,20 @@ def free_name(stem, taken):
     return name
 
 
-def save_picture(path, img, bbox, label, score, label_names, out, taken):
+def save_picture(path, img, bbox, label, score, label_names, args, taken):
     """Draw, save and print the detections in an image; returns its entry in detections.json."""
     order = np.argsort(-score, kind='stable')
+    below = [f'{label_names[n]} {s:.2f}' for n, s in zip(label, score) if s < args.score]
+    order = order[score[order] >= args.score]
     bbox, label, score = bbox[order], label[order], score[order]
     names = [label_names[n] for n in label]
     captions = [f'{name} {s:.2f}' for name, s in zip(names, score)]
     picture = free_name(path.stem, taken)
-    with open_whole(out / picture) as file:
+    with open_whole(args.out / picture) as file:
         draw_boxes(img, bbox[:MAX_BOXES], label[:MAX_BOXES], captions[:MAX_BOXES]).save(
             file, 'PNG', compress_level=PNG_LEVEL)
-    print(f'{path}: {", ".join(captions) or "nothing"}')
+    nothing = f' from {args.score:.2f} on; the best below is {below[0]}' if below else ''
+    print(f'{path}: {", ".join(captions) or "nothing" + nothing}')
     return {'image': str(path), 'picture': picture, 'size': list(img.shape[1:]),
             'bbox': bbox.astype(float).round(2).tolist(), 'label': names,
             'score': score.astype(float).round(4).tolist()}

@@ -17,9 +17,11 @@ from multibox.errors import UserError, ending_together
 from multibox.evaluation import (
     coco_score,
     detect,
+    examine,
     import_pycocotools,
     precision_recall,
     score,
+    threshold_curve,
     write_submission,
 )
 from multibox.files import make_out
@@ -60,9 +62,10 @@ def main(argv=None):
         folder = write_submission(args.out, dataset.paths, images[:3], label_names)
         print(f'written to {folder}: pack {args.out / "results"} as one .tar.gz for {SERVER}')
         return
+    threshold = threshold_curve(images).best if model.threshold is None else model.threshold
     write_results(
         args.out, data, images, scores(images, label_names, args.coco), iteration=None,
-        title=f'{args.model} on {args.data or "the built-in set"}', settings=vars(args),
+        learning=examine(model, data, images, threshold), settings=vars(args),
         seconds=time.monotonic() - begin, device=args.device,
         hardware=hardware(device, processes.size))
     print(f'written to {args.out}: report.html, metrics.json, precision_recall.png, '

@@ -20,12 +20,11 @@ from multibox.data import (
 )
 from multibox.devices import hardware, is_gpu, local_device, select_device
 from multibox.errors import ending_together
-from multibox.evaluation import Evaluation
+from multibox.evaluation import Evaluation, examine, threshold_curve
 from multibox.losses import LOSSES
 from multibox.networks import make_detector
 from multibox.processes import join_processes
-from multibox.report import write_results
-from multibox.report.curves import plot_curves
+from multibox.report import plot_curves, write_results
 from multibox.training import (
     OPTIMIZERS,
     LearningRate,
@@ -139,10 +138,11 @@ def save_results(trainer, args, data, model, hardware, processes):
     if evaluation.result is None:  # the run was resumed at its end
         evaluation(trainer)
     if processes.is_first:
-        save_model(args.out / 'model.npz', model, args.model, data.label_names)
         iteration, result, images = evaluation.result
+        threshold = threshold_curve(images).best
+        save_model(args.out / 'model.npz', model, args.model, data.label_names, threshold)
         write_results(args.out, data, images, result, iteration=iteration, settings=vars(args),
-                      title=f'{args.model} on {args.data or "the built-in set"}',
+                      learning=examine(model, data, images, threshold, run=args),
                       seconds=trainer.elapsed_time, device=args.device, hardware=hardware)
         print(f'report: {args.out / "report.html"}; weights: {args.out / "model.npz"}')
 

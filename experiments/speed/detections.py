@@ -80,7 +80,7 @@ def _measure_end_to_end(model, dataset, label_names, repeat):
 
     def detecting(when):
         model.coder = coders[when]
-        model.score_thresh, model.nms_thresh = 0.5, 0.45  # defaults of detect.py
+        model.score_thresh, model.nms_thresh = 0.5, 0.45  # detect.py for weights without threshold
         _detect_all(model, dataset.paths, PNG_LEVELS[when])
 
     results = {}

@@ -72,7 +72,7 @@ def measure(args: argparse.Namespace) -> dict:
 
         import torch
     except ImportError as error:
-        raise UserError(f'lite: the comparison needs PyTorch ({error}); pip install torch') from None
+        raise UserError(f'lite: PyTorch is missing ({error}); pip install torch') from None
     set_up(select_device('-1'))
     torch.set_num_threads(available_cores())
     imgs, *targets = random_batch(args.batchsize, 300, 8732)

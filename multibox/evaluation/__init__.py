@@ -2,9 +2,11 @@
 from multibox.evaluation.coco import coco_score, import_pycocotools
 from multibox.evaluation.detection import detect
 from multibox.evaluation.extension import Evaluation
+from multibox.evaluation.learned import Learning, examine
 from multibox.evaluation.submission import write_submission
 from multibox.evaluation.threshold import ThresholdCurve, threshold_curve
 from multibox.evaluation.voc import evaluate, precision_recall, score
 
-__all__ = ['Evaluation', 'ThresholdCurve', 'coco_score', 'detect', 'evaluate',
-           'import_pycocotools', 'precision_recall', 'score', 'threshold_curve', 'write_submission']
+__all__ = ['Evaluation', 'Learning', 'ThresholdCurve', 'coco_score', 'detect', 'evaluate',
+           'examine', 'import_pycocotools', 'precision_recall', 'score', 'threshold_curve',
+           'write_submission']

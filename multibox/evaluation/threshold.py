@@ -1,9 +1,11 @@
 """Precision, recall and F1 over the threshold on the scores, and the threshold of the best F1."""
 from typing import NamedTuple
 
-from multibox.evaluation.mistakes import compare
+from multibox.evaluation.mistakes import FOUND, voc_iou
 
 import numpy as np
+
+DEFAULT_THRESHOLD = 0.5  # where neither weights nor detections give a threshold
 
 
 class ThresholdCurve(NamedTuple):
@@ -39,14 +41,28 @@ def threshold_curve(images: list) -> ThresholdCurve:
     Returns:
         :class:`ThresholdCurve`; its arrays are empty without a detection.
     """
-    outcome = compare(images, min_score=0)
-    right, wrong = (
-        np.sort([match.detection[2] for match in matches if match.detection])
-        for matches in (outcome.found, outcome.false + outcome.misplaced))
-    n_object = len(outcome.found) + len(outcome.missed)
+    marks = [_mark(*image) for image in zip(*images)]
+    right, wrong = (np.sort(np.concatenate([np.zeros(0), *scores]))
+                    for scores in (list(zip(*marks)) or ((), ())))
+    n_object = sum(int((~np.asarray(difficult, bool)).sum()) for difficult in images[5])
     scores = np.unique(np.concatenate([right, wrong]))[::-1].astype(float)
     n_right, n_wrong = (len(each) - np.searchsorted(each, scores) for each in (right, wrong))
     threshold = (scores + np.append(scores, 0)[1:]) / 2
     counted = np.maximum(n_right + n_wrong, 1)
     return ThresholdCurve(threshold, n_right / counted, n_right / max(n_object, 1),
                           2 * n_right / np.maximum(n_right + n_wrong + n_object, 1))
+
+
+def _mark(bbox, label, score, true_bbox, true_label, difficult):
+    """The scores of the right and of the wrong detections of an image."""
+    if not len(true_bbox):
+        return score[:0], score
+    order = np.argsort(-score, kind='stable')
+    bbox, label, score = bbox[order], label[order], score[order]
+    iou = voc_iou(bbox, true_bbox) * (label[:, None] == true_label)  # (D, R)
+    hit, nearest = iou.max(axis=1) >= FOUND, iou.argmax(axis=1)
+    _, first = np.unique(np.where(hit, nearest, -1), return_index=True)  # the best per object
+    is_first = np.zeros(len(score), bool)
+    is_first[first] = True
+    counted = ~(hit & difficult[nearest])
+    return score[counted & hit & is_first], score[counted & ~(hit & is_first)]

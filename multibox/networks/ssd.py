@@ -77,9 +77,14 @@ class SSD(chainercv.links.model.ssd.SSD):
         boxes: the default boxes.
         mean: (3, 1, 1) float32 array, RGB, which is subtracted from images.
         scale: factor on the random weights of the heads.
+
+    Attributes:
+        threshold: the score from which a detection counts, as stored with the weights; None if the
+            weights come without one.
     """
 
     coder: Any
+    threshold: float | None = None
 
     def __init__(self, extractor: chainer.Link, n_fg_class: int, boxes: DefaultBoxes,
                  mean: np.ndarray = IMAGENET_MEAN, scale: float = 1):

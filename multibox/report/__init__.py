@@ -1,5 +1,6 @@
 """The HTML report of a run: scores, curves, the worst mistakes in pictures, data statistics."""
+from multibox.report.curves import plot_curves
 from multibox.report.page import write_report
 from multibox.report.results import write_results
 
-__all__ = ['write_report', 'write_results']
+__all__ = ['plot_curves', 'write_report', 'write_results']

@@ -35,7 +35,7 @@ def draw_detections(path: Any, images: list, predictions: list, ground_truth: li
         tiles.append(('ground truth', draw_boxes(
             img, gt_bbox, gt_label, [label_names[n] for n in gt_label], HEIGHT)))
         which = f', the {MAX_DRAWN} surest of {n_found:,}' if n_found > MAX_DRAWN else ''
-        tiles.append((f'detected, score from {min_score}{which}',
+        tiles.append((f'detected, score from {min_score:.3g}{which}',
                       draw_boxes(img, bbox[keep], label[keep], scored, HEIGHT)))
     n_column = 2 if len(images) < 3 else 4
     rows = [tiles[i:i + n_column] for i in range(0, len(tiles), n_column)]

@@ -90,4 +90,6 @@ def _plain(value):
     """Convert the numbers of NumPy to those of JSON; nan becomes null."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
-    return value if value is None else None if math.isnan(value) else float(value)
+    if value is None or isinstance(value, (str, list, int)):
+        return value
+    return None if math.isnan(value) else float(value)

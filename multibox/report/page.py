@@ -6,12 +6,12 @@ from multibox.data.voc import VOCData
 from multibox.evaluation.mistakes import FOUND, NEAR, compare
 from multibox.files import open_whole
 from multibox.report.dataset import data_statistics
+from multibox.report.learning import learning_table
 from multibox.report.pictures import figure
 from multibox.report.scores import class_table, key_figures
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-MIN_SCORE = 0.3  # least score of a detection in counts and pictures; average precision uses all
 N_SHOWN = 12  # pictures per kind of mistake
 MAX_PROBLEMS = 200  # annotation problems listed; the list of all could be too large to open
 PRECISION_RECALL = {'precision_recall.png': 'Precision over recall, one line per class. The table '
@@ -53,14 +53,15 @@ def write_report(out: str | Path, title: str, metrics: dict, images: list, data:
         out: folder with ``precision_recall.png`` and, for a training run, ``loss.png`` and
             ``map.png``; a missing picture is left out.
         title: short name of the run.
-        metrics: from :func:`multibox.report.metrics.write_metrics`.
+        metrics: from :func:`multibox.report.metrics.write_metrics`. Counts and pictures consider
+            detections from its ``threshold`` on; average precision uses all.
         images: from :func:`multibox.evaluation.detect`, on ``data.test``.
         data: :class:`multibox.data.voc.VOCData`; ``train`` or ``test`` may be empty.
 
     Raises:
         UserError: the file cannot be written.
     """
-    outcome = compare(images, MIN_SCORE)
+    outcome = compare(images, metrics['threshold'])
     page = TEMPLATES.get_template('page.html').render(
         title=title, score=metrics['map'],
         date=metrics['date'].replace('T', ' ').replace('+00:00', ' UTC'),
@@ -74,7 +75,10 @@ def _sections(out, metrics, outcome, data):
     """The heading, the template and the content of each section."""
     if data.test:
         yield 'Average precision by class', 'classes.html', {
-            **class_table(metrics, outcome, data.label_names), 'iou': FOUND, 'score': MIN_SCORE}
+            **class_table(metrics, outcome, data.label_names), 'iou': FOUND,
+            'score': metrics['threshold'], 'score_from': metrics['threshold_from']}
+    if 'learning' in metrics:
+        yield 'Has it learned?', 'learning.html', learning_table(metrics, data.label_names)
     if plots := _plots(out, PRECISION_RECALL):
         yield 'Precision over recall', 'plots.html', {'plots': plots}
     if metrics['iteration'] is not None and (plots := _plots(out, TRAINING)):

@@ -2,46 +2,51 @@
 from pathlib import Path
 from typing import Any
 
-from multibox.evaluation import precision_recall
+from multibox.evaluation import Learning, precision_recall
 from multibox.report.curves import plot_precision_recall
 from multibox.report.drawing import draw_detections
 from multibox.report.metrics import write_metrics
-from multibox.report.page import MIN_SCORE, write_report
+from multibox.report.page import write_report
 
 N_EXAMPLE = 8  # test images in detections.png
 
 
-def write_results(out: Path, data: Any, images: list, result: dict, *, title: str,
+def write_results(out: Path, data: Any, images: list, result: dict, *, learning: Learning,
                   iteration: int | None, settings: dict, seconds: float, device: str,
                   hardware: str) -> None:
-    """Write report.html, metrics.json, precision_recall.png and detections.png; print the scores.
+    """Write report.html, metrics.json, precision_recall.png and detections.png.
 
-    Without a test image there is no score, and the two pictures are not written.
+    The scores and the findings on learning are printed. Without a test image there is no score, and
+    the two pictures are not written.
 
     Args:
         out: the folder.
         data: :class:`multibox.data.voc.VOCData`.
         images: from :func:`multibox.evaluation.detect`, on ``data.test``.
         result: dict from :func:`multibox.evaluation.score`, possibly with more entries.
-        title: the title of the report.
+        learning: from :func:`multibox.evaluation.examine`; its threshold is that of the report.
         iteration, settings, seconds, device, hardware: as for
-            :func:`multibox.report.metrics.write_metrics`.
+            :func:`multibox.report.metrics.write_metrics`. The report is titled by the settings
+            ``model`` and ``data``.
 
     Raises:
         UserError: a file cannot be written.
     """
-    metrics = write_metrics(out / 'metrics.json', result, iteration=iteration, settings=settings,
-                            seconds=seconds, device=device, hardware=hardware)
+    metrics = write_metrics(out / 'metrics.json', {**result, **learning.metrics()},
+                            iteration=iteration, settings=settings, seconds=seconds, device=device,
+                            hardware=hardware)
     if data.test:
         curves = precision_recall(images, data.label_names)
         plot_precision_recall(out / 'precision_recall.png', curves, result['ap'])
         shown = range(min(N_EXAMPLE, len(data.test)))
         parts = [[part[i] for i in shown] for part in images]
         draw_detections(out / 'detections.png', [data.test[i][0] for i in shown], parts[:3],
-                        parts[3:5], data.label_names, min_score=MIN_SCORE)
+                        parts[3:5], data.label_names, min_score=learning.threshold)
+    title = f'{settings["model"]} on {settings["data"] or "the built-in set"}'
     write_report(out, title, metrics, images, data)
     if data.test:
         _print_scores(metrics)  # last, because a closed pipe raises an error
+    print('\n'.join(learning.findings))
 
 
 def _print_scores(metrics):

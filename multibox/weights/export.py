@@ -84,6 +84,7 @@ def to_onnx(model: Any, label_names: tuple) -> Any:
     _keep_only_images_as_input(graph.graph)
     _free_batchsize(graph.graph)
     metadata = {'label_names': list(label_names), 'mean': np.ravel(model.mean).tolist(),
+                'threshold': model.threshold,
                 'variance': list(model.coder.variance),
                 'default_bbox': chainer.backends.cuda.to_cpu(model.coder.default_bbox).tolist()}
     onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in metadata.items()})

@@ -46,9 +46,10 @@ def save_model(path: str | pathlib.Path, model: SSD, name: str, label_names: Seq
 def load_model(path: str | pathlib.Path) -> tuple[SSD, str, tuple[str, ...]]:
     """Rebuild a network from a file of :func:`save_model`.
 
-    A file without default boxes gives the default boxes of the architecture. ``score_thresh`` of
-    the network, from which on ``predict`` reports detections, is the threshold in the file; without
-    one it stays that of ChainerCV, 0.6.
+    A file without default boxes gives the default boxes of the architecture. The threshold in the
+    file becomes ``threshold`` and ``score_thresh`` of the network: ``predict`` reports detections
+    from this score on. Without a threshold, ``threshold`` is None and ``score_thresh`` is that of
+    ChainerCV, 0.6.
 
     Args:
         path: the .npz file.
@@ -57,8 +58,8 @@ def load_model(path: str | pathlib.Path) -> tuple[SSD, str, tuple[str, ...]]:
         ``(model, name, label_names)``: the network, its architecture and its class names.
 
     Raises:
-        UserError: there is no such file, it was not written by :func:`save_model`, or its weights
-            do not fit its architecture.
+        UserError: there is no such file, it was not written by :func:`save_model`, its threshold
+            is no number from 0 to 1, or its weights do not fit its architecture.
     """
     arrays = open_npz(path)
     try:
@@ -70,7 +71,8 @@ def load_model(path: str | pathlib.Path) -> tuple[SSD, str, tuple[str, ...]]:
                         'by train.py or by python -m multibox.weights convert') from None
     threshold = description.get('threshold')
     if threshold is not None:
-        model.score_thresh = threshold
+        _check_threshold(path, threshold)
+        model.threshold = model.score_thresh = threshold
     own = model.coder.default_bbox
     boxes = arrays.pop(BOXES, own)
     result = fill(model, arrays)
@@ -79,3 +81,10 @@ def load_model(path: str | pathlib.Path) -> tuple[SSD, str, tuple[str, ...]]:
                         f'default boxes\n{result.details()}')
     model.coder.default_bbox = boxes
     return model, name, label_names
+
+
+def _check_threshold(path, threshold):
+    is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    if not (is_number and 0 <= threshold <= 1):  # nan and infinity fail the comparison
+        raise UserError(f'{path}: the threshold must be a number from 0 to 1, got {threshold!r}; '
+                        'write it again with multibox.save_model')

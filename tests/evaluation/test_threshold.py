@@ -1,10 +1,11 @@
 """Precision, recall and F1 over the threshold, held to a slow count."""
 from multibox.evaluation import threshold_curve
 from multibox.evaluation.mistakes import compare
-from tests.evaluation.test_mistakes import AWAY, CAT, HERE, image
+from tests.evaluation.test_mistakes import AWAY, CAT, HALF, HERE, SIXTH, image
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -26,8 +27,19 @@ def test_without_a_detection_the_curve_is_empty():
     assert len(curve.threshold) == 0 and curve.best is None
 
 
+@pytest.mark.parametrize('least', [0.05, 0.2, 0.5, 0.8])
+def test_counts_of_stored_detections_are_those_of_the_report(detections, least):
+    curve = threshold_curve(detections)
+    i = np.flatnonzero(curve.threshold >= least)[-1]
+    outcome = compare(detections, curve.threshold[i])
+    right, wrong = len(outcome.found), len(outcome.false) + len(outcome.misplaced)
+    assert curve.precision[i] == right / (right + wrong)
+    assert curve.recall[i] == right / (right + len(outcome.missed))
+
+
+@settings(max_examples=50)
 @given(st.lists(st.tuples(
-    st.lists(st.tuples(st.sampled_from([HERE, AWAY]), st.sampled_from([0, 1]),
+    st.lists(st.tuples(st.sampled_from([HERE, HALF, SIXTH, AWAY]), st.sampled_from([0, 1]),
                        st.sampled_from([0.1, 0.3, 0.5, 0.8])), max_size=6),
     st.lists(st.tuples(st.sampled_from([HERE, AWAY]), st.sampled_from([0, 1]), st.booleans()),
              max_size=3)), min_size=1, max_size=4))

@@ -9,7 +9,7 @@ import evaluate
 from multibox.data import load_data, relabel
 from multibox.data.synthetic import draw_set
 from multibox.errors import UserError
-from multibox.evaluation import precision_recall, score
+from multibox.evaluation import precision_recall, score, threshold_curve
 from multibox.networks import make_detector
 from multibox.report import results
 from multibox.weights import save_model
@@ -30,14 +30,14 @@ def data(tmp_path_factory):
     return folder
 
 
-def store(path, names):
+def store(path, names, threshold=None):
     """Save an untrained network with few detections. Drawing many of them would take time."""
     np.random.seed(0)
     model = make_detector('slim300', len(names))
     for conv in model.multibox.conf:
         conv.W.array *= 0.1
         conv.b.array.reshape(-1, len(names) + 1)[:, 0] = 6
-    save_model(path, model, 'slim300', names)
+    save_model(path, model, 'slim300', names, threshold)
     return path
 
 
@@ -131,6 +131,31 @@ def test_the_written_score_is_chainercvs_at_the_thresholds_for_scores(
     assert metrics['map'] != pytest.approx(metrics['map_area'])
     for shown, stored in zip(itertools.chain(*drawn), detections):
         np.testing.assert_array_equal(shown[1], stored[1])
+
+
+def test_counts_use_the_threshold_of_the_weights(data, thresholds, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(results, 'draw_detections', lambda *_, min_score, **__: drawn.append(
+        min_score))
+    model = store(tmp_path / 'model.npz', NAMES, threshold=.42)
+    evaluate.main(['--model', str(model), '--data', str(data)])
+    metrics = json.loads((tmp_path / 'evaluation/metrics.json').read_text())
+    assert (metrics['threshold'], metrics['threshold_from']) == (
+        .42, 'the threshold of the weights')
+    page = (tmp_path / 'evaluation/report.html').read_text(encoding='utf-8')
+    assert 'at least 0.42, which is\nthe threshold of the weights' in page and drawn == [.42]
+
+
+def test_weights_without_a_threshold_are_counted_at_that_of_the_best_f1(
+        out, data, thresholds, detections, tmp_path, capsys):
+    evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
+                   str(tmp_path)])
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    assert metrics['threshold'] == threshold_curve([part[:3] for part in detections]).best
+    assert metrics['threshold_from'] == 'the threshold of the best F1 on the test images'
+    learning = metrics['learning']
+    assert learning['conf_loss'] is None and 0 <= learning['noise'] <= 1
+    assert capsys.readouterr().out.count(learning['findings'][0]) == 1
 
 
 def test_a_closed_terminal_costs_no_result(out, data, thresholds, monkeypatch, tmp_path):

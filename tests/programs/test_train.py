@@ -9,6 +9,7 @@ import sys
 import train
 from multibox.devices import available_cores
 from multibox.errors import UserError
+from multibox.evaluation.threshold import DEFAULT_THRESHOLD
 from multibox.matching import match_forced_above
 from multibox.processes import ONE
 from multibox.training import loop, save_settings, settings
@@ -43,6 +44,20 @@ def test_metrics_name_score_settings_and_versions(out):
     assert metrics['settings']['model'] == 'slim300' and metrics['settings']['lr'] == 3e-3
     assert metrics['versions']['chainer'] == '7.8.1'
     assert metrics['hardware'].endswith(f', {available_cores()} cores, 1 process')
+
+
+def test_the_threshold_is_with_the_weights_and_in_the_metrics(out):
+    metrics = json.loads((out / 'metrics.json').read_text())
+    stored = load_model(out / 'model.npz')[0].threshold
+    assert metrics['threshold'] == (DEFAULT_THRESHOLD if stored is None else stored)
+
+
+def test_a_run_that_has_not_learned_says_so(out):
+    metrics = json.loads((out / 'metrics.json').read_text())
+    last = json.loads((out / 'log').read_text())[-1]['main/loss/conf']
+    assert metrics['learning']['conf_loss'] == pytest.approx(last)
+    assert metrics['learning']['findings'][0].startswith('The confidence loss at the end')
+    assert '>Has it learned?<' in (out / 'report.html').read_text(encoding='utf-8')
 
 
 def test_the_log_has_the_terms_of_the_loss(out):

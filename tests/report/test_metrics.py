@@ -31,6 +31,12 @@ def test_metrics_hold_what_was_given(tmp_path):
     assert written['settings'] == {'data': str(tmp_path), 'lr': 1e-3}
 
 
+def test_texts_lists_and_whole_numbers_stay(tmp_path):
+    result = {**RESULT, 'learning': {'findings': ['a'], 'origin': 'b', 'n': 3, 'share': np.nan}}
+    assert write(tmp_path / 'metrics.json', result=result)['learning'] == {
+        'findings': ['a'], 'origin': 'b', 'n': 3, 'share': None}
+
+
 @pytest.mark.parametrize('mean', [float('nan'), None], ids=['nan', 'none'])
 def test_unknown_mean_is_null(tmp_path, mean):
     assert write(tmp_path / 'metrics.json', result={'map': mean, 'ap': {}})['map'] is None

@@ -138,7 +138,8 @@ def test_the_page_of_many_images_is_small_and_holds_one_at_a_time(tmp_path, monk
     images = detect(Detector(), data.test)
     monkeypatch.setattr(VOCDataset, 'get_example', load)
     metrics = {'map': .5, 'ap': dict.fromkeys(NAMES, .5), 'iteration': 1, 'seconds': 1.,
-               'date': '', 'command': '', 'hardware': '', 'settings': {}, 'versions': {}}
+               'threshold': .3, 'threshold_from': '', 'date': '', 'command': '', 'hardware': '',
+               'settings': {}, 'versions': {}}
     write_report(tmp_path, '', metrics, images, data)
     assert len(most) == 36 and max(most) <= 2
     assert (tmp_path / 'report.html').stat().st_size < 4e6  # noise compresses worst
@@ -149,6 +150,36 @@ def test_a_run_without_test_images_has_no_mistakes(tmp_path):
     report = write(tmp_path, data._replace(test=VOCDataset([])))
     assert '>mAP unknown<' in report and '>Data set<' in report
     assert 'objects found' not in report and 'Missed' not in report and 'IoU' not in report
+
+
+def test_counts_begin_at_the_threshold_of_the_metrics(tmp_path):
+    report = write(tmp_path, make_data(tmp_path), threshold=.75)
+    text = text_of(section(report, 'Average precision by class'))
+    assert 'a score of at least 0.75, which is the threshold of the weights.' in text
+    assert text_of(section(report, 'False detections')) == 'None.'  # the score of all is 0.7
+
+
+LEARNING = {'conf_loss': 2.2, 'constant_loss': 2.81, 'black': .1, 'noise': .2, 'typical': .8,
+            'same_box': {'label': 0, 'n_image': 2, 'share': .67, 'true_share': .33},
+            'findings': [SCRIPT]}
+
+
+def test_the_signs_of_learning_have_a_section(tmp_path):
+    text = text_of(section(write(tmp_path, make_data(tmp_path), learning=LEARNING),
+                           r'Has it learned\?'))
+    assert text.startswith(SCRIPT)
+    for row in ('confidence loss at the end of the run 2.20 2.81', 'a black image 0.10 0.30',
+                'noise 0.20 0.30, the threshold; 0.80, the median in test images',
+                'the same best box, cat 67 % 33 %'):
+        assert row in text
+
+
+def test_signs_that_are_unknown_are_left_out(tmp_path):
+    learning = {**LEARNING, 'conf_loss': None, 'constant_loss': None, 'typical': None,
+                'same_box': None}
+    text = text_of(section(write(tmp_path, make_data(tmp_path), learning=learning),
+                           r'Has it learned\?'))
+    assert 'confidence loss' not in text and 'best box' not in text
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

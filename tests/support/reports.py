@@ -37,7 +37,8 @@ def make_data(folder, n_image=3, problems=(), train=True):
 
 def write(folder, data, **changed):
     images = detect(Detector(), data.test, batchsize=2)
-    metrics = {**score(precision_recall(images, NAMES)), 'iteration': 12, 'seconds': 3700.,
+    metrics = {**score(precision_recall(images, NAMES)), 'threshold': .3,
+               'threshold_from': 'the threshold of the weights', 'iteration': 12, 'seconds': 3700.,
                'date': '2024-05-06T07:08:09+00:00', 'command': f'python train.py {SCRIPT}',
                'settings': {'lr': 1e-3, 'data': SCRIPT, 'weight_decay': None},
                'hardware': SCRIPT, 'versions': {'numpy': np.__version__}, **changed}
