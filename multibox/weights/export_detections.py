@@ -1,8 +1,8 @@
-"""The ONNX nodes around an exported network that turn photographs into boxes.
+"""The ONNX nodes around an exported network that make it a function from photographs to boxes.
 
 The nodes before the network resize the photographs and subtract the mean. The nodes behind it
-decode the offsets, take the softmax of the logits and suppress within each class. They do what
-``predict`` of the network does, in float32.
+decode the offsets, take the softmax of the logits and suppress within each class. They compute in
+float32 the detections of the network's ``predict``.
 """
 import json
 from typing import Any
@@ -42,12 +42,11 @@ def add_detections(onnx_model: Any, model: Any, label_names: tuple) -> None:
     graph.node.extend(nodes)
     graph.initializer.extend(onnx.numpy_helper.from_array(value, name)
                              for name, value in _constants(model).items())
-    describe, (real, whole) = onnx.helper.make_tensor_value_info, (
-        onnx.TensorProto.FLOAT, onnx.TensorProto.INT64)
-    graph.input.append(describe('images', real, ['B', 3, 'H', 'W']))
-    graph.output.extend([
-        describe('boxes', real, ['N', 4]), describe('labels', whole, ['N']),
-        describe('scores', real, ['N']), describe('image_index', whole, ['N'])])
+    array, float32, int64 = (
+        onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT, onnx.TensorProto.INT64)
+    graph.input.append(array('images', float32, ['B', 3, 'H', 'W']))
+    graph.output.extend([array('boxes', float32, ['N', 4]), array('labels', int64, ['N']),
+                         array('scores', float32, ['N']), array('image_index', int64, ['N'])])
     metadata = {'label_names': list(label_names), 'score_threshold': model.score_thresh,
                 'nms_threshold': model.nms_thresh, 'images': 'RGB, 0 to 255, of any size',
                 'boxes': 'y_min, x_min, y_max, x_max as shares of the height and width'}
@@ -114,5 +113,5 @@ def _constants(model):
 
 
 def _below(threshold):
-    """The next lower float32: ONNX takes ``x > threshold``, and ``predict`` ``x >= threshold``."""
+    """The next lower float32: ONNX tests ``x > threshold``, and ``predict`` ``x >= threshold``."""
     return np.nextafter(np.float32(threshold), np.float32(-1))

@@ -107,10 +107,9 @@ def run_behind(runtime, coder, mb_locs, mb_confs, nms_thresh, score_thresh):
 def test_an_iou_and_a_score_at_their_thresholds_count(runtime):
     coder = Coder(np.array([[32, 32, 32, 32], [32, 32, 16, 32], [32, 32, 8, 32]], float))
     mb_locs = np.zeros((1, 3, 4), 'f')
-    mb_confs = np.array([[[0, 2, -9], [0, 1, -9], [0, 0, -9]]], 'f')  # the last scores nearly 0.5
-    mb_confs[0, 2, 2] = -np.inf  # and now exactly 0.5
+    mb_confs = np.array([[[0, 2, -np.inf], [0, 1, -np.inf], [0, 0, -np.inf]]], 'f')
     expected = coder.decode(mb_locs[0], mb_confs[0], .5, .5)
-    assert len(expected[0]) == 2  # the IoU of the first two is 0.5
+    assert expected[2][1] == .5 and len(expected[0]) == 2  # the IoU of the first two boxes is 0.5
     assert_equal(*run_behind(runtime, coder, mb_locs, mb_confs, .5, .5), expected)
 
 
