@@ -12,11 +12,16 @@ from experiments import comparison
 from experiments.ablations.train import AXES as ABLATIONS
 from experiments.formulations.train import AXES
 from experiments.speed import summary
+from multibox.data.synthetic import draw_picture
 from multibox.losses import LOSSES
 from multibox.training import settings
+from multibox.weights import save_model
 from tests.support import mpi
+from tests.support.networks import moderate_model
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / 'docs'
@@ -40,6 +45,10 @@ ON_MANY = 'processes.md'
                                   if BLOCK.search(read(page)) and page != ON_MANY])
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if page == 'python.md':  # reads the files of a user
+        (tmp_path / 'result').mkdir()
+        save_model('result/model.npz', moderate_model(2), 'slim300', ('cat', 'dog'), threshold=.9)
+        Image.fromarray(draw_picture(np.random.default_rng(0))[0]).save('photo.jpg')
     names = {'__name__': page}
     for block in BLOCK.findall(read(page)):
         exec(compile(block, page, 'exec'), names)

@@ -11,7 +11,9 @@
     corners = np.hstack((centre - size / 2, centre + size / 2))             # in (insize, insize)
     scores = softmax(mb_confs[0])[:, 1:]                                    # (K, classes)
 
-It leaves out two steps: a threshold on the scores, and suppression within each class.
+It leaves out two steps: a threshold on the scores, and suppression within each class. A file of
+``--detections`` holds all steps, from the photograph to the boxes:
+:mod:`multibox.weights.export_detections` describes its input and its outputs.
 """
 import json
 import pathlib
@@ -22,6 +24,7 @@ from multibox import engines
 from multibox.engines.convolution.graphs import padding_after
 from multibox.errors import UserError
 from multibox.files import open_whole
+from multibox.weights.export_detections import add_detections
 from multibox.weights.model_file import load_model
 
 import chainer
@@ -30,7 +33,8 @@ import numpy as np
 OPSET = 11  # the newest that onnx_chainer writes
 
 
-def export(path: str | pathlib.Path, out: pathlib.Path) -> str:
+def export(path: str | pathlib.Path, out: pathlib.Path, detections: bool = False,
+           score: float | None = None) -> str:
     """Write a model.npz as ONNX, with the input ``images`` and outputs ``mb_locs``, ``mb_confs``.
 
     Shapes and conventions are those of :func:`multibox.networks.make_detector`, for any number of
@@ -40,6 +44,9 @@ def export(path: str | pathlib.Path, out: pathlib.Path) -> str:
     Args:
         path: a model.npz.
         out: the .onnx file to write.
+        detections: whether the file takes photographs and gives boxes, with the input, the outputs
+            and the metadata of :func:`multibox.weights.export_detections.add_detections`.
+        score: the lowest score of a detection; None for the threshold of the weights.
 
     Returns:
         A sentence that describes the file.
@@ -51,11 +58,14 @@ def export(path: str | pathlib.Path, out: pathlib.Path) -> str:
         raise UserError(f'--out {out}: must end in .onnx; give another name')
     model, name, label_names = load_model(path)
     onnx_model = to_onnx(model, label_names)
+    if detections:
+        model.score_thresh = model.score_thresh if score is None else score
+        add_detections(onnx_model, model, label_names)
     with open_whole(out) as file:
         file.write(onnx_model.SerializeToString())
-    return (f'{out}: {name} for {len(label_names)} classes, ONNX opset {OPSET}; images (B, 3, '
-            f'{model.insize}, {model.insize}) -> mb_locs (B, {len(model.coder.default_bbox)}, 4), '
-            f'mb_confs (B, {len(model.coder.default_bbox)}, {1 + len(label_names)})')
+    images, outputs = _shapes(onnx_model.graph.input), _shapes(onnx_model.graph.output)
+    return (f'{out}: {name} for {len(label_names)} classes, ONNX opset {OPSET}; {images} -> '
+            f'{outputs}' + f'; scores from {model.score_thresh:g}' * detections)
 
 
 def to_onnx(model: Any, label_names: tuple) -> Any:
@@ -104,6 +114,12 @@ def _convolution(parameters):
         'Conv', parameters.input_names, parameters.output_names, kernel_shape=W[2:],
         strides=stride, pads=(*pad, *padding_after(shapes, geometry)), dilations=dilate,
         group=function.groups),
+
+
+def _shapes(values):
+    return ', '.join(
+        f'{value.name} ({", ".join(dim.dim_param or str(dim.dim_value) for dim in dims)})'
+        for value in values for dims in [value.type.tensor_type.shape.dim])
 
 
 def _keep_only_images_as_input(graph):
