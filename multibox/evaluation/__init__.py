@@ -1,5 +1,5 @@
 """Detections of a network on a data set, and their scores by the rules of VOC and COCO."""
-from multibox.evaluation.coco import coco_score, import_pycocotools
+from multibox.evaluation.coco import coco_score
 from multibox.evaluation.detection import detect
 from multibox.evaluation.extension import Evaluation
 from multibox.evaluation.submission import write_submission
@@ -7,4 +7,4 @@ from multibox.evaluation.threshold import ThresholdCurve, threshold_curve
 from multibox.evaluation.voc import evaluate, precision_recall, score
 
 __all__ = ['Evaluation', 'ThresholdCurve', 'coco_score', 'detect', 'evaluate',
-           'import_pycocotools', 'precision_recall', 'score', 'threshold_curve', 'write_submission']
+           'precision_recall', 'score', 'threshold_curve', 'write_submission']

@@ -2,7 +2,7 @@
 from pathlib import Path
 from typing import Any
 
-from multibox.evaluation import precision_recall
+from multibox.evaluation import coco_score, precision_recall
 from multibox.report.curves import plot_precision_recall
 from multibox.report.drawing import draw_detections
 from multibox.report.metrics import write_metrics
@@ -16,7 +16,8 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, title: st
                   hardware: str) -> None:
     """Write report.html, metrics.json, precision_recall.png and detections.png; print the scores.
 
-    Without a test image there is no score, and the two pictures are not written.
+    COCO's scores are added to the given ones. Without a test image there is no score, and the two
+    pictures are not written.
 
     Args:
         out: the folder.
@@ -30,6 +31,8 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, title: st
     Raises:
         UserError: a file cannot be written.
     """
+    if data.test:
+        result = {**result, 'coco': coco_score(images, data.label_names)}
     metrics = write_metrics(out / 'metrics.json', result, iteration=iteration, settings=settings,
                             seconds=seconds, device=device, hardware=hardware)
     if data.test:
@@ -39,7 +42,7 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, title: st
         parts = [[part[i] for i in shown] for part in images]
         draw_detections(out / 'detections.png', [data.test[i][0] for i in shown], parts[:3],
                         parts[3:5], data.label_names, min_score=MIN_SCORE)
-    write_report(out, title, metrics, images, data)
+    write_report(out, title, metrics, images, data, threshold=MIN_SCORE)
     if data.test:
         _print_scores(metrics)  # last, because a closed pipe raises an error
 
