@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 WIDTH, HEIGHT = 760, 340
-LEFT, RIGHT, TOP, BOTTOM = 62, 744, 14, 292  # the edges of the axes
+LEFT, RIGHT, TOP, BOTTOM = 80, 716, 30, 290  # the edges of the axes
 N_POINT = 1200  # points per chart, shared by its lines; more would make the page large
 MOST, LEAST = 200, 30  # points per line
 

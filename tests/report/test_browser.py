@@ -39,7 +39,7 @@ CHECKS = {
             return box.width > 5 && box.left >= image.left - 4 && box.right <= image.right + 4
                 && box.top >= image.top - 4 && box.bottom <= image.bottom + 4; }); })''',
     'charts lie within the page': '''document.querySelectorAll(".chart").length == 6 &&
-        [...document.querySelectorAll(".chart .wide")].every(part =>
+        [...document.querySelectorAll(".chart > svg")].every(part =>
             part.getBoundingClientRect().right <= document.documentElement.clientWidth)''',
     'every point has its values': '''[...document.querySelectorAll("circle")].every(
         point => point.querySelector("title").textContent.includes(" at "))''',

@@ -52,7 +52,7 @@ def test_many_points_are_thinned_and_keep_the_ends():
     kept = points(chart([line(x, x)], 'x', 'y'))
     assert MOST - 1 <= len(kept) <= MOST and (kept[0][2], kept[-1][2]) == (1, 100000)
     many = chart([line(x, x)] * 100, 'x', 'y')
-    assert len(points(many)) == LEAST
+    assert LEAST - 1 <= len(points(many)) <= LEAST
 
 
 def test_text_is_escaped():
