@@ -84,27 +84,29 @@ def _matches(i, image, min_score):
     edge = (0, 1), (0, 1)  # a row and a column of zeros, because an empty array has no maximum
     iou = np.pad(_voc_iou(bbox[order], true_bbox), edge)  # (D + 1, R + 1)
     same = iou * np.pad(label[order][:, None] == true_label, edge)
-    overlap = np.where(same.max(axis=1, keepdims=True) >= NEAR, same, iou)
-    nearest = overlap.argmax(axis=1)
+    near_own = same.max(axis=1) >= NEAR
+    overlap = np.where(near_own[:, None], same, iou)
+    best, nearest = overlap.max(axis=1).tolist(), overlap.argmax(axis=1).tolist()
     inner, outer = _containment(bbox[order], true_bbox, iou[:-1, :-1])
     inner[iou[:-1].max(axis=1) >= FOUND] = False  # such a detection fits an object
+    covers = inner.any(axis=1)
     taken = np.zeros(len(objects), bool)
     for d, detection in enumerate(detections):
-        r, covered = nearest[d], tuple(compress(objects, inner[d]))
-        if overlap[d, r] < NEAR:
+        r, covered = nearest[d], tuple(compress(objects, inner[d])) if covers[d] else ()
+        if best[d] < NEAR:
             kind, around = ('covers', inner[d]) if covered else ('inside', outer[d])
             if around.any():
                 r = np.where(around, iou[d, :-1], -1).argmax()
                 yield Match(i, kind, objects[r], detection, iou[d, r], covered)
             else:
                 yield Match(i, 'background', None, detection, 0.0)
-        elif same[d, r] < NEAR:
-            yield Match(i, 'class', objects[r], detection, iou[d, r], covered)
-        elif same[d, r] < FOUND:
-            yield Match(i, 'misplaced', objects[r], detection, same[d, r], covered)
+        elif not near_own[d]:
+            yield Match(i, 'class', objects[r], detection, best[d], covered)
+        elif best[d] < FOUND:
+            yield Match(i, 'misplaced', objects[r], detection, best[d], covered)
         else:
             if not difficult[r]:
-                yield Match(i, 'again' if taken[r] else 'found', objects[r], detection, same[d, r])
+                yield Match(i, 'again' if taken[r] else 'found', objects[r], detection, best[d])
             taken[r] = True
     for r in np.flatnonzero(~taken & ~difficult):
         overlap = same if same[:, r].max() >= NEAR else iou

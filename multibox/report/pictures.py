@@ -65,7 +65,8 @@ def caption(match: Match, label_names: tuple) -> str:
     _, label, score = match.detection
     found, overlap = f'{label_names[label]} {score:.2f}', f'IoU {match.iou:.2f}'
     if len(match.covered) > 1:
-        return f'{found}, covers {len(match.covered)} objects, none well, best {overlap}'
+        overlap = f'{overlap} with {true}' if match.kind == 'misplaced' else f'best {overlap}'
+        return f'{found}, covers {len(match.covered)} objects, none well, {overlap}'
     return {
         'missed': f'{true}, nearest: {found}, {overlap}',
         'background': f'{found}, nothing there',

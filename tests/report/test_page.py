@@ -224,3 +224,5 @@ def test_several_covered_objects_are_told_and_drawn():
     cut = figure(np.zeros((3, 100, 100), 'f'), match, ['cat', 'dog'], 'a.jpg')
     assert cut.caption == 'dog 0.47, covers 2 objects, none well, best IoU 0.01'
     assert [kind for kind, _ in cut.boxes] == ['true', 'true', 'found']
+    misplaced = match._replace(kind='misplaced')
+    assert caption(misplaced, ['cat', 'dog']).endswith('none well, IoU 0.01 with cat')
