@@ -26,7 +26,7 @@ demo: setup
 
 test: setup
 	@echo 'The tests take about 4 minutes on 2 cores; make test-slow runs the rest.'
-	@echo 'Without a GPU, PyTorch, ONNX Runtime and pycocotools, the tests that need them are skipped.'
+	@echo 'Without a GPU, PyTorch and ONNX Runtime, the tests that need them are skipped.'
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -m pytest -m 'not slow'

@@ -15,10 +15,8 @@ from multibox.data.voc import SERVER
 from multibox.devices import hardware, is_gpu, local_device, select_device
 from multibox.errors import UserError, ending_together
 from multibox.evaluation import (
-    coco_score,
     detect,
     examine,
-    import_pycocotools,
     precision_recall,
     score,
     threshold_curve,
@@ -64,7 +62,7 @@ def main(argv=None):
         return
     threshold = threshold_curve(images).best if model.threshold is None else model.threshold
     write_results(
-        args.out, data, images, scores(images, label_names, args.coco), iteration=None,
+        args.out, data, images, scores(images, label_names), iteration=None,
         learning=examine(model, data, images, threshold), settings=vars(args),
         seconds=time.monotonic() - begin, device=args.device,
         hardware=hardware(device, processes.size))
@@ -80,8 +78,7 @@ def parse_args(argv=None):
                         help='a data set as for train.py; its test images are used '
                              '(default: the data of the run that wrote FILE)')
     parser.add_argument('--coco', action='store_true',
-                        help="also score by COCO's rules, at IoUs of 0.50 to 0.95; needs "
-                             'pip install pycocotools')
+                        help="kept for older commands: COCO's scores are always computed")
     parser.add_argument('--out', type=pathlib.Path, metavar='DIR',
                         help='folder for the results (default: evaluation, beside FILE)')
     parser.add_argument('--submission', action='store_true',
@@ -103,7 +100,7 @@ def check_args(args):
         args.data, args.split = origin.data, origin.split
     each = functools.partial
     check_all(
-        each(check_numbers, args, ('batchsize',), lowest=1), each(check_mode, args),
+        each(check_numbers, args, ('batchsize',), lowest=1),
         each(check_path, args.model, 'give --model a model.npz'), each(check_out, args.out),
         each(check_data, args, origin))
     if args.data and origin:
@@ -116,15 +113,6 @@ def check_data(args, origin):
         origin.check(args.submission)
     elif args.data:
         check_path(args.data, 'give --data a data set', folder=True)
-
-
-def check_mode(args):
-    """Refuse ``--coco`` where it cannot score."""
-    if args.coco and args.submission:
-        raise UserError('--coco scores the detections, and --submission has no ground truth to '
-                        'score by; give one of them')
-    if args.coco:
-        import_pycocotools()
 
 
 def load_dataset(args, label_names):
@@ -143,12 +131,11 @@ def load_dataset(args, label_names):
     return data._replace(label_names=label_names, test=dataset), dataset, remarks
 
 
-def scores(images, label_names, coco):
-    """Average precision by the rules of VOC 2007 and 2010, and with ``coco`` also of COCO."""
+def scores(images, label_names):
+    """Average precision by the rules of VOC 2007 and 2010."""
     curves = precision_recall(images, label_names)
     area = score(curves, use_07_metric=False)
-    result = {**score(curves), 'map_area': area['map'], 'ap_area': area['ap']}
-    return {**result, 'coco': coco_score(images, label_names)} if coco else result
+    return {**score(curves), 'map_area': area['map'], 'ap_area': area['ap']}
 
 
 def command():

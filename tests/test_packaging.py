@@ -64,7 +64,7 @@ def test_a_wheel_has_the_version_the_commands_and_the_extras(wheel):
     assert re.findall(r'^multibox-(\w+) =', commands, re.MULTILINE) == [
         'detect', 'evaluate', 'setup', 'train', 'weights']
     extras = re.findall(r'^Provides-Extra: (.*)$', wheel[f'{info}/METADATA'].decode(), re.MULTILINE)
-    assert set(extras) == {'cuda12', 'cuda13', 'onnx', 'coco'}
+    assert set(extras) == {'cuda12', 'cuda13', 'onnx'}
 
 
 def test_without_chainer_one_line_names_the_command(tmp_path):

@@ -1,5 +1,5 @@
 """Detections of a network on a data set, and their scores by the rules of VOC and COCO."""
-from multibox.evaluation.coco import coco_score, import_pycocotools
+from multibox.evaluation.coco import coco_score
 from multibox.evaluation.detection import detect
 from multibox.evaluation.extension import Evaluation
 from multibox.evaluation.learned import Learning, examine
@@ -8,5 +8,4 @@ from multibox.evaluation.threshold import ThresholdCurve, threshold_curve
 from multibox.evaluation.voc import evaluate, precision_recall, score
 
 __all__ = ['Evaluation', 'Learning', 'ThresholdCurve', 'coco_score', 'detect', 'evaluate',
-           'examine', 'import_pycocotools', 'precision_recall', 'score', 'threshold_curve',
-           'write_submission']
+           'examine', 'precision_recall', 'score', 'threshold_curve', 'write_submission']

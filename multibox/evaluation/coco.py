@@ -2,29 +2,9 @@
 import contextlib
 import io
 
-from multibox.errors import UserError
-
 # The twelve numbers of pycocotools in its order: average precisions, then average recalls.
 SUMMARY = ('map', 'map_50', 'map_75', 'map_small', 'map_medium', 'map_large',
            'ar_1', 'ar_10', 'ar_100', 'ar_small', 'ar_medium', 'ar_large')
-
-
-def import_pycocotools() -> tuple:
-    """Import pycocotools, which is an optional dependency.
-
-    Returns:
-        The classes ``COCO`` and ``COCOeval``.
-
-    Raises:
-        UserError: pycocotools is not installed.
-    """
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ImportError as error:
-        raise UserError(f'COCO\'s score needs an extra package ({error}); install it with '
-                        '`pip install pycocotools`, or leave --coco out') from None
-    return COCO, COCOeval
 
 
 def coco_score(images: list, label_names: tuple) -> dict:
@@ -38,6 +18,8 @@ def coco_score(images: list, label_names: tuple) -> dict:
     server uses the area of the outline, which is smaller. The means by size therefore differ from
     those of the server; all other numbers agree.
 
+    5000 images with 20 detections each take about 10 seconds.
+
     Args:
         images: from :func:`multibox.evaluation.detect`.
         label_names: the foreground classes, in the order of their numbers.
@@ -45,11 +27,10 @@ def coco_score(images: list, label_names: tuple) -> dict:
     Returns:
         dict with a float for each name of :data:`SUMMARY`, and with ``ap``: {class name: float}. A
         number for which no object counts is None.
-
-    Raises:
-        UserError: pycocotools is not installed.
     """
-    COCO, COCOeval = import_pycocotools()
+    from pycocotools.coco import COCO  # imported late, because older versions import pyplot
+    from pycocotools.cocoeval import COCOeval
+
     *predicted, bboxes, labels, difficults = images
     truth, found = COCO(), COCO()
     for coco in truth, found:

@@ -1,16 +1,16 @@
 """Plots of loss and mAP over the iterations of a run, and of precision over recall."""
 import contextlib
-import json
 from pathlib import Path
 
 from multibox.drawing import COLORS
 from multibox.files import open_whole
+from multibox.report.log import MANY, learning_rate_cuts, read_log, series, smooth
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+VALIDATION_LOSS = 'validation/main/loss'
 LOSS_COLORS = {'main/loss': 'black', 'main/loss/loc': 'tab:blue', 'main/loss/conf': 'tab:orange'}
 
 
@@ -28,16 +28,35 @@ def plot_curves(out: str | Path) -> None:
     out = Path(out)
     if not (out / 'log').exists():
         return
-    entries = json.loads((out / 'log').read_text(encoding='utf-8'))
+    entries = read_log(out)
     with _axes(out / 'loss.png', 'loss') as axes:
         _draw_losses(axes, entries)
-    iteration, mean_ap = _series(entries, 'validation/main/map')
+    iteration, mean_ap = series(entries, 'validation/main/map')
     if len(iteration):
         with _axes(out / 'map.png', 'mAP') as axes:
             axes.plot(iteration, mean_ap, color='tab:green', marker='o', markersize=4)
             axes.annotate(f'{mean_ap[-1]:.4f}', (iteration[-1], mean_ap[-1]), xytext=(0, 8),
                           textcoords='offset points', ha='center', weight='bold')
             axes.set_ylim(0, 1.1)  # room for the number at a perfect 1
+
+
+def class_colors(curves: dict, ap: dict) -> dict:
+    """Choose the classes that get a colour and a name.
+
+    Args:
+        curves: from :func:`multibox.evaluation.precision_recall`.
+        ap: {class name: average precision, or None}.
+
+    Returns:
+        {class name: (red, green, blue), each from 0 to 1}: all classes in the colours of their
+        boxes in detections.png. If there are more classes than colours, the best and the worst.
+    """
+    if len(curves) <= len(COLORS):
+        return dict(zip(curves, COLORS))
+    ranked = sorted((name for name in curves if curves[name] is not None),
+                    key=lambda name: ap[name], reverse=True)
+    half = len(COLORS) // 2
+    return dict(zip(dict.fromkeys(ranked[:half] + ranked[-half:]), COLORS))
 
 
 def plot_precision_recall(path: str | Path, curves: dict, ap: dict) -> None:
@@ -72,41 +91,33 @@ def _axes(path, y_label, x_label='iteration'):
         figure.savefig(file, format='png', dpi=100)
 
 
-def _series(entries, key):
-    """Iterations and values, both (N,) float64, of the entries that have the key."""
-    points = [(entry['iteration'], entry[key]) for entry in entries if key in entry]
-    return np.array(points, float).reshape(-1, 2).T
-
-
 def _draw_losses(axes, entries):
     for key, color in LOSS_COLORS.items():
-        iteration, loss = _series(entries, key)
-        if len(loss) > 60:  # fewer points are readable without smoothing
+        iteration, loss = series(entries, key)
+        if len(loss) > MANY:
             axes.plot(iteration, loss, color=color, alpha=0.2, linewidth=0.8)
-            loss = _smooth(loss, width=len(loss) // 20)
+            loss = smooth(loss, width=len(loss) // 20)
         axes.plot(iteration, loss, color=color, label=key.removeprefix('main/'),
                   marker='.' if len(loss) == 1 else None)
+    iteration, loss = series(entries, VALIDATION_LOSS)
+    if len(loss):
+        axes.plot(iteration, loss, color='black', linestyle='--', label='loss, test images',
+                  marker='.')
     axes.set_yscale('log')  # the loss falls from 20 to 2; a linear axis would hide the end
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.yaxis.set_major_formatter('{x:g}')
     axes.yaxis.set_minor_formatter(NullFormatter())
-    iteration, lr = _series(entries, 'lr')
-    cuts = np.flatnonzero(lr[1:] < 0.66 * lr[:-1]) + 1
-    for i in np.setdiff1d(cuts, cuts - 1):  # of two in a row, the first entry spans the cut
-        cut = iteration[i - 1]  # entry i averages the iterations after this one
+    for cut, lr in learning_rate_cuts(entries):
         axes.axvline(cut, color='gray', linestyle='--', linewidth=1)
-        axes.annotate(f'lr {lr[i]:.0e}', (cut, 1), xycoords=('data', 'axes fraction'),
+        axes.annotate(f'lr {lr:.0e}', (cut, 1), xycoords=('data', 'axes fraction'),
                       xytext=(3, -9), textcoords='offset points', color='gray', fontsize=8)
     axes.legend(frameon=False)
 
 
 def _draw_precision_recall(axes, curves, ap):
-    colors = dict(zip(curves, COLORS))  # the colours of the boxes in detections.png
+    colors = class_colors(curves, ap)
     if len(curves) > len(COLORS):
-        ranked = sorted(filter(curves.get, curves), key=ap.get, reverse=True)
-        half = len(COLORS) // 2
-        colors = dict(zip(dict.fromkeys(ranked[:half] + ranked[-half:]), COLORS))
-        for name in ranked:
+        for name in filter(curves.get, curves):
             axes.plot(*curves[name][::-1], color='lightgray', linewidth=0.8)
     for name, color in colors.items():
         if curves[name] is not None:
@@ -115,11 +126,3 @@ def _draw_precision_recall(axes, curves, ap):
     axes.set(xlim=(0, 1.02), ylim=(0, 1.05))
     axes.legend(title='AP, 11-point', alignment='left', frameon=False, fontsize=8,
                 title_fontsize=8, ncols=1 + len(colors) // 12)
-
-
-def _smooth(values, width):
-    """Mean of the last ``width`` values without nan; a mean of past values keeps cuts sharp."""
-    known = np.isfinite(values)
-    total, count = (np.convolve(terms, np.ones(width))[:len(values)]
-                    for terms in (np.where(known, values, 0), known))
-    return total / np.maximum(count, 1)

@@ -3,10 +3,14 @@ import base64
 from pathlib import Path
 
 from multibox.data.voc import VOCData
+from multibox.evaluation import precision_recall, threshold_curve
 from multibox.evaluation.mistakes import FOUND, NEAR, compare
 from multibox.files import open_whole
+from multibox.report import charts
+from multibox.report.confusion import confusion_table
 from multibox.report.dataset import data_statistics
 from multibox.report.learning import learning_table
+from multibox.report.log import read_log
 from multibox.report.pictures import figure
 from multibox.report.scores import class_table, key_figures
 
@@ -14,15 +18,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 N_SHOWN = 12  # pictures per kind of mistake
 MAX_PROBLEMS = 200  # annotation problems listed; the list of all could be too large to open
-PRECISION_RECALL = {'precision_recall.png': 'Precision over recall, one line per class. The table '
-                                            'above lists the average precision of each class.'}
-TRAINING = {'loss.png': 'The terms of the loss over the iterations.',
-            'map.png': 'mAP over the iterations.'}
 MISTAKES = {  # heading: (field of Outcome, text)
     'Missed objects': ('missed', 'Objects without a nearby detection of their class come first. '
                        'Larger objects come before smaller ones.'),
-    'False detections': ('false', 'These detections lie on background, have the wrong class, or '
-                         'find an object a second time. Higher scores come first.'),
+    'False detections': ('false', 'These detections have the wrong class, find an object a second '
+                         f'time, or have an IoU below {NEAR} with every object. Higher scores '
+                         'come first.'),
     'Badly placed detections': ('misplaced', 'These detections have the right class and an IoU of '
                                 f'{NEAR} to {FOUND}. Higher scores come first. An object without '
                                 'a better detection also counts as missed.')}
@@ -50,8 +51,8 @@ def write_report(out: str | Path, title: str, metrics: dict, images: list, data:
     of each kind. Memory use and the file therefore stay small for a data set of any size.
 
     Args:
-        out: folder with ``precision_recall.png`` and, for a training run, ``loss.png`` and
-            ``map.png``; a missing picture is left out.
+        out: folder, which for a training run holds Chainer's ``log``; without a log the page has
+            no curves of the training.
         title: short name of the run.
         metrics: from :func:`multibox.report.metrics.write_metrics`. Counts and pictures consider
             detections from its ``threshold`` on; average precision uses all.
@@ -66,23 +67,32 @@ def write_report(out: str | Path, title: str, metrics: dict, images: list, data:
         title=title, score=metrics['map'],
         date=metrics['date'].replace('T', ' ').replace('+00:00', ' UTC'),
         key_figures=key_figures(metrics, outcome, data),
-        sections=list(_sections(Path(out), metrics, outcome, data)))
+        sections=list(_sections(Path(out), metrics, images, outcome, data)))
     with open_whole(Path(out) / 'report.html') as file:
         file.write(page.encode(errors='backslashreplace'))
 
 
-def _sections(out, metrics, outcome, data):
+def _sections(out, metrics, images, outcome, data):
     """The heading, the template and the content of each section."""
     if data.test:
+        threshold = metrics['threshold']
+        rule = {'iou': FOUND, 'score': f'{threshold:.3g}'}
         yield 'Average precision by class', 'classes.html', {
-            **class_table(metrics, outcome, data.label_names), 'iou': FOUND,
-            'score': metrics['threshold'], 'score_from': metrics['threshold_from']}
+            **class_table(metrics, outcome, data.label_names), **rule,
+            'score_from': metrics['threshold_from']}
+        yield 'Confusion matrix', 'confusion.html', {
+            **confusion_table(outcome, data.label_names), **rule}
+        yield from _charts('Precision and recall', (
+            charts.threshold_chart(threshold_curve(images), threshold),
+            charts.precision_recall_chart(precision_recall(images, data.label_names),
+                                          metrics['ap'])))
     if 'learning' in metrics:
         yield 'Has it learned?', 'learning.html', learning_table(metrics, data.label_names)
-    if plots := _plots(out, PRECISION_RECALL):
-        yield 'Precision over recall', 'plots.html', {'plots': plots}
-    if metrics['iteration'] is not None and (plots := _plots(out, TRAINING)):
-        yield 'Loss and mAP in training', 'plots.html', {'plots': plots}
+    if metrics['iteration'] is not None and (entries := read_log(out)):
+        yield from _charts('Curves of the training', (
+            charts.loss_chart(entries), charts.map_chart(entries),
+            charts.learning_rate_chart(entries),
+            charts.speed_chart(entries, metrics['settings'].get('batchsize', 1))))
     for heading, (kind, text) in MISTAKES.items() if data.test else ():
         matches = getattr(outcome, kind)
         yield heading, 'mistakes.html', {
@@ -99,7 +109,7 @@ def _figure(match, data):
     return figure(data.test[match.image][0], match, data.label_names, path.name)
 
 
-def _plots(out, texts):
-    """Bytes and alternative text of each PNG file that exists."""
-    return [((out / name).read_bytes(), text) for name, text in texts.items()
-            if (out / name).exists()]
+def _charts(heading, pairs):
+    """The section of the charts that have a point."""
+    if drawn := [(chart, text) for chart, text in pairs if chart]:
+        yield heading, 'charts.html', {'charts': drawn}

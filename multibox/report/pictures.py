@@ -9,6 +9,7 @@ from PIL import Image
 
 SIDE = 280  # pixels: longer side of a cut-out on the page
 CONTEXT = 2.0  # side of a cut-out, as a multiple of the longer side of its boxes
+MAX_COVERED = 20  # objects drawn per cut-out; more boxes would hide the image
 MIN_SIDE = 48  # pixels of the image; a smaller cut-out would be blurred
 
 
@@ -18,14 +19,14 @@ class Figure(NamedTuple):
     Attributes:
         jpeg: bytes of the cut-out, a JPEG file.
         size: (width, height) of the cut-out in pixels.
-        boxes: {kind: (x, y, width, height)} in pixels of the cut-out. The kind is 'true' for the
-            object and 'found' for the detection.
+        boxes: list of ``(kind, (x, y, width, height))`` in pixels of the cut-out. The kind is
+            'true' for an object and 'found' for the detection.
         caption: the mistake in words.
         name: file name of the image.
     """
     jpeg: bytes
     size: tuple[int, int]
-    boxes: dict[str, tuple]
+    boxes: list[tuple[str, tuple]]
     caption: str
     name: str
 
@@ -42,16 +43,17 @@ def figure(img: np.ndarray, match: Match, label_names: tuple, name: str) -> Figu
     Returns:
         :class:`Figure`.
     """
-    boxes = {kind: each[0] for kind, each in (('true', match.object), ('found', match.detection))
-             if each is not None}
-    y, x, height, width = window(np.array(list(boxes.values())), img.shape[1:])
+    objects = match.covered[:MAX_COVERED] or (match.object,)
+    boxes = [(kind, each[0]) for kind, each in (
+        *(('true', each) for each in objects), ('found', match.detection)) if each is not None]
+    y, x, height, width = window(np.array([bbox for _, bbox in boxes]), img.shape[1:])
     scale = SIDE / max(height, width)
     size = round(width * scale), round(height * scale)
     tile = Image.fromarray(img[:, y:y + height, x:x + width].transpose(1, 2, 0)
                            .clip(0, 255).astype(np.uint8))
     jpeg = io.BytesIO()
     tile.resize(size, Image.Resampling.BICUBIC).save(jpeg, 'JPEG', quality=80)
-    rectangles = {kind: _rectangle((bbox - (y, x, y, x)) * scale) for kind, bbox in boxes.items()}
+    rectangles = [(kind, _rectangle((bbox - (y, x, y, x)) * scale)) for kind, bbox in boxes]
     return Figure(jpeg.getvalue(), size, rectangles, caption(match, label_names), name)
 
 
@@ -62,9 +64,14 @@ def caption(match: Match, label_names: tuple) -> str:
         return f'{true}, no detection nearby'
     _, label, score = match.detection
     found, overlap = f'{label_names[label]} {score:.2f}', f'IoU {match.iou:.2f}'
+    if len(match.covered) > 1:
+        overlap = f'{overlap} with {true}' if match.kind == 'misplaced' else f'best {overlap}'
+        return f'{found}, covers {len(match.covered)} objects, none well, {overlap}'
     return {
         'missed': f'{true}, nearest: {found}, {overlap}',
         'background': f'{found}, nothing there',
+        'covers': f'{found}, covers {true}, but not well, {overlap}',
+        'inside': f'{found}, inside {true}, {overlap}',
         'class': f'{found} over {true}, {overlap}',
         'again': f'{found}, a second time, {overlap}',
         'misplaced': f'{found}, {overlap}'}[match.kind]

@@ -2,7 +2,7 @@
 from pathlib import Path
 from typing import Any
 
-from multibox.evaluation import Learning, precision_recall
+from multibox.evaluation import Learning, coco_score, precision_recall
 from multibox.report.curves import plot_precision_recall
 from multibox.report.drawing import draw_detections
 from multibox.report.metrics import write_metrics
@@ -16,8 +16,8 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, learning:
                   hardware: str) -> None:
     """Write report.html, metrics.json, precision_recall.png and detections.png.
 
-    The scores and the findings on learning are printed. Without a test image there is no score, and
-    the two pictures are not written.
+    COCO's scores are added to the given ones. The scores and the findings on learning are printed.
+    Without a test image there is no score, and the two pictures are not written.
 
     Args:
         out: the folder.
@@ -32,6 +32,8 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, learning:
     Raises:
         UserError: a file cannot be written.
     """
+    if data.test:
+        result = {**result, 'coco': coco_score(images, data.label_names)}
     metrics = write_metrics(out / 'metrics.json', {**result, **learning.metrics()},
                             iteration=iteration, settings=settings, seconds=seconds, device=device,
                             hardware=hardware)

@@ -55,6 +55,36 @@ def test_a_case_worked_by_hand(detections, objects, expected):
     assert kinds(outcome((detections, objects))) == expected
 
 
+SMALL = 10, 10, 19, 19  # a sixteenth of HERE
+CUT = 40, 0, 49, 19  # one half of its 10 x 20 pixels lies in HERE
+BARELY = 40, 0, 49, 18  # 9 of its 19 columns lie in HERE
+
+
+@pytest.mark.parametrize('detection, objects, kind, iou, n_covered', [
+    (HERE, [SMALL], 'covers', 1 / 16, 1),
+    (HERE, [SMALL, (30, 30, 39, 39), (40, 40, 48, 48)], 'covers', 1 / 16, 3),
+    (HERE, [CUT], 'covers', 100 / 1700, 1),
+    (HERE, [BARELY], 'background', 0, 0),
+    (SMALL, [HERE], 'inside', 1 / 16, 0),
+    (CUT, [HERE], 'inside', 100 / 1700, 0),
+    (HERE, [(10, 10, 29, 24), (30, 10, 49, 24)], 'misplaced', 300 / 1600, 2),
+    (HERE, [AWAY], 'background', 0, 0)],
+    ids=['one', 'three', 'half', 'less', 'inside', 'half inside', 'misplaced', 'away'])
+@pytest.mark.parametrize('difficult', [False, True], ids=['usual', 'difficult'])
+def test_a_false_detection_tells_the_objects_that_it_covers(
+        detection, objects, kind, iou, n_covered, difficult):
+    result = outcome(([(detection, CAT, .9)], [(box, CAT, difficult) for box in objects]))
+    assert not result.found and len(result.missed) == (0 if difficult else len(objects))
+    match, = result.false + result.misplaced
+    assert (match.kind, len(match.covered)) == (kind, n_covered)
+    assert match.iou == pytest.approx(iou) and (match.object is None) == (kind == 'background')
+
+
+def test_a_detection_that_fits_one_object_covers_no_other():
+    result = outcome(([(HERE, CAT, .9)], [(HERE, DOG, False), (SMALL, DOG, False)]))
+    assert [(match.kind, match.covered) for match in result.false] == [('class', ())]
+
+
 @pytest.mark.parametrize('detections', [[], [(HERE, CAT, .9)], [(HERE, CAT, .9), (HERE, CAT, .8)]],
                          ids=['missed', 'found', 'twice'])
 def test_a_difficult_object_is_neither_found_nor_missed(detections):

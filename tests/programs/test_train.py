@@ -73,7 +73,9 @@ def test_the_report_shows_the_run(out):
     report = (out / 'report.html').read_text(encoding='utf-8')
     mean_ap = json.loads((out / 'metrics.json').read_text())['map']
     assert f'<h1>mAP {mean_ap:.4f}</h1>' in report and 'slim300 on ' in report
-    assert report.count('data:image/png') == 3  # loss, mAP, precision over recall
+    for curve in ('share over threshold', 'precision over recall', 'loss over iteration',
+                  'mAP over iteration', 'images per second over iteration'):
+        assert f'aria-label="{curve}.' in report, curve
 
 
 @pytest.mark.parametrize('name', ['loss.png', 'map.png', 'precision_recall.png', 'detections.png'])

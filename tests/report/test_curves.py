@@ -3,7 +3,7 @@ import json
 import sys
 
 from multibox.errors import UserError
-from multibox.report import curves
+from multibox.report import curves, log
 
 import numpy as np
 import pytest
@@ -119,4 +119,4 @@ def test_smoothing_is_the_mean_of_the_last_values_that_are_known():
     values[[0, 7, 8, 30]] = np.nan
     slow = [np.nanmean([0, *values[i - 19:i + 1]][1:] if i >= 19 else values[:i + 1])
             for i in range(1, 50)]
-    np.testing.assert_allclose(curves._smooth(values, width=20)[1:], slow)
+    np.testing.assert_allclose(log.smooth(values, width=20)[1:], slow)

@@ -9,14 +9,14 @@ from multibox.data import VOCDataset
 from multibox.data.annotations import Problem
 from multibox.errors import UserError
 from multibox.evaluation import detect
-from multibox.evaluation.mistakes import Match
+from multibox.evaluation.mistakes import Match, compare
 from multibox.report import write_report
+from multibox.report.confusion import confusion_table
 from multibox.report.page import TEMPLATES
 from multibox.report.pictures import caption, figure, window
 from multibox.report.scores import COCO_NAMES
-from tests.support.reports import NAMES, SCRIPT, Detector, make_data, write
+from tests.support.reports import NAMES, SCRIPT, Detector, make_data, write, write_log
 
-import cv2
 import numpy as np
 import pytest
 from markupsafe import escape
@@ -36,14 +36,14 @@ def report(tmp_path_factory):
 
 
 def section(report, heading):
-    return re.search(rf'<section id="s\d"><h2>{heading}</h2>(.*?)</section>', report,
+    return re.search(rf'<section id="s\d+"><h2>{heading}</h2>(.*?)</section>', report,
                      re.DOTALL)[1]
 
 
 def test_the_contents_lead_to_every_section(report):
-    assert re.findall(r'href="#(s\d)">([^<]+)<', report) == re.findall(
-        r'<section id="(s\d)"><h2>([^<]+)<', report)
-    assert len(re.findall('<section', report)) == 7  # this run has no curves
+    assert re.findall(r'href="#(s\d+)">([^<]+)<', report) == re.findall(
+        r'<section id="(s\d+)"><h2>([^<]+)<', report)
+    assert len(re.findall('<section', report)) == 9  # this run has no log
 
 
 def test_the_table_counts_what_was_found(report):
@@ -84,16 +84,43 @@ def test_the_data_set_is_summed_up(report):
 
 
 def test_an_evaluation_has_no_training(tmp_path):
-    cv2.imwrite(str(tmp_path / 'loss.png'), np.zeros((5, 5, 3), np.uint8))  # from an earlier run
+    write_log(tmp_path)  # from an earlier run
     report = write(tmp_path, make_data(tmp_path, train=False), iteration=None)
-    assert 'Loss and mAP' not in report and '>training<' not in report
+    assert 'Curves of the training' not in report and '>training<' not in report
 
 
 def test_curves_are_within_the_page(tmp_path):
-    for name in ('loss.png', 'precision_recall.png'):
-        cv2.imwrite(str(tmp_path / name), np.zeros((5, 5, 3), np.uint8))
+    write_log(tmp_path)
     report = write(tmp_path, make_data(tmp_path))
-    assert report.count('src="data:image/png;base64,') == 2
+    shown = section(report, 'Curves of the training')
+    assert re.findall('aria-label="([^.]*)', shown) == [
+        'loss over iteration', 'mAP over iteration', 'learning rate over iteration',
+        'images per second over iteration']
+    for title in ('loss: 5 at iteration 10', 'loss, test images: 6 at iteration 10',
+                  'mAP: 0.5 at iteration 10', 'learning rate: 0.001 at iteration 20',
+                  'images per second: 40 at iteration 20'):
+        assert f'<title>{title}</title>' in shown, title
+    assert len(re.findall('polyline class="line dashed"', shown)) == 1
+    shown = section(report, 'Precision and recall')
+    assert re.findall('aria-label="([^.]*)', shown) == [
+        'share over threshold', 'precision over recall']
+    assert 'best F1 0.750 at 0.85' in shown
+    assert f'<title>{escape(NAMES[1])} 0.000: 0 at recall 0</title>' in shown
+
+
+def test_the_confusion_matrix_is_a_table(report):
+    rows = re.findall('<tr>(.*?)</tr>', section(report, 'Confusion matrix'), re.DOTALL)
+    assert [text_of(row) for row in rows] == [
+        'predicted', f'true cat {NAMES[1]} missed', 'cat 3 0 0', f'{NAMES[1]} 0 0 2',
+        'background 0 6']
+
+
+def test_of_80_classes_the_confusion_matrix_shows_20(tmp_path):
+    names = tuple(f'class {n}' for n in range(80))
+    table = confusion_table(compare(detect(Detector(), make_data(tmp_path).test), .3), names)
+    assert (table['n_shown'], table['n_class'], len(table['rows'])) == (20, 80, 22)
+    assert table['names'][-2:] == ['other classes', 'background']
+    assert sum(n for row in table['rows'] for n, _, _ in row) == 5 + 6
 
 
 def test_nothing_is_loaded_from_elsewhere(report):
@@ -118,7 +145,7 @@ def test_a_data_set_without_a_score_has_a_report(tmp_path):
 def test_problems_are_listed_up_to_a_limit(tmp_path):
     problems = [Problem(tmp_path / 'a.xml', n, None, SCRIPT) for n in range(1000)]
     report = write(tmp_path, make_data(tmp_path, problems=problems))
-    assert report.count('<li>') == 200 + 7  # the contents list 7 sections
+    assert section(report, 'Annotation problems').count('<li>') == 200
     assert '1,000 were found' in report and SCRIPT not in report
 
 
@@ -215,6 +242,18 @@ def test_a_cut_out_has_its_boxes_where_they_are():
 
 @pytest.mark.parametrize('kind, text', [
     ('missed', 'cat, nearest: dog 0.50, IoU 0.30'), ('class', 'dog 0.50 over cat, IoU 0.30'),
-    ('again', 'dog 0.50, a second time, IoU 0.30'), ('misplaced', 'dog 0.50, IoU 0.30')])
+    ('again', 'dog 0.50, a second time, IoU 0.30'), ('misplaced', 'dog 0.50, IoU 0.30'),
+    ('covers', 'dog 0.50, covers cat, but not well, IoU 0.30'),
+    ('inside', 'dog 0.50, inside cat, IoU 0.30')])
 def test_a_mistake_is_told_in_words(kind, text):
     assert caption(Match(0, kind, (None, 0), (None, 1, .5), .3), ['cat', 'dog']) == text
+
+
+def test_several_covered_objects_are_told_and_drawn():
+    objects = tuple((np.array(box, 'f'), 0) for box in ((5, 5, 15, 15), (5, 50, 15, 60)))
+    match = Match(0, 'covers', objects[1], (np.array([0, 0, 90, 90], 'f'), 1, .47), .01, objects)
+    cut = figure(np.zeros((3, 100, 100), 'f'), match, ['cat', 'dog'], 'a.jpg')
+    assert cut.caption == 'dog 0.47, covers 2 objects, none well, best IoU 0.01'
+    assert [kind for kind, _ in cut.boxes] == ['true', 'true', 'found']
+    misplaced = match._replace(kind='misplaced')
+    assert caption(misplaced, ['cat', 'dog']).endswith('none well, IoU 0.01 with cat')

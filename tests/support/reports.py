@@ -1,4 +1,6 @@
 """A small data set, a detector that makes every kind of mistake on it, and the report."""
+import json
+
 from multibox.data import VOCDataset
 from multibox.data.annotations import Example
 from multibox.data.voc import VOCData
@@ -35,12 +37,20 @@ def make_data(folder, n_image=3, problems=(), train=True):
     return VOCData(test if train else VOCDataset([]), test, NAMES, list(problems), [SCRIPT])
 
 
+def write_log(folder):
+    """The log of 20 iterations at 5 iterations a second, evaluated once."""
+    entry = {'main/loss': 5., 'main/loss/loc': 2., 'main/loss/conf': 3., 'lr': 1e-3}
+    (folder / 'log').write_text(json.dumps([
+        {**entry, 'iteration': 10, 'elapsed_time': 2., 'validation/main/map': .5,
+         'validation/main/loss': 6.}, {**entry, 'iteration': 20, 'elapsed_time': 4.}]))
+
+
 def write(folder, data, **changed):
     images = detect(Detector(), data.test, batchsize=2)
     metrics = {**score(precision_recall(images, NAMES)), 'threshold': .3,
                'threshold_from': 'the threshold of the weights', 'iteration': 12, 'seconds': 3700.,
                'date': '2024-05-06T07:08:09+00:00', 'command': f'python train.py {SCRIPT}',
-               'settings': {'lr': 1e-3, 'data': SCRIPT, 'weight_decay': None},
+               'settings': {'lr': 1e-3, 'batchsize': 8, 'data': SCRIPT, 'weight_decay': None},
                'hardware': SCRIPT, 'versions': {'numpy': np.__version__}, **changed}
     write_report(folder, SCRIPT, metrics, images, data)
     return (folder / 'report.html').read_text(encoding='utf-8')
