@@ -87,7 +87,9 @@ def _commit(folder):
 
 
 def _plain(value):
-    """Convert the numbers of NumPy to those of JSON; nan becomes null."""
+    """Convert the numbers of NumPy to those of JSON; nan becomes null, an int stays one."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
-    return value if value is None else None if math.isnan(value) else float(value)
+    if value is None or isinstance(value, int):
+        return value
+    return None if math.isnan(value) else float(value)

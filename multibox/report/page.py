@@ -1,5 +1,6 @@
 """report.html: one run or evaluation on one self-contained page."""
 import base64
+from datetime import datetime
 from pathlib import Path
 
 from multibox.data.voc import VOCData
@@ -13,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 MIN_SCORE = 0.3  # least score of a detection in counts and pictures; average precision uses all
 N_SHOWN = 12  # pictures per kind of mistake
+RELOAD = 30  # seconds between two reloads of the page of a run that goes on
 MAX_PROBLEMS = 200  # annotation problems listed; the list of all could be too large to open
 PRECISION_RECALL = {'precision_recall.png': 'Precision over recall, one line per class. The table '
                                             'above lists the average precision of each class.'}
@@ -43,7 +45,8 @@ TEMPLATES = Environment(autoescape=True, loader=PackageLoader('multibox.report')
 TEMPLATES.filters.update(number=_number, base64=lambda data: base64.b64encode(data).decode())
 
 
-def write_report(out: str | Path, title: str, metrics: dict, images: list, data: VOCData) -> None:
+def write_report(out: str | Path, title: str, metrics: dict, images: list, data: VOCData,
+                 running: bool = False) -> None:
     """Write ``out/report.html``, completely or not at all.
 
     Test images are loaded one at a time, and the page shows only the :data:`N_SHOWN` worst mistakes
@@ -56,18 +59,29 @@ def write_report(out: str | Path, title: str, metrics: dict, images: list, data:
         metrics: from :func:`multibox.report.metrics.write_metrics`.
         images: from :func:`multibox.evaluation.detect`, on ``data.test``.
         data: :class:`multibox.data.voc.VOCData`; ``train`` or ``test`` may be empty.
+        running: whether the training goes on. The page then tells its progress, and a browser loads
+            it anew every :data:`RELOAD` seconds.
 
     Raises:
         UserError: the file cannot be written.
     """
     outcome = compare(images, MIN_SCORE)
     page = TEMPLATES.get_template('page.html').render(
-        title=title, score=metrics['map'],
+        title=title, progress=_progress(metrics) if running else None, reload=RELOAD,
+        score=metrics['map'],
         date=metrics['date'].replace('T', ' ').replace('+00:00', ' UTC'),
         key_figures=key_figures(metrics, outcome, data),
         sections=list(_sections(Path(out), metrics, outcome, data)))
     with open_whole(Path(out) / 'report.html') as file:
         file.write(page.encode(errors='backslashreplace'))
+
+
+def _progress(metrics):
+    """How far the training is, and when the page was written, in the time zone of the machine."""
+    total = metrics['settings'].get('iteration')
+    of = '' if total is None else f' of {total:,}'
+    return (f'Training: iteration {metrics["iteration"]:,}{of}, written '
+            + datetime.now().astimezone().strftime('%H:%M %Z'))
 
 
 def _sections(out, metrics, outcome, data):
