@@ -39,7 +39,7 @@ def save_pictures(data: VOCData, folder: Path) -> list[Path]:
             if len(split)}
     paths = [folder / f'{name}.png' for name in ('sample', 'statistics', 'positions')]
     with open_whole(paths[0]) as file:
-        _sample(sets, data.label_names).save(file, 'PNG')
+        _sample(sets, data.label_names).save(file, 'PNG', compress_level=1)  # else a second
     for path, draw in zip(paths[1:], (_draw_statistics, _draw_positions)):
         figure = Figure(figsize=(14, 4.5), layout='constrained')
         FigureCanvasAgg(figure)
@@ -63,7 +63,7 @@ def _sample(sets, label_names):
 
 
 def _tile(example, label_names):
-    img = read(example.path)
+    img = read(example.path, np.uint8)
     bbox = np.concatenate([example.bbox, example.ignored])
     names = [label_names[n] + ' (difficult)' * bool(hard)
              for n, hard in zip(example.label, example.difficult)]
@@ -120,8 +120,8 @@ def _draw_positions(figure, sets, label_names):
 def _cover(boxes):
     """(N_CELL, N_CELL) int array: the number of boxes that cover the centre of each cell."""
     centre = (np.arange(N_CELL) + 0.5) / N_CELL
-    cover = np.zeros((N_CELL, N_CELL), int)
-    for y_min, x_min, y_max, x_max in boxes:
-        rows = slice(*np.searchsorted(centre, (y_min, y_max)))
-        cover[rows, slice(*np.searchsorted(centre, (x_min, x_max)))] += 1
-    return cover
+    y_min, x_min, y_max, x_max = np.searchsorted(centre, boxes).T
+    change = np.zeros((N_CELL + 1, N_CELL + 1), int)  # from a cell to the next in both directions
+    for y, x, sign in ((y_min, x_min, 1), (y_max, x_max, 1), (y_min, x_max, -1), (y_max, x_min, -1)):
+        np.add.at(change, (y, x), sign)
+    return change.cumsum(axis=0).cumsum(axis=1)[:-1, :-1]

@@ -7,6 +7,8 @@ from multibox.data.voc import VOCData
 from multibox.evaluation.mistakes import FOUND, NEAR, compare
 from multibox.files import open_whole
 from multibox.report.dataset import data_statistics
+from multibox.report.inputs import TRAINING as MOSAIC
+from multibox.report.inputs import data_pictures, shrink
 from multibox.report.pictures import figure
 from multibox.report.scores import class_table, key_figures
 
@@ -98,7 +100,11 @@ def _sections(out, metrics, outcome, data):
         yield heading, 'mistakes.html', {
             'text': text, 'n': len(matches),
             'figures': [_figure(match, data) for match in matches[:N_SHOWN]]}
-    yield 'Data set', 'data.html', data_statistics(data)
+    trained = metrics['iteration'] is not None
+    if trained and (out / MOSAIC).exists():
+        yield 'Training images, augmented', 'inputs.html', shrink(out / MOSAIC)
+    yield 'Data set', 'data.html', {**data_statistics(data),
+                                    'pictures': data_pictures(out) if trained else []}
     yield 'Annotation problems', 'problems.html', {
         'n': len(data.problems), 'shown': data.problems[:MAX_PROBLEMS]}
     yield 'Run', 'run.html', metrics
