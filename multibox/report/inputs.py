@@ -12,7 +12,8 @@ from PIL import Image
 
 TRAINING = 'training.png'
 DATA = 'data-set'  # the folder; a folder named data may be the data set itself
-WIDTH = 1000  # pixels of a picture on the page
+MAX_PIXELS = 6e7  # of the sample together: 5 photographs of 12 megapixels, which take seconds
+WIDTH, QUALITY = 900, 75  # pixels and JPEG's quality of a picture on the page
 
 
 def save_inputs(out: Path, data: VOCData, sequence: TrainingSequence, processes: Any) -> None:
@@ -30,7 +31,7 @@ def save_inputs(out: Path, data: VOCData, sequence: TrainingSequence, processes:
         return
     for path, draw in (
             (out / TRAINING, lambda path: save_mosaic(path, sequence, data.label_names)),
-            (out / DATA, lambda path: save_pictures(data, path))):
+            (out / DATA, lambda path: save_pictures(data, path, MAX_PIXELS))):
         try:
             draw(path)
         except Exception as error:  # a training of days does not depend on a picture
@@ -49,5 +50,6 @@ def shrink(path: Path) -> bytes:
         scale = min(1, WIDTH / picture.width)
         size = round(picture.width * scale), round(picture.height * scale)
         jpeg = io.BytesIO()
-        picture.convert('RGB').resize(size, Image.Resampling.LANCZOS).save(jpeg, 'JPEG', quality=80)
+        picture.convert('RGB').resize(size, Image.Resampling.LANCZOS).save(
+            jpeg, 'JPEG', quality=QUALITY)
     return jpeg.getvalue()

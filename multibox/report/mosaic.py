@@ -2,6 +2,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from multibox.boxes.coder import IGNORED
 from multibox.data.augmentation import keeping_random_state
@@ -52,7 +53,8 @@ def first_examples(sequence: TrainingSequence) -> Iterator[tuple]:
         ``(img, bbox, label, n_positive)``: (3, size, size) float32 array, RGB, 0 to 255 or slightly
         beyond, (R, 4) float32 array, (R,) int32 array, and the number of positive default boxes.
     """
-    targets, begin = sequence.transform, perf_counter()
+    targets: Any = sequence.transform
+    begin = perf_counter()
     for t in range(min(N_IMAGE, len(sequence))):
         with keeping_random_state():
             img, bbox, label = sequence.apply(targets.augment, t)
