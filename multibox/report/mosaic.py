@@ -41,7 +41,8 @@ def save_mosaic(path: Path, sequence: TrainingSequence, label_names: tuple) -> N
         picture.save(file, 'PNG', compress_level=1)  # a higher level takes a second
 
 
-def first_examples(sequence: TrainingSequence) -> Iterator[tuple]:
+def first_examples(
+        sequence: TrainingSequence) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
     """Make the first examples of a run as the loader does, and keep their boxes.
 
     The states of the random generators are those from before whenever the caller has control.

@@ -1,7 +1,9 @@
 """python -m multibox.report compare: the page and the table of several runs, and bad input."""
 import html
 import json
+import pathlib
 import re
+import shlex
 
 from multibox.errors import UserError
 from multibox.report.__main__ import main
@@ -12,6 +14,7 @@ from tests.support.runs import write_run
 import pytest
 from markupsafe import escape
 
+DOCS = pathlib.Path(__file__).parents[2] / 'docs/data.md'
 BETTER = 'lr <b>high'
 
 
@@ -124,6 +127,19 @@ def test_the_terminal_has_a_small_table(runs, tmp_path, capsys):
         'base        0.6000         -        -          -         400     3 min',
         'lr <b>high  0.7000    0.7500   0.3500     0.2500         400     3 min',
         f'written to {tmp_path / "new" / "c.html"}']
+
+
+def test_the_commands_of_the_documentation_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ('result', 'result-2', 'result-3/evaluation'):
+        write_run(tmp_path / name)
+    text = DOCS.read_text(encoding='utf-8')
+    commands = re.findall(r'^    python -m multibox\.report (.*)$', text, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        (tmp_path / 'comparison.html').unlink(missing_ok=True)
+        main(shlex.split(command))
+        assert (tmp_path / 'comparison.html').exists()
 
 
 def test_an_earlier_comparison_is_replaced_and_nothing_else_is(runs, tmp_path):
