@@ -106,8 +106,9 @@ def _is_best(ap, values):
 
 
 def _curves(runs, colors):
-    """The heading and the chart of mAP and of the loss, where a run has such values."""
-    for name, key, log in (('mAP', 'validation/main/map', False), ('Loss', 'main/loss', True)):
+    """The heading and the chart of mAP and of both losses, where a run has such values."""
+    for name, key, log in (('mAP', 'validation/main/map', False), ('Loss', 'main/loss', True),
+                           ('Loss on the test images', 'validation/main/loss', True)):
         lines = [(run.name, color, *run.series(key)) for run, color in zip(runs, colors)]
         if any(line[2] for line in lines):
             yield name, line_chart(lines, name, log)

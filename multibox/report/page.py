@@ -47,12 +47,13 @@ TEMPLATES = Environment(autoescape=True, loader=PackageLoader('multibox.report')
 TEMPLATES.filters.update(number=_number, base64=lambda data: base64.b64encode(data).decode())
 
 
-def write_report(out: str | Path, title: str, metrics: dict, images: list, data: VOCData,
-                 running: bool = False) -> None:
+def write_report(out: str | Path, title: str, metrics: dict, images: list, data: VOCData) -> None:
     """Write ``out/report.html``, completely or not at all.
 
     Test images are loaded one at a time, and the page shows only the :data:`N_SHOWN` worst mistakes
-    of each kind. Memory use and the file therefore stay small for a data set of any size.
+    of each kind. Memory use and the file therefore stay small for a data set of any size. The page
+    of a run that goes on tells its progress, and a browser loads it anew every :data:`RELOAD`
+    seconds.
 
     Args:
         out: folder with ``precision_recall.png`` and, for a training run, ``loss.png`` and
@@ -61,15 +62,13 @@ def write_report(out: str | Path, title: str, metrics: dict, images: list, data:
         metrics: from :func:`multibox.report.metrics.write_metrics`.
         images: from :func:`multibox.evaluation.detect`, on ``data.test``.
         data: :class:`multibox.data.voc.VOCData`; ``train`` or ``test`` may be empty.
-        running: whether the training goes on. The page then tells its progress, and a browser loads
-            it anew every :data:`RELOAD` seconds.
 
     Raises:
         UserError: the file cannot be written.
     """
     outcome = compare(images, MIN_SCORE)
     page = TEMPLATES.get_template('page.html').render(
-        title=title, progress=_progress(metrics) if running else None, reload=RELOAD,
+        title=title, progress=_progress(metrics), reload=RELOAD,
         score=metrics['map'],
         date=metrics['date'].replace('T', ' ').replace('+00:00', ' UTC'),
         key_figures=key_figures(metrics, outcome, data),
@@ -79,7 +78,9 @@ def write_report(out: str | Path, title: str, metrics: dict, images: list, data:
 
 
 def _progress(metrics):
-    """How far the training is, and when the page was written, in the time zone of the machine."""
+    """How far a training is that goes on, and when the page was written, in local time; or None."""
+    if not metrics.get('running'):
+        return None
     total = metrics['settings'].get('iteration')
     of = '' if total is None else f' of {total:,}'
     return (f'Training: iteration {metrics["iteration"]:,}{of}, written '

@@ -16,8 +16,8 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, title: st
                   hardware: str, running: bool = False) -> None:
     """Write report.html, metrics.json, precision_recall.png and detections.png; print the scores.
 
-    Without a test image there is no score, and the two pictures are not written. metrics.json also
-    has ``test``, the numbers of test images and of their objects that are not difficult.
+    Without a test image there is no score, and the two pictures are not written. metrics.json
+    also has ``test``, the numbers of test images and of their objects that are not difficult.
 
     Args:
         out: the folder.
@@ -27,17 +27,17 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, title: st
         title: the title of the report.
         iteration, settings, seconds, device, hardware: as for
             :func:`multibox.report.metrics.write_metrics`.
-        running: whether the training goes on. metrics.json then has ``running``, the page says so,
-            and no score is printed.
+        running: whether the run goes on; metrics.json and the page say so, and the scores are
+            not printed.
 
     Raises:
         UserError: a file cannot be written.
     """
-    test = {'images': len(data.test), 'objects': sum(int((~example.difficult).sum())
-                                                     for example in data.test.examples)}
-    result = {**result, 'test': test, **({'running': True} if running else {})}
+    n_object = sum(int((~example.difficult).sum()) for example in data.test.examples)
+    result = {**result, 'test': {'images': len(data.test), 'objects': n_object}}
     metrics = write_metrics(out / 'metrics.json', result, iteration=iteration, settings=settings,
-                            seconds=seconds, device=device, hardware=hardware)
+                            seconds=seconds, device=device, hardware=hardware,
+                            running=running)
     if data.test:
         curves = precision_recall(images, data.label_names)
         plot_precision_recall(out / 'precision_recall.png', curves, result['ap'])
@@ -45,7 +45,7 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, title: st
         parts = [[part[i] for i in shown] for part in images]
         draw_detections(out / 'detections.png', [data.test[i][0] for i in shown], parts[:3],
                         parts[3:5], data.label_names, min_score=MIN_SCORE)
-    write_report(out, title, metrics, images, data, running)
+    write_report(out, title, metrics, images, data)
     if data.test and not running:
         _print_scores(metrics)  # last, because a closed pipe raises an error
 

@@ -81,6 +81,15 @@ def test_each_run_has_a_line_in_both_pictures(page):
     assert [value for _, value in lines[:3]] == ['0.6', '0.7', '0.5']
 
 
+def test_the_loss_on_test_images_has_a_picture_of_its_own(runs, tmp_path):
+    other = write_run(tmp_path / 'other')
+    log = json.loads((other / 'log').read_text())
+    log[-1]['validation/main/loss'] = 2.5
+    (other / 'log').write_text(json.dumps(log))
+    page = compare([runs[0], other], tmp_path / 'page.html')
+    assert 'Loss on the test images' in page and 'other: 2.5 at the end' in page
+
+
 def test_names_are_escaped_and_nothing_is_loaded(page):
     assert '<b>high' not in page and str(escape(BETTER)) in page
     assert not re.search(r'src=|href=|http|url\(|@import|<script', page)

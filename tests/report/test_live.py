@@ -29,6 +29,6 @@ def test_the_metrics_tell_whether_the_run_goes_on(tmp_path, capsys, running):
                   iteration=3, settings={'iteration': 9}, seconds=1., device='cpu', hardware='',
                   running=running)
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
-    assert metrics.get('running', False) == running
+    assert metrics['running'] == running
     assert metrics['test'] == {'images': 3, 'objects': 5}  # the difficult dog does not count
     assert ('mAP' in capsys.readouterr()[0]) != running

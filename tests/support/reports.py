@@ -35,11 +35,11 @@ def make_data(folder, n_image=3, problems=(), train=True):
     return VOCData(test if train else VOCDataset([]), test, NAMES, list(problems), [SCRIPT])
 
 
-def write(folder, data, running=False, **changed):
+def write(folder, data, **changed):
     images = detect(Detector(), data.test, batchsize=2)
     metrics = {**score(precision_recall(images, NAMES)), 'iteration': 12, 'seconds': 3700.,
                'date': '2024-05-06T07:08:09+00:00', 'command': f'python train.py {SCRIPT}',
                'settings': {'lr': 1e-3, 'data': SCRIPT, 'weight_decay': None},
                'hardware': SCRIPT, 'versions': {'numpy': np.__version__}, **changed}
-    write_report(folder, SCRIPT, metrics, images, data, running)
+    write_report(folder, SCRIPT, metrics, images, data)
     return (folder / 'report.html').read_text(encoding='utf-8')
