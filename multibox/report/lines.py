@@ -28,16 +28,16 @@ def line_chart(lines: list[tuple], label: str, log: bool = False) -> Markup:
     every_y = np.concatenate([y for *_, y in points])
     if not len(every_y):
         return Markup('<p>No value is finite.</p>')
-    low, high = (every_y.min(), every_y.max()) if log else (0, max(every_y.max(), 1e-9))
+    low, high = (every_y.min() / 1.1, every_y.max() * 1.1) if log else (
+        0, max(every_y.max() * 1.05, 1e-9))
     ticks = _ticks(low, high, log)
-    low, high = min(low, ticks[0]), max(high, ticks[-1])
     scale = math.log if log else float
     x_ticks = [t for t in MaxNLocator(8, integer=True).tick_values(0, every_x.max())
                if t <= every_x.max() * 1.001]
 
     def place(x, y):
         across = LEFT + (WIDTH - LEFT - RIGHT) * x / every_x.max()
-        share = (scale(y) - scale(low)) / ((scale(high) - scale(low)) or 1)
+        share = (scale(y) - scale(low)) / (scale(high) - scale(low))
         return f'{across:.1f}', f'{HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share:.1f}'
 
     parts = [Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{} over the '
@@ -78,9 +78,11 @@ def _thin(iterations, values, log):
 
 
 def _ticks(low, high, log):
-    locator = LogLocator(subs=(1, 2, 5)) if log else MaxNLocator(6)
-    ticks = locator.tick_values(low, high)
-    if not log:
-        return ticks
-    below, above = ticks[ticks <= low], ticks[ticks >= high]
-    return ticks[(ticks >= below[-1]) & (ticks <= above[0])]
+    """Round numbers from ``low`` to ``high``, (T,) float array."""
+    powers = [LogLocator(subs=subs) for subs in ((1, 2, 5), (1,))] if log else []
+    for locator in (*powers, MaxNLocator(6)):
+        ticks = locator.tick_values(low, high)
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if 2 <= len(ticks) <= 9:
+            break
+    return ticks

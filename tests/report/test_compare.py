@@ -8,7 +8,7 @@ import shlex
 from multibox.errors import UserError
 from multibox.report.__main__ import main
 from multibox.report.compare import compare_runs
-from multibox.report.lines import MAX_POINTS, line_chart
+from multibox.report.lines import HEIGHT, MAX_POINTS, line_chart
 from tests.support.runs import write_run
 
 import pytest
@@ -207,6 +207,15 @@ def test_a_line_leaves_out_what_is_not_finite_and_stays_short():
     (points,) = re.findall('points="([^"]*)"', markup)
     assert len(points.split()) == MAX_POINTS and 'nan' not in markup
     assert 'No value' in line_chart([('a', 'red', [1], [float('nan')])], 'loss')
+
+
+@pytest.mark.parametrize('log', [True, False])
+@pytest.mark.parametrize('values', [[5], [1e-5], [3.3, 3.4], [1e-3, 1e9]], ids=str)
+def test_any_range_of_values_has_numbers_at_its_axis(values, log):
+    markup = line_chart([('a', 'red', [1, 2][:len(values)], values)], 'loss', log)
+    assert 1 < markup.count('class="grid"') < 12 and 'nan' not in markup
+    for _, y in re.findall(r'points="(?:.* )?([\d.-]+),([\d.-]+)', markup):
+        assert 0 < float(y) < HEIGHT
 
 
 def test_a_log_that_holds_nan_is_read(runs, tmp_path):
