@@ -24,7 +24,7 @@ from multibox.evaluation import Evaluation, examine, threshold_curve
 from multibox.losses import LOSSES
 from multibox.networks import make_detector
 from multibox.processes import join_processes
-from multibox.report import plot_curves, write_results
+from multibox.report import plot_curves, save_inputs, write_results
 from multibox.training import (
     OPTIMIZERS,
     LearningRate,
@@ -79,6 +79,7 @@ def main(argv=None):
     trainer = chainer.training.Trainer(updater, Stop(args.iteration, processes), args.out)
     add_extensions(trainer, args, data, model, processes)
     settings.begin_or_resume(trainer, args, data, processes)
+    save_inputs(args.out, data, loader.sequence, processes)
     print(expected_time(trainer))
     run(trainer, data.train.paths)
     save_results(trainer, args, data, model, hardware(device, processes.size), processes)

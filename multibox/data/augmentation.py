@@ -3,8 +3,10 @@
 All random draws come first and need no pixels. :mod:`multibox.data.rendering` then makes the image
 in one pass. The draws, their order and the result are those of ChainerCV's trainer.
 """
+import contextlib
 import math
 import random
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from multibox.data.rendering import render
@@ -233,3 +235,14 @@ def seed_all(*entropy: int) -> None:
     state = np.random.SeedSequence((len(entropy), *entropy)).generate_state(2)
     random.seed(int(state[0]))
     np.random.seed(state[1])
+
+
+@contextlib.contextmanager
+def keeping_random_state() -> Iterator[None]:
+    """Restore the global generators of ``random`` and ``numpy.random`` at the end of a block."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])

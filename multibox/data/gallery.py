@@ -1,4 +1,5 @@
 """Pictures of a data set: a sample with its boxes, classes and sizes, positions of the objects."""
+import math
 from pathlib import Path
 
 from multibox.data.pictures import read
@@ -17,7 +18,7 @@ N_CELL = 64  # of the map of positions, per side
 MAX_CLASSES = 40  # bars in one chart
 
 
-def save_pictures(data: VOCData, folder: Path) -> list[Path]:
+def save_pictures(data: VOCData, folder: Path, max_pixels: float = math.inf) -> list[Path]:
     """Draw what a person looks at before training.
 
     ``sample.png`` shows images of both sets with their objects; ignored regions are called
@@ -27,6 +28,8 @@ def save_pictures(data: VOCData, folder: Path) -> list[Path]:
     Args:
         data: the data set.
         folder: the folder for the pictures, which is made if it does not exist.
+        max_pixels: of all images of the sample together; of larger images it shows fewer, but at
+            least :data:`N_COLUMN`.
 
     Returns:
         The three files.
@@ -39,7 +42,8 @@ def save_pictures(data: VOCData, folder: Path) -> list[Path]:
             if len(split)}
     paths = [folder / f'{name}.png' for name in ('sample', 'statistics', 'positions')]
     with open_whole(paths[0]) as file:
-        _sample(sets, data.label_names).save(file, 'PNG')
+        picture = _sample(sets, data.label_names, max_pixels)
+        picture.save(file, 'PNG', compress_level=1)  # a higher level takes a second
     for path, draw in zip(paths[1:], (_draw_statistics, _draw_positions)):
         figure = Figure(figsize=(14, 4.5), layout='constrained')
         FigureCanvasAgg(figure)
@@ -49,10 +53,12 @@ def save_pictures(data: VOCData, folder: Path) -> list[Path]:
     return paths
 
 
-def _sample(sets, label_names):
+def _sample(sets, label_names, max_pixels):
     """One picture of images at equal distances in both sets."""
     examples = [example for split in sets.values() for example in split]
-    index = np.unique(np.linspace(0, len(examples) - 1, min(N_SAMPLE, len(examples))).round())
+    pixels = np.mean([np.prod(example.size) for example in examples])
+    n = int(min(N_SAMPLE, len(examples), max(N_COLUMN, max_pixels / pixels)))
+    index = np.unique(np.linspace(0, len(examples) - 1, n).round())
     tiles = [_tile(examples[int(i)], label_names) for i in index]
     n_row = -(-len(tiles) // N_COLUMN)
     picture = Image.new('RGB', (N_COLUMN * (WIDTH + GAP), n_row * (HEIGHT + GAP)), 'white')
@@ -63,7 +69,7 @@ def _sample(sets, label_names):
 
 
 def _tile(example, label_names):
-    img = read(example.path)
+    img = read(example.path, np.uint8)
     bbox = np.concatenate([example.bbox, example.ignored])
     names = [label_names[n] + ' (difficult)' * bool(hard)
              for n, hard in zip(example.label, example.difficult)]
@@ -120,8 +126,9 @@ def _draw_positions(figure, sets, label_names):
 def _cover(boxes):
     """(N_CELL, N_CELL) int array: the number of boxes that cover the centre of each cell."""
     centre = (np.arange(N_CELL) + 0.5) / N_CELL
-    cover = np.zeros((N_CELL, N_CELL), int)
-    for y_min, x_min, y_max, x_max in boxes:
-        rows = slice(*np.searchsorted(centre, (y_min, y_max)))
-        cover[rows, slice(*np.searchsorted(centre, (x_min, x_max)))] += 1
-    return cover
+    y_min, x_min, y_max, x_max = np.searchsorted(centre, boxes).T
+    change = np.zeros((N_CELL + 1, N_CELL + 1), int)  # at the corners of the boxes
+    for corner, sign in (((y_min, x_min), 1), ((y_max, x_max), 1),
+                         ((y_min, x_max), -1), ((y_max, x_min), -1)):
+        np.add.at(change, corner, sign)
+    return change.cumsum(axis=0).cumsum(axis=1)[:-1, :-1]

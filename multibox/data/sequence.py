@@ -39,7 +39,11 @@ class TrainingSequence:
 
     def __getitem__(self, t: int) -> Any:
         """Load example ``t``, seed the generators by (seed, epoch, index), and transform it."""
+        return self.apply(self.transform, t)
+
+    def apply(self, transform: Callable, t: int) -> Any:
+        """Make example ``t`` by another transform, with the random draws of the run."""
         epoch, index = self.source(t)
         img, bbox, label, _ = self.dataset[index]
         seed_all(self.seed, epoch, index)
-        return self.transform(img, bbox, label)
+        return transform(img, bbox, label)

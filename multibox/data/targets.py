@@ -45,6 +45,15 @@ class MakeTargets:
             ``(img, mb_loc, mb_label)``: (3, size, size) float32, (K, 4) float32, (K,) int32; see
             docs/conventions.md.
         """
-        img, bbox, label = augment(img, bbox, label, self.size, self.mean, self.steps)
+        img, bbox, label = self.augment(img, bbox, label)
         img -= self.mean
-        return img, *self.coder.encode(bbox, label, match=self.match)
+        return img, *self.encode(bbox, label)
+
+    def augment(self, img: np.ndarray, bbox: np.ndarray,
+                label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Augment an image with its objects; see :func:`multibox.data.augment`."""
+        return augment(img, bbox, label, self.size, self.mean, self.steps)
+
+    def encode(self, bbox: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Match objects with the default boxes; see :meth:`multibox.boxes.Coder.encode`."""
+        return self.coder.encode(bbox, label, match=self.match)

@@ -1,5 +1,6 @@
 """report.html: one run or evaluation on one self-contained page."""
 import base64
+from datetime import datetime
 from pathlib import Path
 
 from multibox.data.voc import VOCData
@@ -9,6 +10,8 @@ from multibox.files import open_whole
 from multibox.report import charts
 from multibox.report.confusion import confusion_table
 from multibox.report.dataset import data_statistics
+from multibox.report.inputs import TRAINING as MOSAIC
+from multibox.report.inputs import data_pictures, shrink
 from multibox.report.learning import learning_table
 from multibox.report.log import read_log
 from multibox.report.pictures import figure
@@ -17,6 +20,7 @@ from multibox.report.scores import class_table, key_figures
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 N_SHOWN = 12  # pictures per kind of mistake
+RELOAD = 30  # seconds between two reloads of the page of a run that goes on
 MAX_PROBLEMS = 200  # annotation problems listed; the list of all could be too large to open
 MISTAKES = {  # heading: (field of Outcome, text)
     'Missed objects': ('missed', 'Objects without a nearby detection of their class come first. '
@@ -48,7 +52,9 @@ def write_report(out: str | Path, title: str, metrics: dict, images: list, data:
     """Write ``out/report.html``, completely or not at all.
 
     Test images are loaded one at a time, and the page shows only the :data:`N_SHOWN` worst mistakes
-    of each kind. Memory use and the file therefore stay small for a data set of any size.
+    of each kind. Memory use and the file therefore stay small for a data set of any size. The page
+    of a run that goes on tells its progress, and a browser loads it anew every :data:`RELOAD`
+    seconds.
 
     Args:
         out: folder, which for a training run holds Chainer's ``log``; without a log the page has
@@ -64,12 +70,23 @@ def write_report(out: str | Path, title: str, metrics: dict, images: list, data:
     """
     outcome = compare(images, metrics['threshold'])
     page = TEMPLATES.get_template('page.html').render(
-        title=title, score=metrics['map'],
+        title=title, progress=_progress(metrics), reload=RELOAD,
+        score=metrics['map'],
         date=metrics['date'].replace('T', ' ').replace('+00:00', ' UTC'),
         key_figures=key_figures(metrics, outcome, data),
         sections=list(_sections(Path(out), metrics, images, outcome, data)))
     with open_whole(Path(out) / 'report.html') as file:
         file.write(page.encode(errors='backslashreplace'))
+
+
+def _progress(metrics):
+    """How far a training is that goes on, and when the page was written, in local time; or None."""
+    if not metrics.get('running'):
+        return None
+    total = metrics['settings'].get('iteration')
+    of = '' if total is None else f' of {total:,}'
+    return (f'Training: iteration {metrics["iteration"]:,}{of}, written '
+            + datetime.now().astimezone().strftime('%H:%M %Z'))
 
 
 def _sections(out, metrics, images, outcome, data):
@@ -98,7 +115,11 @@ def _sections(out, metrics, images, outcome, data):
         yield heading, 'mistakes.html', {
             'text': text, 'n': len(matches),
             'figures': [_figure(match, data) for match in matches[:N_SHOWN]]}
-    yield 'Data set', 'data.html', data_statistics(data)
+    trained = metrics['iteration'] is not None
+    if trained and (out / MOSAIC).exists():
+        yield 'Training images, augmented', 'inputs.html', shrink(out / MOSAIC)
+    yield 'Data set', 'data.html', {**data_statistics(data),
+                                    'pictures': data_pictures(out) if trained else []}
     yield 'Annotation problems', 'problems.html', {
         'n': len(data.problems), 'shown': data.problems[:MAX_PROBLEMS]}
     yield 'Run', 'run.html', metrics

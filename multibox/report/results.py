@@ -13,11 +13,12 @@ N_EXAMPLE = 8  # test images in detections.png
 
 def write_results(out: Path, data: Any, images: list, result: dict, *, learning: Learning,
                   iteration: int | None, settings: dict, seconds: float, device: str,
-                  hardware: str) -> None:
+                  hardware: str, running: bool = False) -> None:
     """Write report.html, metrics.json, precision_recall.png and detections.png.
 
-    COCO's scores are added to the given ones. The scores and the findings on learning are printed.
-    Without a test image there is no score, and the two pictures are not written.
+    The scores and the findings on learning are printed. Without a test image there is no score, and
+    the two pictures are not written. metrics.json also has COCO's scores of a run that has ended,
+    and ``test``, the numbers of test images and of their objects that are not difficult.
 
     Args:
         out: the folder.
@@ -28,15 +29,18 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, learning:
         iteration, settings, seconds, device, hardware: as for
             :func:`multibox.report.metrics.write_metrics`. The report is titled by the settings
             ``model`` and ``data``.
+        running: whether the run goes on; metrics.json and the page say so, and nothing is printed.
 
     Raises:
         UserError: a file cannot be written.
     """
-    if data.test:
-        result = {**result, 'coco': coco_score(images, data.label_names)}
+    n_object = sum(int((~example.difficult).sum()) for example in data.test.examples)
+    result = {**result, 'test': {'images': len(data.test), 'objects': n_object}}
+    if data.test and not running:  # pycocotools takes its time
+        result['coco'] = coco_score(images, data.label_names)
     metrics = write_metrics(out / 'metrics.json', {**result, **learning.metrics()},
                             iteration=iteration, settings=settings, seconds=seconds, device=device,
-                            hardware=hardware)
+                            hardware=hardware, running=running)
     if data.test:
         curves = precision_recall(images, data.label_names)
         plot_precision_recall(out / 'precision_recall.png', curves, result['ap'])
@@ -46,6 +50,8 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, learning:
                         parts[3:5], data.label_names, min_score=learning.threshold)
     title = f'{settings["model"]} on {settings["data"] or "the built-in set"}'
     write_report(out, title, metrics, images, data)
+    if running:
+        return
     if data.test:
         _print_scores(metrics)  # last, because a closed pipe raises an error
     print('\n'.join(learning.findings))

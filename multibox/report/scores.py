@@ -31,7 +31,7 @@ def key_figures(metrics: dict, outcome: Outcome, data: VOCData) -> dict:
         figures.update({'objects found': f'{n_found:,} of {n_found + len(outcome.missed):,}',
                         'false detections': len(outcome.false),
                         'badly placed': len(outcome.misplaced)})
-    figures.update({'test images': len(data.test), 'duration': _duration(metrics['seconds'])})
+    figures.update({'test images': len(data.test), 'duration': duration(metrics['seconds'])})
     if metrics['iteration'] is not None:
         figures['iterations'] = metrics['iteration']
     return figures
@@ -80,6 +80,7 @@ def _bar(ap):
     return None if ap is None else {'share': ap, 'text': f'{ap:.4f}'}
 
 
-def _duration(seconds):
+def duration(seconds: float) -> str:
+    """Write a duration in seconds in hours and minutes."""
     hours, minutes = divmod(round(seconds / 60), 60)
     return f'{hours} h {minutes} min' if hours else f'{minutes} min' if minutes else f'{seconds} s'

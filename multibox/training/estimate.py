@@ -1,8 +1,9 @@
 """A rough estimate of the duration of a run, before its first iteration."""
 import math
-import random
 from time import perf_counter
 from typing import Any
+
+from multibox.data.augmentation import keeping_random_state
 
 import chainer
 import numpy as np
@@ -45,13 +46,12 @@ def expected_time(trainer: Any) -> str:
 
 def _loading_seconds(sequence):
     """Seconds to load an example in one process; the second of two examples counts."""
-    states, seconds = (random.getstate(), np.random.get_state()), 0.
-    for t in range(min(2, len(sequence))):
-        begin = perf_counter()
-        sequence[t]
-        seconds = perf_counter() - begin
-    random.setstate(states[0])
-    np.random.set_state(states[1])
+    seconds = 0.
+    with keeping_random_state():
+        for t in range(min(2, len(sequence))):
+            begin = perf_counter()
+            sequence[t]
+            seconds = perf_counter() - begin
     return seconds
 
 

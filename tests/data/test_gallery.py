@@ -43,3 +43,9 @@ def test_the_map_counts_the_boxes_over_each_place():
     expected[:half, :quarter] += 1
     expected[quarter:half] += 1
     np.testing.assert_array_equal(cover, expected)
+
+
+def test_the_sample_shows_fewer_of_large_images(data):
+    many = {'train': data.train.examples * 8}
+    heights = [gallery._sample(many, NAMES, n * 80 * 60).height for n in (100, 9, 1)]
+    assert heights == [n * (gallery.HEIGHT + gallery.GAP) for n in (6, 3, 1)]

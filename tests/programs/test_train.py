@@ -78,7 +78,8 @@ def test_the_report_shows_the_run(out):
         assert f'aria-label="{curve}.' in report, curve
 
 
-@pytest.mark.parametrize('name', ['loss.png', 'map.png', 'precision_recall.png', 'detections.png'])
+@pytest.mark.parametrize('name', ['loss.png', 'map.png', 'precision_recall.png', 'detections.png',
+                                  'training.png', 'data-set/sample.png'])
 def test_pictures_are_left(out, name):
     with Image.open(out / name) as picture:
         assert min(picture.size) > 200

@@ -3,7 +3,9 @@ import pathlib
 import shutil
 import subprocess
 
+from multibox.report.compare import compare_runs
 from tests.support import reports
+from tests.support.runs import write_run
 
 import numpy as np
 import pytest
@@ -50,12 +52,34 @@ CHECKS = {
     'no text is cut off': '''[...document.querySelectorAll("figcaption, dd, dt, h1, h2")].every(
         part => part.scrollWidth <= part.clientWidth)''',
 }
+# The same for a comparison of runs.
+COMPARISON = {
+    'every line is drawn': '''document.querySelectorAll("polyline").length == 4
+        && [...document.querySelectorAll("polyline")].every(line => {
+            const box = line.getBoundingClientRect(), colour = getComputedStyle(line).stroke;
+            return box.width > 100 && box.height > 5 && colour != "none"; })''',
+    'the numbers of the axes lie in the picture': '''[...document.querySelectorAll("svg")].every(
+        svg => [...svg.querySelectorAll("text")].every(text => {
+            const box = text.getBoundingClientRect(), whole = svg.getBoundingClientRect();
+            return box.left >= whole.left && box.right <= whole.right + 1
+                && box.top >= whole.top && box.bottom <= whole.bottom; }))''',
+    'every run has its colour': '''[...document.querySelectorAll(".swatch")].every(
+        swatch => getComputedStyle(swatch).backgroundColor.match(/^rgb/))''',
+    **{name: CHECKS[name] for name in (
+        'every section takes room', 'nothing is loaded',
+        'the page is not wider than its window', 'no text is cut off')}}
 SCRIPT = '''<script>addEventListener("load", () => {
     const wrong = [CHECKS].findIndex(check => { try { return !check(); } catch { return true; } });
     document.body.innerHTML = "";
     document.documentElement.style.background = wrong < 0 ? "rgb(0, 255, 0)"
                                                           : `rgb(${10 * wrong}, 0, 0)`;
-});</script>'''.replace('CHECKS', ', '.join(f'() => {check}' for check in CHECKS.values()))
+});</script>'''
+
+
+def add_checks(page, checks):
+    """The page with a script that runs the checks."""
+    functions = ', '.join(f'() => {check}' for check in checks.values())
+    return page.replace('</body>', SCRIPT.replace('CHECKS', functions) + '</body>')
 
 
 def screenshot(browser, page, path, width):
@@ -81,14 +105,43 @@ def page(tmp_path_factory):
     reports.write_log(folder)
     report = reports.write(folder, reports.make_data(folder))
     page = folder / 'checked.html'
-    page.write_text(report.replace('</body>', SCRIPT + '</body>'), encoding='utf-8')
+    page.write_text(add_checks(report, CHECKS), encoding='utf-8')
     return page
 
 
-@pytest.mark.skipif(not BROWSERS, reason=f'none of {", ".join(CHROMIUM + FIREFOX)} is on PATH')
+@pytest.fixture(scope='module')
+def comparison(tmp_path_factory):
+    """The path of a comparison of two runs, to which the checks are added."""
+    folder = tmp_path_factory.mktemp('comparison')
+    page = folder / 'comparison.html'
+    compare_runs([write_run(folder / name, mean_ap)
+                  for name, mean_ap in (('short', .6), ('a name & more', .7))], page)
+    page.write_text(add_checks(page.read_text(encoding='utf-8'), COMPARISON), encoding='utf-8')
+    return page
+
+
+needs_browser = pytest.mark.skipif(
+    not BROWSERS, reason=f'none of {", ".join(CHROMIUM + FIREFOX)} is on PATH')
+
+
+def first_wrong(browser, page, path, width, checks):
+    """The name of the first check that fails, or None."""
+    shown = screenshot(browser, page, path, width)
+    red, green, _ = map(int, shown[HEIGHT // 2, width // 2])
+    if (red, green) == (0, 255):
+        return None
+    return [*checks, 'the script has run'][red // 10 if not green else -1]
+
+
+@needs_browser
 @pytest.mark.parametrize('width', [1200, 400])
 @pytest.mark.parametrize('browser', BROWSERS)
 def test_a_browser_shows_all_of_it(browser, width, page, tmp_path):
-    shown = screenshot(browser, page, tmp_path / 'shown.png', width)
-    red, green, _ = map(int, shown[HEIGHT // 2, width // 2])
-    assert (red, green) == (0, 255), [*CHECKS, 'the script has run'][red // 10 if not green else -1]
+    assert first_wrong(browser, page, tmp_path / 'shown.png', width, CHECKS) is None
+
+
+@needs_browser
+@pytest.mark.parametrize('width', [1200, 400])
+@pytest.mark.parametrize('browser', BROWSERS)
+def test_a_browser_shows_a_comparison(browser, width, comparison, tmp_path):
+    assert first_wrong(browser, comparison, tmp_path / 'shown.png', width, COMPARISON) is None

@@ -1,0 +1,134 @@
+"""A run or an evaluation, read from its folder: scores, settings, log."""
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from multibox.errors import UserError
+from multibox.files import reading
+from multibox.flags import check_path
+
+
+class Run(NamedTuple):
+    """The files of a run or of an evaluation.
+
+    Attributes:
+        name: the name of the folder; :func:`read_runs` makes it unique.
+        metrics: the content of metrics.json; empty before the first score.
+        settings: the settings of the run.
+        log: the entries of Chainer's log; empty for an evaluation.
+    """
+    name: str
+    metrics: dict
+    settings: dict
+    log: list
+
+    @property
+    def ended(self) -> bool:
+        """Whether the scores are the final ones; those of a stopped run are not."""
+        return bool(self.metrics) and not self.metrics.get('running')
+
+    @property
+    def iteration(self) -> int | None:
+        """The number of iterations so far; None for an evaluation."""
+        done = self.metrics.get('iteration')
+        return done if self.ended or not self.log else self.log[-1]['iteration']
+
+    @property
+    def progress(self) -> int | str | None:
+        """The number of iterations, with their total unless the run has ended."""
+        total = self.settings.get('iteration')
+        if self.ended or self.iteration is None or total is None:
+            return self.iteration
+        return f'{self.iteration:,} of {total:,}'
+
+    @property
+    def seconds(self) -> float | None:
+        """The duration so far; None if it is unknown."""
+        known = self.metrics.get('seconds')
+        if self.ended or 'elapsed_time' not in (self.log or [{}])[-1]:
+            return known
+        return round(self.log[-1]['elapsed_time'], 1)
+
+    @property
+    def mean_ap(self) -> float | None:
+        """The last mAP, by the 11-point rule; None if it is unknown."""
+        if self.metrics:
+            return self.metrics['map']
+        values = self.series('validation/main/map')[1]
+        return values[-1] if values else None
+
+    def series(self, key: str) -> tuple[list, list]:
+        """The iterations and the values of the entries of the log that hold ``key``."""
+        entries = [entry for entry in self.log if isinstance(entry.get(key), int | float)]
+        return [entry['iteration'] for entry in entries], [entry[key] for entry in entries]
+
+
+def read_run(folder: Path) -> Run:
+    """Read the folder that ``train.py`` or ``evaluate.py`` wrote.
+
+    Args:
+        folder: the folder; a run that has not ended may lack metrics.json.
+
+    Returns:
+        :class:`Run`.
+
+    Raises:
+        UserError: there is no such folder, it holds no run, or a file in it is damaged.
+    """
+    check_path(folder, 'give the folder of a run', folder=True)
+    metrics = _read(folder / 'metrics.json', dict, {})
+    log = _read(folder / 'log', list, [])
+    if not metrics and not log:
+        raise UserError(f'{folder}: holds no metrics.json and no log; give the folder of a run of '
+                        'train.py or evaluate.py that has begun')
+    if metrics and not (isinstance(metrics.get('ap'), dict) and 'map' in metrics):
+        raise UserError(f'{folder / "metrics.json"}: holds no map and ap; give the folder of a run '
+                        'of train.py or evaluate.py')
+    if not all(isinstance(entry, dict) and isinstance(entry.get('iteration'), int)
+               for entry in log):
+        raise UserError(f"{folder / 'log'}: is not the log of a run; remove it or give another run")
+    settings = {**(metrics.get('settings') or {}), **_read(folder / 'settings.json', dict, {})}
+    return Run(folder.resolve().name, metrics, settings, log)
+
+
+def read_runs(folders: list[Path]) -> list[Run]:
+    """Read several runs; if two folders have the same name, both are called by their paths.
+
+    Raises:
+        UserError: there is only one folder, a folder is given twice, or one cannot be read; the
+            message has one line per fault.
+    """
+    faults, runs, seen = [], [], set()
+    for folder in folders:
+        try:
+            if folder.resolve() in seen:
+                raise UserError(f'{folder}: is given twice; give each run once')
+            seen.add(folder.resolve())
+            runs.append(read_run(folder))
+        except UserError as error:
+            faults.append(str(error))
+    if len(folders) < 2:
+        faults.append(f'{folders[0]}: is the only run; give at least two to compare')
+    if faults:
+        raise UserError('\n'.join(faults))
+    names = [run.name for run in runs]
+    return [run._replace(name=str(folder)) if names.count(run.name) > 1 else run
+            for run, folder in zip(runs, folders)]
+
+
+def _read(path: Path, kind: type, missing: Any) -> Any:
+    """The content of a JSON file, or ``missing`` if there is none."""
+    if not path.exists():
+        return missing
+    try:
+        with reading(path):
+            content = json.loads(path.read_text(encoding='utf-8'))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f'{path}: is damaged ({error}); write it again, or leave out this '
+                        'run') from None
+    if not isinstance(content, kind):
+        raise UserError(f'{path}: holds no JSON {"object" if kind is dict else "list"}; write it '
+                        'again, or leave out this run')
+    return content
