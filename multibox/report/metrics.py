@@ -17,7 +17,7 @@ import numpy as np
 
 
 def write_metrics(path: Path, result: dict, *, iteration: int | None, settings: dict,
-                  seconds: float, device: str, hardware: str) -> dict:
+                  seconds: float, device: str, hardware: str, running: bool = False) -> dict:
     """Write a score and its origin as JSON, completely or not at all.
 
     Args:
@@ -29,6 +29,7 @@ def write_metrics(path: Path, result: dict, *, iteration: int | None, settings: 
         seconds: duration of the run.
         device: name of the device, as given by ``--device``.
         hardware: from :func:`multibox.devices.hardware`.
+        running: whether the run goes on, so that the score is not that of its end.
 
     Returns:
         The content of the file.
@@ -39,6 +40,7 @@ def write_metrics(path: Path, result: dict, *, iteration: int | None, settings: 
     metrics = {
         **_plain(result),
         'iteration': iteration,
+        'running': running,
         'seconds': round(seconds, 1),
         'device': device,
         'hardware': hardware,
@@ -87,7 +89,9 @@ def _commit(folder):
 
 
 def _plain(value):
-    """Convert the numbers of NumPy to those of JSON; nan becomes null."""
+    """Convert floats of NumPy to those of JSON; nan becomes null."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
-    return value if value is None else None if math.isnan(value) else float(value)
+    if value is None or isinstance(value, int):
+        return value
+    return None if math.isnan(value) else float(value)

@@ -13,7 +13,7 @@ N_EXAMPLE = 8  # test images in detections.png
 
 def write_results(out: Path, data: Any, images: list, result: dict, *, title: str,
                   iteration: int | None, settings: dict, seconds: float, device: str,
-                  hardware: str) -> None:
+                  hardware: str, running: bool = False) -> None:
     """Write report.html, metrics.json, precision_recall.png and detections.png; print the scores.
 
     Without a test image there is no score, and the two pictures are not written.
@@ -26,12 +26,14 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, title: st
         title: the title of the report.
         iteration, settings, seconds, device, hardware: as for
             :func:`multibox.report.metrics.write_metrics`.
+        running: whether the run goes on; metrics.json says so, and the scores are not printed.
 
     Raises:
         UserError: a file cannot be written.
     """
     metrics = write_metrics(out / 'metrics.json', result, iteration=iteration, settings=settings,
-                            seconds=seconds, device=device, hardware=hardware)
+                            seconds=seconds, device=device, hardware=hardware,
+                            running=running)
     if data.test:
         curves = precision_recall(images, data.label_names)
         plot_precision_recall(out / 'precision_recall.png', curves, result['ap'])
@@ -40,7 +42,7 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, title: st
         draw_detections(out / 'detections.png', [data.test[i][0] for i in shown], parts[:3],
                         parts[3:5], data.label_names, min_score=MIN_SCORE)
     write_report(out, title, metrics, images, data)
-    if data.test:
+    if data.test and not running:
         _print_scores(metrics)  # last, because a closed pipe raises an error
 
 

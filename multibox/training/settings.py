@@ -27,6 +27,7 @@ from multibox.weights.sources import READERS, reader_of
 
 from chainer.training import Trainer
 
+N_EVALUATION = 10  # evaluations of a run without --eval-interval
 # The settings that must not change when a run is resumed.
 FIXED = ('model', 'classes', 'images', 'annotations', 'difficult', 'augmentation', 'loss', 'match',
          'optimizer', 'batchsize', 'k', 'alpha', 'seed', 'processes', 'precision')
@@ -44,8 +45,9 @@ def parse_args(argv: list[str] | None, description: str | None, paper: dict, sli
         photos: {flag: default} for slim300 with ``--data``.
 
     Returns:
-        The values of all flags; ``cuts_given``, whether the command or the run to resume gave the
-        cuts; and ``remarks``, lines about the choices made, which :func:`check_args` prints.
+        The values of all flags; ``cuts_given`` and ``eval_interval_given``, whether the command or
+        the run to resume gave these settings; and ``remarks``, lines about the choices made, which
+        :func:`check_args` prints.
     """
     parser = make_train_parser(description, paper, slim, photos)
     args = parser.parse_args(argv)
@@ -54,6 +56,8 @@ def parse_args(argv: list[str] | None, description: str | None, paper: dict, sli
         began_with = read_settings(out)
         if not _cuts_were_given(began_with):
             began_with.pop('cuts', None)  # computed anew, for the number of iterations
+        if not began_with.get('eval_interval_given'):
+            began_with.pop('eval_interval', None)
         parser.set_defaults(**{name: began_with[name] for name in vars(args) if name in began_with
                                and name not in ('out', 'resume', 'epochs')})
         args = parser.parse_args(argv)
@@ -71,8 +75,8 @@ def parse_args(argv: list[str] | None, description: str | None, paper: dict, sli
         if getattr(args, name) is None:
             setattr(args, name, value)
     args.cuts_given = args.cuts is not None
-    if not args.cuts_given:
-        args.cuts = scaled_cuts(args.iteration)
+    args.eval_interval_given = args.eval_interval is not None
+    _suit_length(args)
     args.conv = args.conv or engines.fastest(is_gpu(args.device))
     if args.loader_processes is None:
         args.loader_processes = max(1, min(8, available_cores() - 1)) if is_gpu(args.device) else 1
@@ -102,10 +106,11 @@ def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
     del args.remarks
     each = functools.partial
     check_all(
-        each(check_numbers, args, ('iteration', 'batchsize', 'log_interval', 'snapshot_interval'),
-             lowest=1),
+        each(check_numbers, args, ('iteration', 'batchsize', 'log_interval', 'snapshot_interval',
+                                   'eval_interval'), lowest=1),
         each(check_numbers, args, ('lr', 'weight_decay', 'momentum', 'bias_scale', 'k', 'alpha',
-                                   'seed', 'warmup', 'loader_processes'), lowest=0),
+                                   'seed', 'warmup', 'loader_processes', 'patience'),
+             lowest=0),
         each(_check_epochs, args.epochs),
         each(check_split, args.batchsize, processes),
         *[each(check_path, args.data, 'give --data a data set; docs/data.md describes it',
@@ -144,7 +149,7 @@ def _check_run(out, resumed):
 
 
 def count_iterations(args: argparse.Namespace, n_image: int) -> None:
-    """Convert ``--epochs`` to a number of iterations, and set the cuts that were not given.
+    """Convert ``--epochs`` to a number of iterations, and set what depends on it and is not given.
 
     Args:
         args: the values of all flags; changed only if ``epochs`` is given, which becomes None.
@@ -155,8 +160,15 @@ def count_iterations(args: argparse.Namespace, n_image: int) -> None:
     n_batch = args.epochs * n_image / args.batchsize
     args.iteration = math.ceil(round(n_batch, 6))  # without a batch that is a rounding error
     args.epochs = None  # the settings of a run hold one length, which --resume can replace
+    _suit_length(args)
+
+
+def _suit_length(args):
+    """Set the cuts and the interval of evaluations by the number of iterations, unless given."""
     if not args.cuts_given:
         args.cuts = scaled_cuts(args.iteration)
+    if not args.eval_interval_given:
+        args.eval_interval = max(1, math.ceil(args.iteration / N_EVALUATION))
 
 
 def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,

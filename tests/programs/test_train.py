@@ -24,7 +24,7 @@ parse_args = functools.partial(
     settings.parse_args, description=None, paper=train.PAPER, slim=train.SLIM,
     photos=train.PHOTOS)
 FAST = ['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--log-interval', '1',
-        '--cuts']
+        '--eval-interval', '4', '--cuts']
 
 
 @pytest.fixture(scope='module')

@@ -15,7 +15,8 @@ FAULTY = mpi.ROOT / 'tests' / 'support' / 'faulty_train.py'
 
 def flags(folder, out, **changes):
     values = {'data': folder, 'out': out, 'model': 'slim300', 'batchsize': 2, 'iteration': 20,
-              'log-interval': 3, 'snapshot-interval': 5, 'loader-processes': 0, **changes}
+              'log-interval': 3, 'snapshot-interval': 5, 'eval-interval': 20,
+              'loader-processes': 0, **changes}
     return [str(x) for name, value in values.items() for x in (f'--{name}', value)] + ['--cuts']
 
 

@@ -3,7 +3,7 @@ import types
 
 import train
 from multibox.networks import make_detector
-from multibox.training import estimate
+from multibox.training import Stop, estimate
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def trainer():
     optimizer = types.SimpleNamespace(target=types.SimpleNamespace(
         model=make_detector('slim300', 3)))
     return types.SimpleNamespace(
-        stop_trigger=types.SimpleNamespace(n_iteration=540),
+        stop_trigger=Stop(540),
         updater=types.SimpleNamespace(iteration=200, get_iterator=lambda _: loader,
                                       get_optimizer=lambda _: optimizer))
 

@@ -17,7 +17,7 @@ import pytest
 
 CLASSES = {'boat', 'car', 'fish', 'flower', 'house', 'tree'}
 FAST = ['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--log-interval', '1',
-        '--cuts', '--iteration', '3', '--snapshot-interval', '2']
+        '--cuts', '--iteration', '3', '--snapshot-interval', '2', '--eval-interval', '3']
 
 
 @pytest.fixture(scope='module')
