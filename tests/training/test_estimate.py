@@ -81,7 +81,7 @@ def test_a_run_is_the_same_with_and_without_an_estimate(data, tmp_path, monkeypa
         if name == 'without':
             monkeypatch.setattr(train, 'expected_time', lambda trainer: '')
         train.main(['--data', str(data), '--out', str(tmp_path / name), '--iteration', '2',
-                    '--batchsize', '2', '--loader-processes', '0'])
+                    '--batchsize', '2', '--eval-interval', '2', '--loader-processes', '0'])
         with np.load(tmp_path / name / 'model.npz') as arrays:
             weights.append({key: arrays[key] for key in arrays})
     for key, value in weights[0].items():

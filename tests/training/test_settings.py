@@ -155,7 +155,7 @@ def test_cuts_that_stay_are_told_if_the_iterations_change():
 
 def test_a_longer_run_says_where_its_cuts_are(data, tmp_path, capsys):
     flags = ['--data', str(data), '--out', str(tmp_path), '--batchsize', '2', '--loader-processes',
-             '0', '--log-interval', '1']
+             '0', '--log-interval', '1', '--eval-interval', '6']
     train.main([*flags, '--epochs', '1'])
     assert 'resum' not in capsys.readouterr().out
     train.main(['--out', str(tmp_path), '--resume', '--epochs', '2'])
@@ -173,7 +173,7 @@ def test_a_run_is_not_resumed_on_other_boxes(data, tmp_path):
     other = tmp_path / 'other'
     shutil.copytree(data, other)
     flags = ['--out', str(tmp_path / 'run'), '--iteration', '2', '--batchsize', '2',
-             '--loader-processes', '0']
+             '--eval-interval', '2', '--loader-processes', '0']
     train.main(['--data', str(data), *flags])
     first = next((other / 'Annotations').iterdir())
     first.write_text(first.read_text().replace('<xmin>', '<xmin>1'))
