@@ -45,6 +45,16 @@ def test_metrics_name_score_settings_and_versions(out):
     assert metrics['hardware'].endswith(f', {available_cores()} cores, 1 process')
 
 
+def test_metrics_and_weights_name_the_best_and_the_threshold(out):
+    metrics = json.loads((out / 'metrics.json').read_text())
+    assert metrics['best'] == {'iteration': 4, 'map': metrics['map']}
+    assert metrics['running'] is False
+    for name in 'best.npz', 'model.npz':
+        with np.load(out / name) as arrays:
+            description = json.loads(arrays['multibox'].item())
+        assert description['threshold'] == metrics['threshold']
+
+
 def test_the_log_has_the_terms_of_the_loss(out):
     log = json.loads((out / 'log').read_text())
     assert [entry['iteration'] for entry in log] == [1, 2, 3, 4]

@@ -31,6 +31,13 @@ def test_metrics_hold_what_was_given(tmp_path):
     assert written['settings'] == {'data': str(tmp_path), 'lr': 1e-3}
 
 
+def test_the_iteration_of_the_best_score_stays_an_integer(tmp_path):
+    best = {'iteration': 8, 'map': .5}
+    written = write(tmp_path / 'metrics.json', result={**RESULT, 'best': best}, running=True)
+    assert written['best'] == best and isinstance(written['best']['iteration'], int)
+    assert written['running'] is True
+
+
 @pytest.mark.parametrize('mean', [float('nan'), None], ids=['nan', 'none'])
 def test_unknown_mean_is_null(tmp_path, mean):
     assert write(tmp_path / 'metrics.json', result={'map': mean, 'ap': {}})['map'] is None

@@ -35,6 +35,12 @@ def test_a_step_takes_three_forward_passes(trainer, monkeypatch):
     assert estimate.expected_time(trainer) == '340 iterations: about 85 minutes on this machine'
 
 
+def test_a_run_at_its_end_has_nothing_to_estimate(trainer):
+    trainer.updater.iteration = 540
+    assert estimate.expected_time(trainer) == (
+        'the run is at its end; its results are written again')
+
+
 def test_only_the_second_pass_counts(trainer, monkeypatch):
     times = iter([0, .9, 2, 2.1])
     monkeypatch.setattr(estimate, 'perf_counter', lambda: next(times))
