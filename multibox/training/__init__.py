@@ -1,4 +1,4 @@
-"""Training: network and loss, optimizers, precision, snapshots, signals, settings."""
+"""Training: network and loss, optimizers, precision, best weights, snapshots, signals, settings."""
 from multibox.training.best import Best
 from multibox.training.chain import NonFiniteLoss, TrainChain
 from multibox.training.estimate import expected_time

@@ -38,10 +38,10 @@ def run(trainer: Any, paths: list[Path]) -> None:
     if stop.signal:
         stop.save_and_exit(trainer)
     if stop.best is not None and stop.best.is_over:
-        print(f'ended after iteration {trainer.updater.iteration} of {stop.n_iteration}: '
-              f'{stop.best.n_since} evaluations in a row without a better mAP (--patience '
-              f'{stop.best.patience}); --resume with a larger --patience, or with 0 for none, '
-              'goes on')
+        print(f'ended after iteration {trainer.updater.iteration} of {stop.n_iteration}, because '
+              f'--patience {stop.best.patience} is at its end: evaluations since the best mAP: '
+              f'{stop.best.n_since}; --resume with a larger --patience, or with 0 for none, goes '
+              'on')
 
 
 def recovery_hint(out: str | Path) -> str:

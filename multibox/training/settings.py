@@ -184,8 +184,12 @@ def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
         processes: the processes of the run.
 
     Raises:
-        UserError: settings differ, or there is no snapshot to go on from.
+        UserError: settings differ, there is no snapshot to go on from, or there is no test image
+            for ``--patience``.
     """
+    if args.patience and not data.test:
+        raise UserError(f'--patience {args.patience}: there is no test image, so no mAP that could '
+                        'become better; leave it out, or give data with test images')
     settings = {**vars(args), 'classes': data.label_names, 'images': len(data.train),
                 'annotations': data.checksum(), 'processes': processes.size}
     if processes.size > 1:

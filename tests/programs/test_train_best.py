@@ -78,7 +78,8 @@ def test_patience_ends_a_run_like_a_finished_one(data, tmp_path, scored, capsys)
     assert log_without_time(tmp_path / 'o')[-1]['iteration'] == 6
     assert scored.reports == [(2, True), (4, True), (6, False)]
     said = capsys.readouterr().out
-    assert 'ended after iteration 6 of 8: 1 evaluations in a row without a better mAP' in said
+    assert ('ended after iteration 6 of 8, because --patience 1 is at its end: evaluations since '
+            'the best mAP: 1; --resume with a larger --patience') in said
     assert (f'weights: {tmp_path}/o/best.npz (mAP 0.3000 after iteration 4, the best) and '
             f'{tmp_path}/o/model.npz (mAP 0.3000, the last)') in said
 

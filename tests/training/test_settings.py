@@ -5,6 +5,7 @@ import os
 import shutil
 
 import train
+from multibox.data.voc import VOCData, VOCDataset
 from multibox.errors import UserError
 from multibox.processes import ONE
 from multibox.training import save_settings, scaled_cuts, settings
@@ -161,6 +162,13 @@ def test_the_patience_of_a_resumed_run_is_kept_and_may_change(tmp_path):
     began = {**OLD, 'patience': 3}
     assert resumed(tmp_path, began)['patience'] == 3
     assert resumed(tmp_path, began, '--patience', '0')['patience'] == 0
+
+
+def test_patience_without_test_images_is_refused():
+    args = parse_args(['--patience', '3'])
+    data = VOCData(VOCDataset([]), VOCDataset([]), (), [], [])
+    with pytest.raises(UserError, match='--patience 3: there is no test image'):
+        settings.begin_or_resume(None, args, data, ONE)
 
 
 def change(iteration, cuts, before=OLD, n=240, given=False):
