@@ -76,7 +76,7 @@ def _matches(i, image, min_score):
     detections = [(bbox[d], int(label[d]), float(score[d])) for d in order]
     objects = [(box, int(n)) for box, n in zip(true_bbox, true_label)]
     edge = (0, 1), (0, 1)  # a row and a column of zeros, because an empty array has no maximum
-    iou = np.pad(_voc_iou(bbox[order], true_bbox), edge)  # (D + 1, R + 1)
+    iou = np.pad(voc_iou(bbox[order], true_bbox), edge)  # (D + 1, R + 1)
     same = iou * np.pad(label[order][:, None] == true_label, edge)
     taken = np.zeros(len(objects), bool)
     for d, detection in enumerate(detections):
@@ -100,7 +100,7 @@ def _matches(i, image, min_score):
                     overlap[d, r] if near else 0.0)
 
 
-def _voc_iou(a, b):
+def voc_iou(a, b):
     """(D, R) IoU of boxes that include their last row and column, as in VOC's evaluation."""
     last = np.array([0, 0, 1, 1], np.float32)
     return bbox_iou(a + last, b + last)
