@@ -20,18 +20,22 @@ from multibox.data import (
 )
 from multibox.devices import hardware, is_gpu, local_device, select_device
 from multibox.errors import ending_together
-from multibox.evaluation import Evaluation, examine, threshold_curve
+from multibox.evaluation import Evaluation
 from multibox.losses import LOSSES
 from multibox.networks import make_detector
 from multibox.processes import join_processes
-from multibox.report import plot_curves, save_inputs, write_results
+from multibox.report import plot_curves, save_inputs
 from multibox.training import (
     OPTIMIZERS,
+    Best,
+    Every,
     LearningRate,
     Progress,
+    Results,
     Stop,
     TrainChain,
     Transfer,
+    ValidationLoss,
     expected_time,
     halve,
     make_multi_node,
@@ -40,20 +44,20 @@ from multibox.training import (
     settings,
     share_batch_statistics,
     snapshot,
+    without_ending,
 )
-from multibox.weights import save_model, start
+from multibox.weights import start
 
 import chainer
-from chainer.training import extensions, triggers
+from chainer.training import extensions
 
-# PAPER has the paper's numbers, as in ChainerCV's run of 77.5 mAP. SLIM takes minutes on a laptop,
-# and so does LITE on some hundred photographs.
+# PAPER is ChainerCV's run of 77.5 mAP. SLIM, and LITE on some hundred photographs, take minutes.
 PAPER = {'iteration': 120000, 'batchsize': 32, 'optimizer': 'momentum_sgd', 'lr': 1e-3,
          'warmup': 0, 'weight_decay': 5e-4, 'augmentation': 'full', 'pretrained': 'none',
          'frozen': 0, 'trunk_lr': 1, 'log_interval': 100, 'snapshot_interval': 2000}
 SLIM = {**PAPER, 'iteration': 540, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3, 'warmup': 20,
         'weight_decay': 5e-5, 'augmentation': 'flip', 'log_interval': 20, 'snapshot_interval': 200}
-LITE = {**SLIM, 'iteration': None, 'epochs': 20, 'lr': 1e-3, 'augmentation': 'full',
+LITE = {**SLIM, 'iteration': None, 'epochs': 30, 'lr': 1e-3, 'augmentation': 'filled',
         'pretrained': 'imagenet', 'frozen': 6, 'trunk_lr': 0.1}
 
 
@@ -69,20 +73,20 @@ def main(argv=None):
 
     seed_all(args.seed)
     model = make_detector(args.model, len(data.label_names))
-    print(start(model, args.model, data.label_names, args.pretrained, args.reuse))
-    trunk = getattr(model.extractor, 'trunk', None)  # of lite300
-    if trunk:
-        trunk.freeze(args.frozen)
+    print(start(model, args.model, data.label_names, args.pretrained, args.reuse, args.resume))
+    model.freeze(args.frozen)
     model.use_preset('evaluate')
     loader = make_loader(args, data, model, processes)
     updater = make_updater(args, loader, model, device, processes)
-    trainer = chainer.training.Trainer(updater, Stop(args.iteration, processes), args.out)
-    add_extensions(trainer, args, data, model, processes)
+    results = Results(args, data, model, hardware(device, processes.size), processes)
+    best = Best(args.out / 'best.npz', results.save_weights, args.patience, processes)
+    trainer = chainer.training.Trainer(updater, Stop(args.iteration, processes, best), args.out)
+    add_extensions(trainer, args, data, model, results, processes)
     settings.begin_or_resume(trainer, args, data, processes)
     save_inputs(args.out, data, loader.sequence, processes)
     print(expected_time(trainer))
     run(trainer, data.train.paths)
-    save_results(trainer, args, data, model, hardware(device, processes.size), processes)
+    results.finish(trainer)
 
 
 def make_loader(args, data, model, processes):
@@ -110,42 +114,30 @@ def make_updater(args, loader, model, device, processes):
         converter=Transfer(loader) if is_gpu(args.device) else chainer.dataset.concat_examples)
 
 
-def add_extensions(trainer, args, data, model, processes):
-    """Add learning rate, evaluation, log, curves and snapshots to the trainer."""
-    def at(*iterations):
-        return triggers.ManualScheduleTrigger(sorted({*iterations, args.iteration}), 'iteration')
-
-    log = range(args.log_interval, args.iteration, args.log_interval)
-    saved = range(args.snapshot_interval, args.iteration, args.snapshot_interval)
-    check_iterations = {*log, *saved, *args.cuts, args.iteration}
-    chain = trainer.updater.get_optimizer('main').target
+def add_extensions(trainer, args, data, model, results, processes):
+    """Add learning rate, evaluation, log, curves, results and snapshots to the trainer."""
+    updater, stop = trainer.updater, trainer.stop_trigger
+    chain, loader = updater.get_optimizer('main').target, updater.get_iterator('main')
+    log, evaluate, save = args.log_interval, args.eval_interval, args.snapshot_interval
     trainer.extend(lambda _: chain.check(), name='check', priority=math.inf,  # before all others
-                   trigger=lambda trainer: trainer.updater.iteration in check_iterations)
+                   trigger=Every(log, evaluate, save, stop=stop))
     trainer.extend(LearningRate(OPTIMIZERS[args.optimizer].step_size,
-                                args.lr, args.cuts, args.warmup,
-                                getattr(model.extractor, 'trunk', None), args.trunk_lr))
-    trainer.extend(Evaluation(model, data.test, data.label_names, args.batchsize // processes.size,
-                              processes), trigger=at(*args.cuts))
+                                args.lr, args.cuts, args.warmup, model.trunk, args.trunk_lr))
+    for extension in (
+            Evaluation(model, data.test, data.label_names, args.batchsize // processes.size,
+                       processes),
+            ValidationLoss(chain, data.test, loader.sequence.transform, args.difficult,
+                           args.batchsize, processes),
+            stop.best):
+        trainer.extend(extension, trigger=Every(evaluate, stop=stop))
     if processes.is_first:  # the first process writes for all
-        trainer.extend(extensions.LogReport(trigger=at(*log, *args.cuts)))
+        trainer.extend(extensions.LogReport(trigger=Every(log, evaluate, stop=stop)))
         trainer.extend(Progress(args.iteration, args.batchsize))
-        trainer.extend(lambda trainer: plot_curves(trainer.out), name='curves', trigger=at(*saved))
-        trainer.extend(snapshot(chain), name='snapshot', trigger=at(*saved))
-
-
-def save_results(trainer, args, data, model, hardware, processes):
-    """Write the weights, the scores and the report."""
-    evaluation = trainer.get_extension('Evaluation')
-    if evaluation.result is None:  # the run was resumed at its end
-        evaluation(trainer)
-    if processes.is_first:
-        iteration, result, images = evaluation.result
-        threshold = threshold_curve(images).best
-        save_model(args.out / 'model.npz', model, args.model, data.label_names, threshold)
-        write_results(args.out, data, images, result, iteration=iteration, settings=vars(args),
-                      learning=examine(model, data, images, threshold, run=args),
-                      seconds=trainer.elapsed_time, device=args.device, hardware=hardware)
-        print(f'report: {args.out / "report.html"}; weights: {args.out / "model.npz"}')
+        trainer.extend(without_ending(lambda trainer: plot_curves(trainer.out)), name='curves',
+                       trigger=Every(save, evaluate, stop=stop))
+        trainer.extend(without_ending(results.report), name='results',
+                       trigger=Every(evaluate, stop=stop, at_end=False))
+        trainer.extend(snapshot(chain), name='snapshot', trigger=Every(save, stop=stop))
 
 
 def command():

@@ -31,7 +31,9 @@ def runs(recipe: Recipe, results: Path = Path('result')) -> list[dict | None]:
 
 
 def score(recipe: Recipe, metrics: dict) -> float | None:
-    """The score of a recipe in a metrics.json, from 0 to 1, or None."""
+    """The score of a recipe in a metrics.json, from 0 to 1; None without one, or during the run."""
+    if metrics.get('running'):
+        return None
     return (metrics.get('coco', {}) if 'coco' in recipe.evaluate else metrics).get('map')
 
 

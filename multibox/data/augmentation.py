@@ -49,7 +49,8 @@ class Plan(NamedTuple):
 
 
 def augment(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, size: int, mean: np.ndarray,
-            steps: tuple = AUGMENTATIONS['full']) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            steps: tuple | None = AUGMENTATIONS['full']
+            ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distort, expand, crop, resize and flip, in the order of ChainerCV's trainer.
 
     Draws from the global generators of ``random`` and ``numpy.random``; see :func:`seed_all`.
@@ -60,17 +61,21 @@ def augment(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, size: int, mea
         label: (R,) int32 array; objects with a label below 0 do not influence the crop.
         size: side of the square result in pixels.
         mean: (3, 1, 1) float32 array, the colour around an expanded image.
-        steps: the steps besides resizing and flipping, an entry of :data:`AUGMENTATIONS`.
+        steps: the steps besides resizing and flipping, an entry of :data:`AUGMENTATIONS`; None only
+            resizes, and draws nothing.
 
     Returns:
         ``(img, bbox, label)``: (3, size, size) float32, and the boxes (R', 4) float32 and labels
         (R',) int32 of the objects whose centre is inside.
     """
     _, height, width = img.shape
-    plan = sample_plan(height, width, bbox[label >= 0], steps)
+    if steps is None:
+        plan = Plan([], (0, 0, height, width), cv2.INTER_LINEAR, flip=False)
+    else:
+        plan = sample_plan(height, width, bbox[label >= 0], steps)
     bbox, kept = move_boxes(bbox, plan, size)
     result = render(img, plan, size, mean)
-    if 'fill' in steps:
+    if steps and 'fill' in steps:
         fill_margins(result, plan, height, width)
     return result, bbox, label[kept]
 

@@ -23,7 +23,7 @@ class MakeTargets:
     """
 
     def __init__(self, coder: Any, size: int, mean: Any, match: Callable = match_bipartite,
-                 steps: tuple = AUGMENTATIONS['full']):
+                 steps: tuple | None = AUGMENTATIONS['full']):
         self.coder = copy.copy(coder)  # the original may move to a GPU
         self.size, self.mean = size, np.asarray(mean, np.float32)
         self.match, self.steps = match, steps
@@ -32,6 +32,12 @@ class MakeTargets:
     def nbytes(self) -> int:
         """Bytes of the three arrays of an example."""
         return 4 * (3 * self.size ** 2 + 5 * len(self.coder.default_bbox))
+
+    def without_augmentation(self) -> 'MakeTargets':
+        """The same matching after resizing alone, which draws no random numbers."""
+        plain = copy.copy(self)
+        plain.steps = None
+        return plain
 
     def __call__(self, img: np.ndarray, bbox: np.ndarray, label: np.ndarray) -> tuple:
         """Make one training example.

@@ -1,6 +1,7 @@
 """The evaluation as an extension of Chainer's trainer."""
 from typing import Any
 
+from multibox.evaluation.threshold import threshold_curve
 from multibox.evaluation.voc import evaluate
 from multibox.processes import ONE, OneProcess
 
@@ -19,7 +20,8 @@ class Evaluation(chainer.training.Extension):
 
     Attributes:
         result: ``(iteration, score, images)`` of the last evaluation, or None before it. ``score``
-            and ``images`` are the results of :func:`multibox.evaluation.evaluate`.
+            and ``images`` are the results of :func:`multibox.evaluation.evaluate`. On the first
+            process, ``score`` also has ``threshold``, that of the best F1 or None.
     """
 
     priority = chainer.training.PRIORITY_WRITER
@@ -32,7 +34,9 @@ class Evaluation(chainer.training.Extension):
 
     def __call__(self, trainer: chainer.training.Trainer) -> None:
         self.result = None  # frees the last detections before new ones take memory
-        iteration = trainer.updater.iteration
-        self.result = iteration, *evaluate(*self.arguments, processes=self.processes)
-        if self.result[1]['map'] is not None:
-            chainer.report({'validation/main/map': self.result[1]['map']})
+        score, images = evaluate(*self.arguments, processes=self.processes)
+        if images is not None:
+            score['threshold'] = threshold_curve(images).best
+        self.result = trainer.updater.iteration, score, images
+        if score['map'] is not None:
+            chainer.report({'validation/main/map': score['map']})

@@ -41,9 +41,9 @@ def threshold_curve(images: list) -> ThresholdCurve:
     Returns:
         :class:`ThresholdCurve`; its arrays are empty without a detection.
     """
-    marks = [_mark(*image) for image in zip(*images)]
-    right, wrong = (np.sort(np.concatenate([np.zeros(0), *scores]))
-                    for scores in (list(zip(*marks)) or ((), ())))
+    each_image = list(map(_right_and_wrong, *images))
+    right, wrong = (np.sort(np.concatenate([[], *(scores[n] for scores in each_image)]))
+                    for n in (0, 1))
     n_object = sum(int((~np.asarray(difficult, bool)).sum()) for difficult in images[5])
     scores = np.unique(np.concatenate([right, wrong]))[::-1].astype(float)
     n_right, n_wrong = (len(each) - np.searchsorted(each, scores) for each in (right, wrong))
@@ -53,16 +53,20 @@ def threshold_curve(images: list) -> ThresholdCurve:
                           2 * n_right / np.maximum(n_right + n_wrong + n_object, 1))
 
 
-def _mark(bbox, label, score, true_bbox, true_label, difficult):
-    """The scores of the right and of the wrong detections of an image."""
-    if not len(true_bbox):
+def _right_and_wrong(bbox, label, score, true_bbox, true_label, difficult):
+    """The scores of the right and of the wrong detections of an image.
+
+    The rule is that of :func:`multibox.evaluation.mistakes.compare`, without a loop over the
+    detections, which would take minutes for the detections of an early network on VOC's test set.
+    """
+    if not len(true_label):
         return score[:0], score
     order = np.argsort(-score, kind='stable')
-    bbox, label, score = bbox[order], label[order], score[order]
-    iou = voc_iou(bbox, true_bbox) * (label[:, None] == true_label)  # (D, R)
-    hit, nearest = iou.max(axis=1) >= FOUND, iou.argmax(axis=1)
-    _, first = np.unique(np.where(hit, nearest, -1), return_index=True)  # the best per object
-    is_first = np.zeros(len(score), bool)
-    is_first[first] = True
-    counted = ~(hit & difficult[nearest])
-    return score[counted & hit & is_first], score[counted & ~(hit & is_first)]
+    iou = voc_iou(bbox[order], true_bbox) * (label[order][:, None] == true_label)
+    nearest = iou.argmax(axis=1)
+    hits = np.flatnonzero(iou.max(axis=1) >= FOUND)
+    first = hits[np.unique(nearest[hits], return_index=True)[1]]  # per object, its best detection
+    counts = np.ones(len(order), bool)
+    counts[hits] = ~np.asarray(difficult, bool)[nearest[hits]]
+    is_first = np.isin(np.arange(len(order)), first)
+    return score[order][counts & is_first], score[order][counts & ~is_first]

@@ -17,8 +17,8 @@ HEAD_SCALE = 0.1  # with larger heads the loss begins at 17, and the first hundr
 class LiteExtractor(chainer.Chain):
     """EfficientNet-Lite0 and three further stages, to the six grids of SSD300.
 
-    The maps of the trunk are normalised per batch, because their channels differ in scale. A further
-    convolution follows on the first map, which is made by blocks that do not learn.
+    The maps of the trunk are normalised per batch, because their channels differ in scale. A
+    convolution follows on the first map, because the blocks that make this map do not learn.
     """
 
     insize = 300

@@ -94,6 +94,16 @@ class SSD(chainercv.links.model.ssd.SSD):
         # ChainerCV keeps the boxes private; it has no further releases, so the names are safe.
         self.coder = Coder(self.coder._default_bbox, self.coder._variance)
 
+    @property
+    def trunk(self) -> Any:
+        """The part of the extractor that can be frozen; None for a network without one."""
+        return getattr(self.extractor, 'trunk', None)
+
+    def freeze(self, n: int) -> None:
+        """Stop the learning of the first ``n`` parts of the trunk, if there is one."""
+        if self.trunk:
+            self.trunk.freeze(n)
+
     def forward(self, x: ArrayOrVariable) -> tuple[chainer.Variable, chainer.Variable]:
         """(B, 3, insize, insize) RGB images minus ``self.mean`` to (B, K, 4) and (B, K, C)."""
         dtype = self.multibox.loc[0].W.dtype

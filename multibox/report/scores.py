@@ -21,7 +21,9 @@ def key_figures(metrics: dict, outcome: Outcome, data: VOCData) -> dict:
     Returns:
         {name: float, int, str, or None for an unknown score}.
     """
-    figures = {}
+    figures: dict = {}
+    if metrics.get('best'):
+        figures['best mAP'] = '{map:.4f} after iteration {iteration:,}'.format(**metrics['best'])
     if 'coco' in metrics:
         figures['COCO AP'] = metrics['coco']['map']
     if 'map_area' in metrics:

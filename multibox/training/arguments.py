@@ -82,6 +82,10 @@ def make_train_parser(description: str | None, paper: dict, slim: dict, lite: di
                      f'(default: {DEFAULT}, or {DEFAULT}-2 and so on if that holds a run)')
     run.add_argument('--resume', action='store_true', help='continue the run in DIR, or the '
                      'newest one without --out, from its newest good snapshot with its settings')
+    run.add_argument('--eval-interval', type=int, metavar='N', help='iterations per evaluation '
+                     '(default: a tenth of all); the last iteration is always evaluated')
+    run.add_argument('--patience', type=int, default=0, metavar='N', help='end the run after N '
+                     'evaluations in a row without a better mAP; 0 for never')
     run.add_argument('--log-interval', type=int, metavar='N', help='iterations per log line')
     run.add_argument('--snapshot-interval', type=int, metavar='N', help='iterations per snapshot')
     return parser

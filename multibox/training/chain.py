@@ -59,18 +59,31 @@ class TrainChain(chainer.Chain):
         Raises:
             NonFiniteLoss: on a CPU, as :meth:`check` does.
         """
-        mb_locs, mb_confs = self.model(imgs)
-        loc_loss, conf_loss = self.formulation.multibox_loss(
-            mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, self.k, self.processes.comm)
-        loss = self.formulation.weigh(loc_loss, conf_loss, self.alpha)
-        values = self.xp.stack([x.array for x in (loc_loss, conf_loss, loss)])
+        terms = self.terms(imgs, gt_mb_locs, gt_mb_labels, self.processes.comm)
+        values = self.xp.stack([x.array for x in terms])
         values = self.processes.mean(values)
         loc, conf, total = values
         chainer.report({'loss': total, 'loss/loc': loc, 'loss/conf': conf}, self)
         self._unread.append(values)
         if self.xp is np:
             self.check()
-        return loss
+        return terms[-1]
+
+    def terms(self, imgs: Array, gt_mb_locs: Array, gt_mb_labels: Array,
+              comm: Communicator = None) -> tuple[chainer.Variable, ...]:
+        """The terms of the loss of a batch, without a report.
+
+        Args:
+            imgs, gt_mb_locs, gt_mb_labels: as for :meth:`forward`.
+            comm: the communicator of the processes that share the batch; None for a whole batch.
+
+        Returns:
+            ``(loc, conf, total)``, scalar Variables.
+        """
+        mb_locs, mb_confs = self.model(imgs)
+        loc, conf = self.formulation.multibox_loss(
+            mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, self.k, comm)
+        return loc, conf, self.formulation.weigh(loc, conf, self.alpha)
 
     def check(self) -> None:
         """Read the losses since the last call, for which the host waits for the GPU.

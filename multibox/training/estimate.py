@@ -30,6 +30,8 @@ def expected_time(trainer: Any) -> str:
         A sentence such as '540 iterations: about 90 seconds on this machine'.
     """
     updater = trainer.updater
+    if trainer.stop_trigger.is_last(updater.iteration):
+        return 'the run is at its end; its results are written again'
     loader = updater.get_iterator('main')
     left = trainer.stop_trigger.n_iteration - updater.iteration
     step = STEP * _forward_seconds(updater.get_optimizer('main').target.model, loader.n_own)

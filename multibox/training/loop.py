@@ -1,4 +1,4 @@
-"""The training loop: to the last iteration, to a signal, or to a loss that is not finite."""
+"""The training loop: to the last iteration, the end of the patience, a signal or a bad loss."""
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,14 @@ def run(trainer: Any, paths: list[Path]) -> None:
     if not is_finite(optimizer.target):
         raise UserError(f'iteration {trainer.updater.iteration}: the last update made weights that '
                         f'are not finite. {recovery_hint(trainer.out)}')
-    if trainer.stop_trigger.signal:
-        trainer.stop_trigger.save_and_exit(trainer)
+    stop = trainer.stop_trigger
+    if stop.signal:
+        stop.save_and_exit(trainer)
+    if stop.best is not None and stop.best.is_over:
+        print(f'ended after iteration {trainer.updater.iteration} of {stop.n_iteration}, because '
+              f'--patience {stop.best.patience} is at its end: evaluations since the best mAP: '
+              f'{stop.best.n_since}; --resume with a larger --patience, or with 0 for none, goes '
+              'on')
 
 
 def recovery_hint(out: str | Path) -> str:

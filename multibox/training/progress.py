@@ -78,7 +78,7 @@ def format_entry(entry: dict[str, Any], epoch: float, n_iteration: int, images_p
 
     Args:
         entry: dict with ``iteration``, ``main/loss``, ``main/loss/loc``, ``main/loss/conf``, ``lr``
-            and, after an evaluation, ``validation/main/map``.
+            and, after an evaluation, ``validation/main/map`` and ``validation/main/loss``.
         epoch: passes over the training set so far.
         n_iteration: number of iterations of the whole run.
         images_per_second: speed of training.
@@ -96,6 +96,8 @@ def format_entry(entry: dict[str, Any], epoch: float, n_iteration: int, images_p
         f'{images_per_second:.1f} img/s',
         f'left {tqdm.format_interval(seconds_left)}',
     ]
+    if 'validation/main/loss' in entry:
+        fields.append(f'validation loss {entry["validation/main/loss"]:.3f}')
     mean_ap = entry.get('validation/main/map')
     if mean_ap is not None and not math.isnan(mean_ap):
         fields.append(f'mAP {mean_ap:.4f}')

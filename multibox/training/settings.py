@@ -29,6 +29,8 @@ from multibox.weights.sources import READERS, reader_of
 from chainer.training import Trainer
 
 SLIM, LITE = 'slim300', 'lite300'  # the networks with recipes of their own
+LEAST_ITERATION = 300  # of a run whose recipe is in epochs: few images need more of them
+N_EVALUATION = 10  # evaluations of a run without --eval-interval
 # The settings that must not change when a run is resumed.
 FIXED = ('model', 'frozen', 'classes', 'images', 'annotations', 'difficult', 'augmentation', 'loss',
          'match', 'optimizer', 'batchsize', 'k', 'alpha', 'seed', 'processes', 'precision')
@@ -46,8 +48,9 @@ def parse_args(argv: list[str] | None, description: str | None, paper: dict, sli
             number of iterations or of epochs; see :func:`count_iterations`.
 
     Returns:
-        The values of all flags; ``cuts_given``, whether the command or the run to resume gave the
-        cuts; and ``remarks``, lines about the choices made, which :func:`check_args` prints.
+        The values of all flags; ``cuts_given`` and ``eval_interval_given``, whether the command or
+        the run to resume gave these settings; and ``remarks``, lines about the choices made, which
+        :func:`check_args` prints.
     """
     parser = make_train_parser(description, paper, slim, lite)
     args = parser.parse_args(argv)
@@ -56,6 +59,8 @@ def parse_args(argv: list[str] | None, description: str | None, paper: dict, sli
         began_with = read_settings(out)
         if not _cuts_were_given(began_with):
             began_with.pop('cuts', None)  # computed anew, for the number of iterations
+        if not began_with.get('eval_interval_given'):
+            began_with.pop('eval_interval', None)
         parser.set_defaults(**{name: began_with[name] for name in vars(args) if name in began_with
                                and name not in ('out', 'resume', 'epochs')})
         args = parser.parse_args(argv)
@@ -70,8 +75,8 @@ def parse_args(argv: list[str] | None, description: str | None, paper: dict, sli
                            'paper give --model ssd300, and with a GPU --device cuda')
     _set_defaults(args, {SLIM: slim, LITE: lite}.get(args.model, paper))
     args.cuts_given = args.cuts is not None
-    if args.iteration is not None and not args.cuts_given:
-        args.cuts = scaled_cuts(args.iteration)
+    args.eval_interval_given = args.eval_interval is not None
+    _suit_length(args)
     args.conv = args.conv or engines.fastest(is_gpu(args.device))
     if args.loader_processes is None:
         args.loader_processes = max(1, min(8, available_cores() - 1)) if is_gpu(args.device) else 1
@@ -84,6 +89,8 @@ def _set_defaults(args, recipe):
     given = {name for name in recipe if getattr(args, name) is not None}
     if any(getattr(args, name) is not None for name in lengths):
         given |= {*lengths}
+    elif 'epochs' in recipe:
+        args.least = LEAST_ITERATION
     for name in recipe.keys() - given:
         setattr(args, name, recipe[name])
     if args.reuse and 'pretrained' not in given:
@@ -117,10 +124,12 @@ def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
     del args.remarks
     each = functools.partial
     check_all(
-        each(check_numbers, args, ('batchsize', 'log_interval', 'snapshot_interval', *(
-            ('iteration',) if args.iteration is not None else ())), lowest=1),
+        each(check_numbers, args, tuple(
+            name for name in ('iteration', 'batchsize', 'log_interval', 'snapshot_interval',
+                              'eval_interval') if getattr(args, name) is not None), lowest=1),
         each(check_numbers, args, ('lr', 'trunk_lr', 'weight_decay', 'momentum', 'bias_scale', 'k',
-                                   'alpha', 'seed', 'warmup', 'loader_processes'), lowest=0),
+                                   'alpha', 'seed', 'warmup', 'loader_processes', 'patience'),
+             lowest=0),
         each(_check_epochs, args.epochs),
         each(check_split, args.batchsize, processes),
         *[each(check_path, args.data, 'give --data a data set; docs/data.md describes it',
@@ -167,19 +176,30 @@ def _check_run(out, resumed):
 
 
 def count_iterations(args: argparse.Namespace, n_image: int) -> None:
-    """Convert ``--epochs`` to a number of iterations, and set the cuts that were not given.
+    """Convert ``--epochs`` to a number of iterations, and set what depends on it and is not given.
 
     Args:
         args: the values of all flags; changed only if ``epochs`` is given, which becomes None.
         n_image: number of training images.
     """
+    least = vars(args).pop('least', 1)
     if args.epochs is None:
         return
     n_batch = args.epochs * n_image / args.batchsize
-    args.iteration = math.ceil(round(n_batch, 6))  # without a batch that is a rounding error
+    n_batch = math.ceil(round(n_batch, 6))  # without a batch that is a rounding error
+    args.iteration = max(least, n_batch)
     args.epochs = None  # the settings of a run hold one length, which --resume can replace
+    _suit_length(args)
+
+
+def _suit_length(args):
+    """Set the cuts and the interval of evaluations by the number of iterations, unless given."""
+    if args.iteration is None:  # the number of images is not known yet
+        return
     if not args.cuts_given:
         args.cuts = scaled_cuts(args.iteration)
+    if not args.eval_interval_given:
+        args.eval_interval = max(1, math.ceil(args.iteration / N_EVALUATION))
 
 
 def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
@@ -195,8 +215,12 @@ def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
         processes: the processes of the run.
 
     Raises:
-        UserError: settings differ, or there is no snapshot to go on from.
+        UserError: settings differ, there is no snapshot to go on from, or there is no test image
+            for ``--patience``.
     """
+    if args.patience and not data.test:
+        raise UserError(f'--patience {args.patience}: there is no test image, so no mAP that could '
+                        'become better; leave it out, or give data with test images')
     settings = {**vars(args), 'classes': data.label_names, 'images': len(data.train),
                 'annotations': data.checksum(), 'processes': processes.size}
     if processes.size > 1:

@@ -12,7 +12,7 @@ from multibox.weights.sources import read
 
 
 def start(model: SSD, name: str, label_names: tuple, pretrained: str = 'none',
-          reuse: str | pathlib.Path | None = None) -> str:
+          reuse: str | pathlib.Path | None = None, resumed: bool = False) -> str:
     """Fill a new network with the weights that the flags of ``train.py`` name.
 
     Args:
@@ -24,6 +24,7 @@ def start(model: SSD, name: str, label_names: tuple, pretrained: str = 'none',
             own trunk: EfficientNet-Lite0 for lite300, else VGG16.
         reuse: the path of a model.npz of the same architecture. All its weights and default boxes
             are taken, except the head rows of classes that only one of the two networks knows.
+        resumed: whether a snapshot replaces the weights afterwards; the default boxes stay.
 
     Returns:
         A sentence that lists the weights taken and the weights that keep their random start.
@@ -34,10 +35,12 @@ def start(model: SSD, name: str, label_names: tuple, pretrained: str = 'none',
     if reuse is not None and pretrained != 'none':
         raise UserError('--pretrained and --reuse both give the initial weights; leave one out')
     if reuse is not None:
-        return _reuse(model, name, label_names, reuse)
-    if pretrained != 'none':
-        return _take_what_fits(model, pretrained)
-    return 'random weights to start from'
+        said = _reuse(model, name, label_names, reuse)
+    elif pretrained != 'none' and not resumed:
+        said = _take_what_fits(model, pretrained)
+    else:
+        said = 'random weights to start from'
+    return 'the weights are those of the snapshot' if resumed else said
 
 
 def _take_what_fits(model, source):

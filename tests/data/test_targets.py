@@ -1,9 +1,12 @@
 """The augmentation of an image with its boxes, and the targets of the loss."""
+import random
+
 from multibox.boxes.coder import IGNORED
 from multibox.data import MakeTargets, augment, load_data, seed_all
 from multibox.networks import make_detector
 from tests.support import cases
 
+import cv2
 import numpy as np
 
 MEAN = np.array((123, 117, 104), 'f')[:, None, None]
@@ -54,6 +57,21 @@ def test_the_mean_is_subtracted_from_the_augmented_image():
     np.testing.assert_array_equal(img, augmented - model.mean)
     for target, expected in zip((mb_loc, mb_label), model.coder.encode(bbox, label)):
         np.testing.assert_array_equal(target, expected)
+
+
+def test_without_augmentation_an_image_is_only_resized():
+    model = make_detector('slim300', 2)
+    targets = MakeTargets(model.coder, 300, MEAN).without_augmentation()
+    whole = np.array([[0, 0, 60, 80]], 'f')
+    states = [np.random.get_state()[1].tolist(), np.random.get_state()[2], random.getstate()]
+    img, mb_loc, mb_label = targets(IMG, whole, LABEL[:1])
+    assert states == [np.random.get_state()[1].tolist(), np.random.get_state()[2],
+                      random.getstate()]
+    expected = cv2.resize(IMG.transpose(1, 2, 0).astype(np.uint8), (300, 300))
+    assert np.abs(img + MEAN - expected.transpose(2, 0, 1)).max() <= 1
+    loc, label = model.coder.encode(np.array([[0, 0, 300, 300]], 'f'), LABEL[:1])
+    np.testing.assert_array_equal(mb_label, label)
+    np.testing.assert_array_equal(mb_loc, loc)
 
 
 def test_targets_of_an_image_without_objects_are_background():

@@ -18,8 +18,8 @@ def run(data, out, device, *more):
     # The rate is low, because long steps and small batches amplify rounding errors.
     train.main(['--data', str(data), '--out', str(out), '--model', 'slim300', '--batchsize', '2',
                 '--loader-processes', '1', '--log-interval', '1', '--snapshot-interval', '2',
-                '--iteration', '4', '--cuts', '3', '--optimizer', 'momentum_sgd', '--lr', '1e-3',
-                *device, *more])
+                '--iteration', '4', '--eval-interval', '4', '--cuts', '3', '--optimizer',
+                'momentum_sgd', '--lr', '1e-3', *device, *more])
 
 
 def losses(out):

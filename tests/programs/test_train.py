@@ -25,7 +25,7 @@ parse_args = functools.partial(
     settings.parse_args, description=None, paper=train.PAPER, slim=train.SLIM,
     lite=train.LITE)
 FAST = ['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--log-interval', '1',
-        '--cuts']
+        '--eval-interval', '4', '--cuts']
 
 
 @pytest.fixture(scope='module')
@@ -58,6 +58,16 @@ def test_a_run_that_has_not_learned_says_so(out):
     assert metrics['learning']['conf_loss'] == pytest.approx(last)
     assert metrics['learning']['findings'][0].startswith('The confidence loss at the end')
     assert '>Has it learned?<' in (out / 'report.html').read_text(encoding='utf-8')
+
+
+def test_metrics_and_weights_name_the_best_and_the_threshold(out):
+    metrics = json.loads((out / 'metrics.json').read_text())
+    assert metrics['best'] == {'iteration': 4, 'map': metrics['map']}
+    assert metrics['running'] is False
+    for name in 'best.npz', 'model.npz':
+        with np.load(out / name) as arrays:
+            description = json.loads(arrays['multibox'].item())
+        assert description['threshold'] == metrics['threshold']
 
 
 def test_the_log_has_the_terms_of_the_loss(out):

@@ -15,7 +15,8 @@ FAULTY = mpi.ROOT / 'tests' / 'support' / 'faulty_train.py'
 
 def flags(folder, out, **changes):
     values = {'data': folder, 'out': out, 'model': 'slim300', 'batchsize': 2, 'iteration': 20,
-              'log-interval': 3, 'snapshot-interval': 5, 'loader-processes': 0, **changes}
+              'log-interval': 3, 'snapshot-interval': 5, 'eval-interval': 20,
+              'loader-processes': 0, **changes}
     return [str(x) for name, value in values.items() for x in (f'--{name}', value)] + ['--cuts']
 
 
@@ -74,6 +75,29 @@ def test_twenty_iterations_end_in_the_same_parameters_on_one_and_on_two_processe
     assert [entry.keys() for entry in logs[0]] == [entry.keys() for entry in logs[1]]
     for ours, theirs in zip(*logs):
         assert list(ours.values()) == pytest.approx(list(theirs.values()), rel=1e-5)
+
+
+@pytest.mark.slow
+@mpi.needs_mpiexec
+def test_patience_ends_two_processes_together_and_a_resumed_run_alike(data, tmp_path):
+    out, resumed = tmp_path / 'out', tmp_path / 'resumed'
+    # The rate 0 keeps the weights, and mAP is soon no better.
+    changes = {'lr': 0, 'eval-interval': 1, 'patience': 2, 'snapshot-interval': 1}
+    result = mpi.run(2, mpi.ROOT / 'train.py', *flags(data, out, **changes))
+    assert result.returncode == 0 and result.stdout.count('ended after iteration') == 1, result
+    last = log_without_time(out)[-1]['iteration']
+    assert 3 <= last < 20
+    resumed.mkdir()
+    for name in f'snapshot_iter_{last - 1}', 'settings.json':
+        (resumed / name).write_bytes((out / name).read_bytes())
+    result = mpi.run(2, mpi.ROOT / 'train.py', '--out', resumed, '--resume')
+    assert result.returncode == 0 and f'ended after iteration {last} ' in result.stdout, result
+    assert log_without_time(resumed) == log_without_time(out)
+    for name in 'best.npz', 'model.npz':
+        ours, expected = arrays(resumed / name), arrays(out / name)
+        assert ours.keys() == expected.keys()
+        for key, array in expected.items():
+            np.testing.assert_array_equal(ours[key], array, err_msg=f'{name} {key}')
 
 
 @pytest.fixture(scope='module', params=[None, 2], ids=['alone', 'two processes'])

@@ -37,6 +37,13 @@ def test_texts_lists_and_whole_numbers_stay(tmp_path):
         'findings': ['a'], 'origin': 'b', 'n': 3, 'share': None}
 
 
+def test_the_iteration_of_the_best_score_stays_an_integer(tmp_path):
+    best = {'iteration': 8, 'map': .5}
+    written = write(tmp_path / 'metrics.json', result={**RESULT, 'best': best}, running=True)
+    assert written['best'] == best and isinstance(written['best']['iteration'], int)
+    assert written['running'] is True
+
+
 @pytest.mark.parametrize('mean', [float('nan'), None], ids=['nan', 'none'])
 def test_unknown_mean_is_null(tmp_path, mean):
     assert write(tmp_path / 'metrics.json', result={'map': mean, 'ap': {}})['map'] is None

@@ -137,6 +137,11 @@ def test_cocos_score_is_shown(tmp_path, coco):
     assert ('AR, 100 unknown' if coco is None else 'AR, 100 0.2500') in text
 
 
+def test_the_best_score_of_a_run_is_shown(tmp_path):
+    page = write(tmp_path, make_data(tmp_path), best={'iteration': 1200, 'map': .81234})
+    assert 'best mAP' in page and '0.8123 after iteration 1,200' in page
+
+
 def test_a_data_set_without_a_score_has_a_report(tmp_path):
     report = write(tmp_path, make_data(tmp_path), map=None, ap=dict.fromkeys(NAMES))
     assert '<h1>mAP unknown</h1>' in report

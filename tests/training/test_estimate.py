@@ -3,7 +3,7 @@ import types
 
 import train
 from multibox.networks import make_detector
-from multibox.training import estimate
+from multibox.training import Stop, estimate
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def trainer():
     optimizer = types.SimpleNamespace(target=types.SimpleNamespace(
         model=make_detector('slim300', 3)))
     return types.SimpleNamespace(
-        stop_trigger=types.SimpleNamespace(n_iteration=540),
+        stop_trigger=Stop(540),
         updater=types.SimpleNamespace(iteration=200, get_iterator=lambda _: loader,
                                       get_optimizer=lambda _: optimizer))
 
@@ -33,6 +33,12 @@ def test_a_step_takes_three_forward_passes(trainer, monkeypatch):
     times = iter([0, 5])  # seconds; so slow a pass is not repeated
     monkeypatch.setattr(estimate, 'perf_counter', lambda: next(times))
     assert estimate.expected_time(trainer) == '340 iterations: about 85 minutes on this machine'
+
+
+def test_a_run_at_its_end_has_nothing_to_estimate(trainer):
+    trainer.updater.iteration = 540
+    assert estimate.expected_time(trainer) == (
+        'the run is at its end; its results are written again')
 
 
 def test_only_the_second_pass_counts(trainer, monkeypatch):
@@ -81,7 +87,8 @@ def test_a_run_is_the_same_with_and_without_an_estimate(data, tmp_path, monkeypa
         if name == 'without':
             monkeypatch.setattr(train, 'expected_time', lambda trainer: '')
         train.main(['--model', 'slim300', '--data', str(data), '--out', str(tmp_path / name),
-                    '--iteration', '2', '--batchsize', '2', '--loader-processes', '0'])
+                    '--iteration', '2', '--batchsize', '2', '--eval-interval', '2',
+                    '--loader-processes', '0'])
         with np.load(tmp_path / name / 'model.npz') as arrays:
             weights.append({key: arrays[key] for key in arrays})
     for key, value in weights[0].items():

@@ -39,7 +39,8 @@ def unread_losses(monkeypatch):
 def error_of_training(data, out, *more):
     with pytest.raises(UserError) as error:
         train.main(['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--cuts',
-                    '--data', str(data), '--out', str(out), '--iteration', '5', *more])
+                    '--data', str(data), '--out', str(out), '--iteration', '5',
+                    '--eval-interval', '5', *more])
     return str(error.value)
 
 

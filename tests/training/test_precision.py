@@ -22,7 +22,7 @@ from chainer.serializers import DictionarySerializer, NpzDeserializer
 
 GPU = types.SimpleNamespace(xp=None)
 FAST = ['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--log-interval', '1',
-        '--snapshot-interval', '1', '--cuts']
+        '--snapshot-interval', '1', '--eval-interval', '4', '--cuts']
 
 
 @pytest.fixture

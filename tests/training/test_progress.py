@@ -30,6 +30,11 @@ def test_line_tells_the_mean_ap_of_an_evaluation():
     assert format_entry(**{'validation/main/map': 0.77123}).endswith('left 3:12:45  mAP 0.7712')
 
 
+def test_line_tells_the_validation_loss():
+    assert format_entry(**{'validation/main/map': .5, 'validation/main/loss': 4.3214}).endswith(
+        'left 3:12:45  validation loss 4.321  mAP 0.5000')
+
+
 def test_mean_ap_that_is_nan_is_left_out():
     assert 'mAP' not in format_entry(**{'validation/main/map': float('nan')})
 

@@ -5,6 +5,7 @@ import os
 import shutil
 
 import train
+from multibox.data.voc import VOCData, VOCDataset
 from multibox.errors import UserError
 from multibox.processes import ONE
 from multibox.training import save_settings, scaled_cuts, settings
@@ -159,6 +160,44 @@ def test_epochs_lengthen_a_resumed_run(tmp_path):
     assert (args.iteration, args.cuts) == (240, [160, 200])
 
 
+@pytest.mark.parametrize('iteration, interval', [(540, 54), (541, 55), (4, 1), (1, 1)])
+def test_a_run_has_ten_evaluations_unless_an_interval_is_given(iteration, interval):
+    args = parse_args(['--iteration', str(iteration)])
+    assert (args.eval_interval, args.eval_interval_given) == (interval, False)
+    given = parse_args(['--iteration', str(iteration), '--eval-interval', '7'])
+    assert (given.eval_interval, given.eval_interval_given) == (7, True)
+
+
+def test_the_interval_of_evaluations_follows_the_epochs_unless_it_is_given():
+    args = parse_args(['--epochs', '12'])
+    given = parse_args(['--epochs', '12', '--eval-interval', '5'])
+    for each in args, given:
+        settings.count_iterations(each, n_image=80)
+    assert (args.eval_interval, given.eval_interval) == (12, 5)
+
+
+@pytest.mark.parametrize('began, interval', [
+    (OLD, 24), ({**OLD, 'eval_interval': 12, 'eval_interval_given': False}, 24),
+    ({**OLD, 'eval_interval': 12, 'eval_interval_given': True}, 12)],
+    ids=['of an earlier version', 'not given', 'given'])
+def test_the_interval_of_a_resumed_run_follows_its_length_unless_it_was_given(
+        tmp_path, began, interval):
+    assert resumed(tmp_path, began, '--iteration', '240')['eval_interval'] == interval
+
+
+def test_the_patience_of_a_resumed_run_is_kept_and_may_change(tmp_path):
+    began = {**OLD, 'patience': 3}
+    assert resumed(tmp_path, began)['patience'] == 3
+    assert resumed(tmp_path, began, '--patience', '0')['patience'] == 0
+
+
+def test_patience_without_test_images_is_refused():
+    args = parse_args(['--patience', '3'])
+    data = VOCData(VOCDataset([]), VOCDataset([]), (), [], [])
+    with pytest.raises(UserError, match='--patience 3: there is no test image'):
+        settings.begin_or_resume(None, args, data, ONE)
+
+
 def change(iteration, cuts, before=OLD, n=240, given=False):
     return describe_change(iteration, before, {'iteration': n, 'cuts': cuts, 'cuts_given': given,
                                                'lr': 1e-3, 'warmup': 0})
@@ -182,7 +221,7 @@ def test_cuts_that_stay_are_told_if_the_iterations_change():
 
 def test_a_longer_run_says_where_its_cuts_are(data, tmp_path, capsys):
     flags = ['--model', 'slim300', '--data', str(data), '--out', str(tmp_path), '--batchsize', '2',
-             '--loader-processes', '0', '--log-interval', '1']
+             '--loader-processes', '0', '--log-interval', '1', '--eval-interval', '6']
     train.main([*flags, '--epochs', '1'])
     assert 'resum' not in capsys.readouterr().out
     train.main(['--out', str(tmp_path), '--resume', '--epochs', '2'])
@@ -200,7 +239,7 @@ def test_a_run_is_not_resumed_on_other_boxes(data, tmp_path):
     other = tmp_path / 'other'
     shutil.copytree(data, other)
     flags = ['--out', str(tmp_path / 'run'), '--iteration', '2', '--batchsize', '2',
-             '--loader-processes', '0']
+             '--eval-interval', '2', '--loader-processes', '0']
     train.main(['--model', 'slim300', '--data', str(data), *flags])
     first = next((other / 'Annotations').iterdir())
     first.write_text(first.read_text().replace('<xmin>', '<xmin>1'))

@@ -17,7 +17,7 @@ import pytest
 
 CLASSES = {'boat', 'car', 'fish', 'flower', 'house', 'tree'}
 FAST = ['--model', 'slim300', '--batchsize', '2', '--loader-processes', '0', '--log-interval', '1',
-        '--cuts', '--iteration', '3', '--snapshot-interval', '2']
+        '--cuts', '--iteration', '3', '--snapshot-interval', '2', '--eval-interval', '3']
 
 
 @pytest.fixture(scope='module')
@@ -49,6 +49,9 @@ def test_the_last_snapshot_is_the_model_of_the_run(out, tmp_path, capsys):
     assert 'matched    74 of 74 parameters\nleft over  none' in capsys.readouterr()[0]
     expected, found = arrays(out / 'model.npz'), arrays(tmp_path / 'model.npz')
     assert found.keys() == expected.keys()
+    # A snapshot was not evaluated by itself, so the threshold of the run is unknown to it.
+    assert {**json.loads(expected.pop('multibox').item()), 'threshold': None} == json.loads(
+        found['multibox'].item())
     for name, array in expected.items():
         assert found[name].dtype == array.dtype
         np.testing.assert_array_equal(found[name], array, err_msg=name)
