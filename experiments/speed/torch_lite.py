@@ -73,12 +73,13 @@ class LiteSSD300(nn.Module):
         self.n_class, self.n_frozen = n_class, trunk.n_frozen
         self.parts = nn.ModuleList([Same(trunk.stem, True), *map(Block, trunk.blocks)])
         self.norms = nn.ModuleList(map(nn.BatchNorm2d, MAPS.values()))
-        self.conv38 = _convolve(40, 128, 3, padding=1)
+        self.conv38, self.conv19 = (
+            _convolve(n_in, n_out, 3, padding=1) for n_in, n_out in ((40, 128), (112, 192)))
         self.stages = nn.ModuleList([
             nn.Sequential(_convolve(320, 128, 1), _convolve(128, 256, 3, 2, 1)),
             nn.Sequential(_convolve(256, 128, 1), _convolve(128, 256, 3, 2, 1)),
             nn.Sequential(_convolve(256, 128, 1), _convolve(128, 256, 3))])
-        channels = 128, 112, 320, 256, 256, 256
+        channels = 128, 192, 320, 256, 256, 256
         self.loc, self.conf = (
             nn.ModuleList(nn.Conv2d(n_in, n_box * n, 3, padding=1)
                           for n_in, n_box in zip(channels, BOXES)) for n in (4, n_class))
@@ -93,7 +94,7 @@ class LiteSSD300(nn.Module):
             if i - 1 in MAPS:
                 maps.append(x)
         maps = [norm(x) for norm, x in zip(self.norms, maps)]
-        maps[0] = self.conv38(maps[0])
+        maps[:2] = self.conv38(maps[0]), self.conv19(maps[1])
         for stage in self.stages:
             maps.append(stage(maps[-1]))
         return tuple(

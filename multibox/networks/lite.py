@@ -18,12 +18,12 @@ class LiteExtractor(chainer.Chain):
     """EfficientNet-Lite0 and three further stages, to the six grids of SSD300.
 
     The maps of the trunk are normalised per batch, because their channels differ in scale. A
-    convolution follows on the first map, because the blocks that make this map do not learn.
+    convolution follows on the two finest maps, which end in a linear layer of the trunk.
     """
 
     insize = 300
     grids = (38, 19, 10, 5, 3, 1)
-    channels = (128, 112, 320, 256, 256, 256)
+    channels = (128, 192, 320, 256, 256, 256)
 
     def __init__(self):
         super().__init__()
@@ -31,7 +31,7 @@ class LiteExtractor(chainer.Chain):
         with self.init_scope():
             self.trunk = EfficientNetLite0()
             self.norm38, self.norm19, self.norm10 = map(L.BatchNormalization, MAPS.values())
-            self.conv38 = conv(40, 128)
+            self.conv38, self.conv19 = conv(40, 128), conv(112, 192)
             self.to5 = chainer.Sequential(conv(320, 128, 1, pad=0), conv(128, 256, stride=2))
             self.to3 = chainer.Sequential(conv(256, 128, 1, pad=0), conv(128, 256, stride=2))
             self.to1 = chainer.Sequential(conv(256, 128, 1, pad=0), conv(128, 256, pad=0))
@@ -40,7 +40,7 @@ class LiteExtractor(chainer.Chain):
         """(B, 3, 300, 300) to six feature maps, (B, channels, grid, grid) each."""
         norms = self.norm38, self.norm19, self.norm10
         maps = [norm(h) for norm, h in zip(norms, self.trunk(x))]
-        maps[0] = self.conv38(maps[0])
+        maps[:2] = self.conv38(maps[0]), self.conv19(maps[1])
         for stage in (self.to5, self.to3, self.to1):
             h, maps[-1] = fork(maps[-1], 2)
             maps.append(stage(h))
