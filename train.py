@@ -74,7 +74,6 @@ def main(argv=None):
     seed_all(args.seed)
     model = make_detector(args.model, len(data.label_names))
     print(start(model, args.model, data.label_names, args.pretrained, args.reuse, args.resume))
-    model.freeze(args.frozen)
     model.use_preset('evaluate')
     loader = make_loader(args, data, model, processes)
     updater = make_updater(args, loader, model, device, processes)
@@ -109,6 +108,7 @@ def make_updater(args, loader, model, device, processes):
     chain.to_device(device)
     optimizer = make_optimizer(args.optimizer, chain, args.lr, args.weight_decay, args.momentum,
                                args.bias_scale)
+    model.freeze(args.frozen)  # stops the weight decay, too
     return chainer.training.updaters.StandardUpdater(
         loader, make_multi_node(optimizer, processes), device=device,
         converter=Transfer(loader) if is_gpu(args.device) else chainer.dataset.concat_examples)

@@ -40,9 +40,9 @@ def make_step(batch: tuple) -> tuple:
     np.random.seed(0)
     model = make_detector('lite300', N_CLASS - 1)
     start(model, 'lite300', ('',) * (N_CLASS - 1), 'imagenet')
-    model.extractor.trunk.freeze(train.LITE['frozen'])
     chain = TrainChain(model)
-    optimizer = make_optimizer('adam', chain, 1e-4, 0)
+    optimizer = make_optimizer('adam', chain, 1e-4, train.LITE['weight_decay'])
+    model.freeze(train.LITE['frozen'])
     return functools.partial(optimizer.update, chain, *batch), model
 
 

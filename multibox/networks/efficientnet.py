@@ -88,6 +88,9 @@ class EfficientNetLite0(chainer.Chain):
     def freeze(self, n: int) -> None:
         """Stop the learning of the stem and of the blocks before block ``n - 1``.
 
+        Call this method after ``setup`` of the optimizer, because ``setup`` makes the rules of
+        update that this method switches off. The rules would let weights decay without a gradient.
+
         Args:
             n: number of parts that stop, from 0; 1 is the stem alone.
         """

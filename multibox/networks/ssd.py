@@ -100,7 +100,10 @@ class SSD(chainercv.links.model.ssd.SSD):
         return getattr(self.extractor, 'trunk', None)
 
     def freeze(self, n: int) -> None:
-        """Stop the learning of the first ``n`` parts of the trunk, if there is one."""
+        """Stop the learning of the first ``n`` parts of the trunk, if there is one.
+
+        Call this method after the optimizer is set up.
+        """
         if self.trunk:
             self.trunk.freeze(n)
 

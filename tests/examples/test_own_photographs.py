@@ -8,7 +8,7 @@ from nbclient import NotebookClient
 
 ROOT = pathlib.Path(__file__).parents[2]
 NOTEBOOK = ROOT / 'examples/own_photographs.ipynb'
-SHORT = '--iteration 100', '--iteration 3'  # the test need not learn anything
+SHORT = '--iteration 60', '--iteration 3'  # the test need not learn anything
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 from multibox import engines
 from multibox.networks import make_detector
 from multibox.networks.efficientnet import EfficientNetLite0
+from multibox.training import make_optimizer
 from multibox.weights import efficientnet
 from multibox.weights.fitting import fill
 from tests.support.networks import forward
@@ -66,8 +67,8 @@ def test_freezing_changes_no_gradient_of_the_other_parameters(lite):
 
 
 def test_an_optimizer_leaves_frozen_blocks_as_they_are(lite):
-    lite.extractor.trunk.freeze(6)
-    optimizer = chainer.optimizers.Adam().setup(lite)
+    optimizer = make_optimizer('adam', lite, 1e-3, weight_decay=0.1)
+    lite.freeze(6)
     before = {name: parameter.array.copy() for name, parameter in lite.namedparams()}
     train_step(lite)
     optimizer.update()
