@@ -81,8 +81,11 @@ def examine(model: Any, data: Any, images: list, threshold: float | None,
     typical = float(np.median(best)) if best else None
     used = DEFAULT_THRESHOLD if threshold is None else threshold
     has_objects = any(map(len, images[4]))
-    findings = [*_on_loss(conf_loss, constant), *_on_empty_images(black, noise, used, typical),
-                *_on_same_box(box, data.label_names),
+    # A network with a trunk starts from weights of ImageNet already.
+    start = '' if getattr(model, 'trunk', None) else (
+        ', or from weights of ImageNet (--model lite300)')
+    findings = [*_on_loss(conf_loss, constant, start), *_on_empty_images(black, noise, used, typical),
+                *_on_same_box(box, data.label_names, start),
                 *_on_nothing(threshold is None and has_objects)]
     return Learning(used, origin, conf_loss, constant, black, noise, typical, box,
                     findings or [PASSED])
@@ -94,12 +97,12 @@ def _count(data):
     return np.bincount(np.concatenate(labels), minlength=len(data.label_names))
 
 
-def _on_loss(loss, constant):
+def _on_loss(loss, constant, start):
     if loss is not None and constant is not None and loss > (1 - LEAST_GAIN) * constant:
         yield (f'The confidence loss at the end of the run is {loss:.2f}. A network that gives '
                f'every box the same probabilities reaches {constant:.2f}. The run was too short, '
                'or the network does not tell objects from background. Train for more iterations '
-               '(--iteration), with a lower --lr, or from weights of ImageNet (--model lite300).')
+               f'(--iteration), or with a lower --lr{start}.')
 
 
 def _on_empty_images(black, noise, threshold, typical):
@@ -114,14 +117,14 @@ def _on_empty_images(black, noise, threshold, typical):
                'Train on more images, or for more iterations (--iteration).')
 
 
-def _on_same_box(box, label_names):
+def _on_same_box(box, label_names, start):
     often = box is not None and box.n_image >= LEAST_IMAGES and box.share >= MANY
     if often and box.true_share < box.share / 2:
         yield (f'In {100 * box.share:.0f} % of the test images the best detection is one and the '
                f'same box, of the class {label_names[box.label]}. Such an object is in '
                f'{100 * box.true_share:.0f} % of the images, so the network gives one answer for '
-               f'different images. {LOOK} Then train for more iterations (--iteration), with '
-               '--augmentation flip, or from weights of ImageNet (--model lite300).')
+               f'different images. {LOOK} Then train for more iterations (--iteration), or with '
+               f'--augmentation flip{start}.')
 
 
 def _on_nothing(nothing_right):
