@@ -84,7 +84,8 @@ def examine(model: Any, data: Any, images: list, threshold: float | None,
     # A network with a trunk starts from weights of ImageNet already.
     start = '' if getattr(model, 'trunk', None) else (
         ', or from weights of ImageNet (--model lite300)')
-    findings = [*_on_loss(conf_loss, constant, start), *_on_empty_images(black, noise, used, typical),
+    findings = [*_on_loss(conf_loss, constant, start),
+                *_on_empty_images(black, noise, used, typical),
                 *_on_same_box(box, data.label_names, start),
                 *_on_nothing(threshold is None and has_objects)]
     return Learning(used, origin, conf_loss, constant, black, noise, typical, box,
