@@ -202,6 +202,16 @@ def _suit_length(args):
         args.eval_interval = max(1, math.ceil(args.iteration / N_EVALUATION))
 
 
+def cores_of_the_loader(args: argparse.Namespace) -> int:
+    """Number of cores that the convolutions leave to the loader.
+
+    slim300 computes a batch about as fast as a core loads it. A step of the other networks takes so
+    long that the loader needs little of a core, and the threads of oneDNN sleep while they wait.
+    The threads of OpenBLAS spin, so they must not meet the loader on a core.
+    """
+    return int(args.model == SLIM or not args.conv.startswith('onednn'))
+
+
 def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
                     processes: OneProcess) -> None:
     """Check that all processes have the same settings and data, and write the settings.
