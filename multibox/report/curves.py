@@ -2,8 +2,8 @@
 import contextlib
 from pathlib import Path
 
+from multibox.canvas import plot
 from multibox.drawing import COLORS
-from multibox.files import open_whole
 from multibox.report.log import (
     MANY,
     MEAN_AP,
@@ -14,8 +14,6 @@ from multibox.report.log import (
     trend,
 )
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 LOSS_COLORS = {'main/loss': 'black', 'main/loss/loc': 'tab:blue', 'main/loss/conf': 'tab:orange'}
@@ -86,16 +84,13 @@ def plot_precision_recall(path: str | Path, curves: dict, ap: dict) -> None:
 
 @contextlib.contextmanager
 def _axes(path, y_label, x_label='iteration'):
-    figure = Figure(figsize=(9, 5), layout='constrained')
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(xlabel=x_label, ylabel=y_label)
-    axes.spines[['top', 'right']].set_visible(False)
-    axes.grid(alpha=0.25)
-    if x_label == 'iteration':
-        axes.xaxis.set_major_formatter('{x:,.0f}')
-    yield axes
-    with open_whole(path) as file:
-        figure.savefig(file, format='png', dpi=100)
+    with plot(path, (9, 5)) as figure:
+        axes = figure.add_subplot(xlabel=x_label, ylabel=y_label)
+        axes.spines[['top', 'right']].set_visible(False)
+        axes.grid(alpha=0.25)
+        if x_label == 'iteration':
+            axes.xaxis.set_major_formatter('{x:,.0f}')
+        yield axes
 
 
 def _draw_losses(axes, entries):
