@@ -70,7 +70,7 @@ def _tile(example, label_names):
 
 
 def _boxes(examples):
-    """(N, 4) boxes as shares of the height and the width of their images, and (N,) sizes."""
+    """(N, 4) boxes as shares of the height and the width of their images."""
     shares = [example.bbox / np.tile(example.size, 2) for example in examples]
     return np.concatenate(shares) if shares else np.zeros((0, 4))
 
