@@ -20,6 +20,11 @@ def font(size: int = 13) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(findfont('DejaVu Sans'), size)
 
 
+def to_picture(img: np.ndarray) -> Image.Image:
+    """Convert a (3, H, W) float32 array, see docs/conventions.md, to a picture in RGB."""
+    return Image.fromarray(img.transpose(1, 2, 0).clip(0, 255).astype(np.uint8))
+
+
 def draw_boxes(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, names: list[str],
                height: int | None = None) -> Image.Image:
     """Draw boxes and their names into an image; the names avoid each other.
@@ -36,7 +41,7 @@ def draw_boxes(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, names: list
     Returns:
         The picture, in the proportions of ``img``.
     """
-    tile = Image.fromarray(img.transpose(1, 2, 0).clip(0, 255).astype(np.uint8))
+    tile = to_picture(img)
     height = height or img.shape[1]
     scale = height / img.shape[1]
     if scale != 1:

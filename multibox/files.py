@@ -4,11 +4,13 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from multibox.errors import UserError
 
 from chainer.serializers import save_npz as chainer_save_npz
+
+T = TypeVar('T', dict, list)
 
 
 @contextlib.contextmanager
@@ -81,6 +83,33 @@ def write_json(path: str | Path, value: Any) -> None:
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False, default=str)
     with open_whole(path) as file:
         file.write(f'{text}\n'.encode(errors='backslashreplace'))
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """Read a JSON file.
+
+    Args:
+        path: the file.
+        kind: the type of its content, dict or list.
+
+    Returns:
+        The content; an empty one without such a file.
+
+    Raises:
+        UserError: the file cannot be read, is damaged, or has another content.
+    """
+    if not path.exists():
+        return kind()
+    with reading(path):
+        text = path.read_bytes()
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'{path}: is damaged ({error}); write it again, or remove it') from None
+    if not isinstance(content, kind):
+        raise UserError(f'{path}: holds no JSON {"object" if kind is dict else "list"}; write it '
+                        'again, or remove it')
+    return content
 
 
 def save_npz(path: str | Path, target: Any) -> None:

@@ -2,15 +2,13 @@
 import math
 from pathlib import Path
 
+from multibox.canvas import grid, plot
 from multibox.data.pictures import read
 from multibox.data.voc import VOCData
 from multibox.drawing import COLORS, draw_boxes
 from multibox.files import make_out, open_whole
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from PIL import Image
 
 N_SAMPLE, N_COLUMN = 24, 4
 HEIGHT, WIDTH, GAP = 300, 450, 8  # pixels of a sample
@@ -45,11 +43,8 @@ def save_pictures(data: VOCData, folder: Path, max_pixels: float = math.inf) -> 
         picture = _sample(sets, data.label_names, max_pixels)
         picture.save(file, 'PNG', compress_level=1)  # a higher level takes a second
     for path, draw in zip(paths[1:], (_draw_statistics, _draw_positions)):
-        figure = Figure(figsize=(14, 4.5), layout='constrained')
-        FigureCanvasAgg(figure)
-        draw(figure, sets, data.label_names)
-        with open_whole(path) as file:
-            figure.savefig(file, format='png', dpi=80)
+        with plot(path, (14, 4.5), dpi=80) as figure:
+            draw(figure, sets, data.label_names)
     return paths
 
 
@@ -60,12 +55,7 @@ def _sample(sets, label_names, max_pixels):
     n = int(min(N_SAMPLE, len(examples), max(N_COLUMN, max_pixels / pixels)))
     index = np.unique(np.linspace(0, len(examples) - 1, n).round())
     tiles = [_tile(examples[int(i)], label_names) for i in index]
-    n_row = -(-len(tiles) // N_COLUMN)
-    picture = Image.new('RGB', (N_COLUMN * (WIDTH + GAP), n_row * (HEIGHT + GAP)), 'white')
-    for i, tile in enumerate(tiles):
-        row, column = divmod(i, N_COLUMN)
-        picture.paste(tile, (column * (WIDTH + GAP), row * (HEIGHT + GAP)))
-    return picture
+    return grid(tiles, N_COLUMN, (WIDTH + GAP, HEIGHT + GAP))
 
 
 def _tile(example, label_names):
@@ -80,7 +70,7 @@ def _tile(example, label_names):
 
 
 def _boxes(examples):
-    """(N, 4) boxes as shares of the height and the width of their images, and (N,) sizes."""
+    """(N, 4) boxes as shares of the height and the width of their images."""
     shares = [example.bbox / np.tile(example.size, 2) for example in examples]
     return np.concatenate(shares) if shares else np.zeros((0, 4))
 

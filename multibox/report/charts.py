@@ -1,7 +1,7 @@
 """The curves in the report, each a chart with a text; None if there is nothing to draw."""
 from multibox.evaluation.threshold import ThresholdCurve
-from multibox.report.curves import LOSS_COLORS, VALIDATION_LOSS, class_colors
-from multibox.report.log import MANY, learning_rate_cuts, series, smooth, speed
+from multibox.report.curves import LOSS_COLORS, class_colors
+from multibox.report.log import MANY, MEAN_AP, TEST_LOSS, learning_rate_cuts, series, speed, trend
 from multibox.report.svg import Line, chart
 
 from matplotlib.colors import to_hex
@@ -23,7 +23,7 @@ def loss_chart(entries: list[dict]) -> tuple[dict | None, str]:
     for key, color in zip(LOSS_COLORS, (INK, BLUE, ORANGE)):
         lines += _smoothed(key.removeprefix('main/'), *series(entries, key), color)
     text = 'The loss and its two terms.' + _smoothing(lines)
-    tested = series(entries, VALIDATION_LOSS)
+    tested = series(entries, TEST_LOSS)
     if len(tested[0]):
         lines.append(Line('loss, test images', *tested, INK, dashed=True, dots=True))
     cuts = [(cut, f'lr {lr:.0e}') for cut, lr in learning_rate_cuts(entries)]
@@ -32,7 +32,7 @@ def loss_chart(entries: list[dict]) -> tuple[dict | None, str]:
 
 def map_chart(entries: list[dict]) -> tuple[dict | None, str]:
     """Draw mAP over the iterations; arguments and result as for :func:`loss_chart`."""
-    iteration, mean_ap = series(entries, 'validation/main/map')
+    iteration, mean_ap = series(entries, MEAN_AP)
     text = f'mAP on the test images, at last {mean_ap[-1]:.4f}.' if len(mean_ap) else ''
     line = Line('mAP', iteration, mean_ap, GREEN, dots=True)
     return chart([line], 'iteration', 'mAP', y_max=1), text
@@ -110,9 +110,7 @@ def threshold_chart(curve: ThresholdCurve, threshold: float) -> tuple[dict | Non
 
 def _smoothed(name, x, y, color):
     """The line of a value, and of many values the mean of the last ones over them in grey."""
-    if len(y) <= MANY:
-        return [Line(name, x, y, color)]
-    return [Line('', x, y, color), Line(name, x, smooth(y, len(y) // 20), color)]
+    return [Line('', x, y, color)] * (len(y) > MANY) + [Line(name, x, trend(y), color)]
 
 
 def _smoothing(lines):

@@ -5,12 +5,20 @@ from multibox.drawing import COLORS
 from multibox.errors import UserError
 from multibox.files import make_out, open_whole, reading
 from multibox.report.differences import notes, settings_that_differ, warnings
-from multibox.report.lines import line_chart
-from multibox.report.page import TEMPLATES
+from multibox.report.log import MEAN_AP, TEST_LOSS, series, trend
+from multibox.report.page import TEMPLATES, number
 from multibox.report.runs import read_runs
 from multibox.report.scores import duration
+from multibox.report.svg import Line, chart
+
+from matplotlib.colors import to_hex
 
 MARK = b'<meta name="generator" content="python -m multibox.report compare">'
+CURVES = {  # heading: (name in the log, text)
+    'mAP': (MEAN_AP, 'mAP on the test images.'),
+    'Loss': ('main/loss', 'The loss of the training. Each point of a long run is the mean of '
+             'several entries of its log.'),
+    'Loss on the test images': (TEST_LOSS, 'The loss of the evaluations.')}
 
 
 def compare_runs(folders: list[Path], out: Path) -> str:
@@ -29,8 +37,7 @@ def compare_runs(folders: list[Path], out: Path) -> str:
     runs = read_runs(folders)
     _check_out(out)
     header, rows = _figures(runs)
-    colors = ['#' + ''.join(f'{round(255 * c):02x}' for c in COLORS[i % len(COLORS)])
-              for i in range(len(runs))]
+    colors = [to_hex(COLORS[i % len(COLORS)]) for i in range(len(runs))]
     page = TEMPLATES.get_template('compare.html').render(
         names=[run.name for run in runs], colors=colors, warnings=warnings(runs), notes=notes(runs),
         header=header, rows=rows, settings=settings_that_differ(runs), classes=_classes(runs),
@@ -106,22 +113,21 @@ def _is_best(ap, values):
 
 
 def _curves(runs, colors):
-    """The heading and the chart of mAP and of both losses, where a run has such values."""
-    for name, key, log in (('mAP', 'validation/main/map', False), ('Loss', 'main/loss', True),
-                           ('Loss on the test images', 'validation/main/loss', True)):
-        lines = [(run.name, color, *run.series(key)) for run, color in zip(runs, colors)]
-        if any(line[2] for line in lines):
-            yield name, line_chart(lines, name, log)
+    """The heading, the chart and the text of mAP and of both losses, where a run has values."""
+    for heading, (key, text) in CURVES.items():
+        lines = []
+        for run, color in zip(runs, colors):
+            x, y = series(run.log, key)
+            tested = key.startswith('validation/')
+            lines.append(Line(run.name, x, y if tested else trend(y), color, dots=tested))
+        if drawn := chart(lines, 'iteration', heading, log=key != MEAN_AP):
+            yield heading, drawn, text
 
 
 def _as_text(header, rows):
     """The first columns of the table as lines for a terminal."""
     end = next((i for i, name in enumerate(header) if name == 'images/s'), len(header))
-    table = [[_cell(cell) for cell in row[:end]] for row in (header, *rows)]
+    table = [[number(cell, '-') for cell in row[:end]] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*table)]
     return ['  '.join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
             for row in table]
-
-
-def _cell(value):
-    return '-' if value is None else f'{value:.4f}' if isinstance(value, float) else f'{value}'

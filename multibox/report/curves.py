@@ -2,15 +2,20 @@
 import contextlib
 from pathlib import Path
 
+from multibox.canvas import plot
 from multibox.drawing import COLORS
-from multibox.files import open_whole
-from multibox.report.log import MANY, learning_rate_cuts, read_log, series, smooth
+from multibox.report.log import (
+    MANY,
+    MEAN_AP,
+    TEST_LOSS,
+    learning_rate_cuts,
+    read_log,
+    series,
+    trend,
+)
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-VALIDATION_LOSS = 'validation/main/loss'
 LOSS_COLORS = {'main/loss': 'black', 'main/loss/loc': 'tab:blue', 'main/loss/conf': 'tab:orange'}
 
 
@@ -31,7 +36,7 @@ def plot_curves(out: str | Path) -> None:
     entries = read_log(out)
     with _axes(out / 'loss.png', 'loss') as axes:
         _draw_losses(axes, entries)
-    iteration, mean_ap = series(entries, 'validation/main/map')
+    iteration, mean_ap = series(entries, MEAN_AP)
     if len(iteration):
         with _axes(out / 'map.png', 'mAP') as axes:
             axes.plot(iteration, mean_ap, color='tab:green', marker='o', markersize=4)
@@ -79,16 +84,13 @@ def plot_precision_recall(path: str | Path, curves: dict, ap: dict) -> None:
 
 @contextlib.contextmanager
 def _axes(path, y_label, x_label='iteration'):
-    figure = Figure(figsize=(9, 5), layout='constrained')
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(xlabel=x_label, ylabel=y_label)
-    axes.spines[['top', 'right']].set_visible(False)
-    axes.grid(alpha=0.25)
-    if x_label == 'iteration':
-        axes.xaxis.set_major_formatter('{x:,.0f}')
-    yield axes
-    with open_whole(path) as file:
-        figure.savefig(file, format='png', dpi=100)
+    with plot(path, (9, 5)) as figure:
+        axes = figure.add_subplot(xlabel=x_label, ylabel=y_label)
+        axes.spines[['top', 'right']].set_visible(False)
+        axes.grid(alpha=0.25)
+        if x_label == 'iteration':
+            axes.xaxis.set_major_formatter('{x:,.0f}')
+        yield axes
 
 
 def _draw_losses(axes, entries):
@@ -96,10 +98,9 @@ def _draw_losses(axes, entries):
         iteration, loss = series(entries, key)
         if len(loss) > MANY:
             axes.plot(iteration, loss, color=color, alpha=0.2, linewidth=0.8)
-            loss = smooth(loss, width=len(loss) // 20)
-        axes.plot(iteration, loss, color=color, label=key.removeprefix('main/'),
+        axes.plot(iteration, trend(loss), color=color, label=key.removeprefix('main/'),
                   marker='.' if len(loss) == 1 else None)
-    iteration, loss = series(entries, VALIDATION_LOSS)
+    iteration, loss = series(entries, TEST_LOSS)
     if len(loss):
         axes.plot(iteration, loss, color='black', linestyle='--', label='loss, test images',
                   marker='.')

@@ -1,5 +1,4 @@
 """The pictures of a run's input: its data set, and its first images after the augmentation."""
-import io
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +6,14 @@ from multibox.data.gallery import save_pictures
 from multibox.data.sequence import TrainingSequence
 from multibox.data.voc import VOCData
 from multibox.report.mosaic import save_mosaic
+from multibox.report.pictures import jpeg
 
 from PIL import Image
 
 TRAINING = 'training.png'
 DATA = 'data-set'  # the folder; a folder named data may be the data set itself
 MAX_PIXELS = 6e7  # of the sample together: 5 photographs of 12 megapixels, which take seconds
-WIDTH, QUALITY = 900, 75  # pixels and JPEG's quality of a picture on the page
+WIDTH = 900  # pixels of a picture on the page
 
 
 def save_inputs(out: Path, data: VOCData, sequence: TrainingSequence, processes: Any) -> None:
@@ -49,7 +49,4 @@ def shrink(path: Path) -> bytes:
     with Image.open(path) as picture:
         scale = min(1, WIDTH / picture.width)
         size = round(picture.width * scale), round(picture.height * scale)
-        jpeg = io.BytesIO()
-        picture.convert('RGB').resize(size, Image.Resampling.LANCZOS).save(
-            jpeg, 'JPEG', quality=QUALITY)
-    return jpeg.getvalue()
+        return jpeg(picture.convert('RGB'), size)

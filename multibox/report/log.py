@@ -1,9 +1,12 @@
 """Curves from the log of a run."""
-import json
 from pathlib import Path
+
+from multibox.errors import UserError
+from multibox.files import read_json
 
 import numpy as np
 
+MEAN_AP, TEST_LOSS = 'validation/main/map', 'validation/main/loss'
 MANY = 60  # points of a curve; more are hard to read without smoothing
 
 
@@ -15,9 +18,16 @@ def read_log(out: str | Path) -> list[dict]:
 
     Returns:
         The entries by rising iteration, each {name: number}; none without a log.
+
+    Raises:
+        UserError: the log cannot be read, or is none of a run.
     """
     path = Path(out) / 'log'
-    return json.loads(path.read_text(encoding='utf-8')) if path.exists() else []
+    entries = read_json(path, list)
+    if not all(isinstance(entry, dict) and isinstance(entry.get('iteration'), int)
+               for entry in entries):
+        raise UserError(f'{path}: is not the log of a run; remove it or give another run')
+    return entries
 
 
 def series(entries: list[dict], key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -28,9 +38,11 @@ def series(entries: list[dict], key: str) -> tuple[np.ndarray, np.ndarray]:
         key: the name.
 
     Returns:
-        Iterations and values, both (N,) float64, of the entries that have the key.
+        Iterations and values, both (N,) float64, of the entries with a number of this
+        name.
     """
-    points = [(entry['iteration'], entry[key]) for entry in entries if key in entry]
+    points = [(entry['iteration'], entry[key]) for entry in entries
+              if isinstance(entry.get(key), int | float)]
     iteration, values = np.array(points, float).reshape(-1, 2).T
     return iteration, values
 
@@ -65,6 +77,18 @@ def smooth(values: np.ndarray, width: int) -> np.ndarray:
     total, count = (np.convolve(terms, np.ones(width))[:len(values)]
                     for terms in (np.where(known, values, 0), known))
     return total / np.maximum(count, 1)
+
+
+def trend(values: np.ndarray) -> np.ndarray:
+    """Smooth many values over a twentieth of their number, and leave few as they are.
+
+    Args:
+        values: (N,) float array; more than :data:`MANY` values are smoothed.
+
+    Returns:
+        (N,) float64 array.
+    """
+    return smooth(values, len(values) // 20) if len(values) > MANY else values
 
 
 def speed(entries: list[dict], batchsize: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from time import perf_counter
 from typing import Any
 
 from multibox.boxes.coder import IGNORED
+from multibox.canvas import grid
 from multibox.data.augmentation import keeping_random_state
 from multibox.data.sequence import TrainingSequence
 from multibox.drawing import draw_boxes, font
@@ -32,11 +33,7 @@ def save_mosaic(path: Path, sequence: TrainingSequence, label_names: tuple) -> N
         UserError: the file cannot be written, or an image cannot be read.
     """
     tiles = [_tile(*example, label_names) for example in first_examples(sequence)]
-    n_row = -(-len(tiles) // N_COLUMN)
-    picture = Image.new('RGB', (N_COLUMN * (SIDE + GAP) - GAP, n_row * (SIDE + CAPTION)), 'white')
-    for i, tile in enumerate(tiles):
-        row, column = divmod(i, N_COLUMN)
-        picture.paste(tile, (column * (SIDE + GAP), row * (SIDE + CAPTION)))
+    picture = grid(tiles, N_COLUMN, (SIDE + GAP, SIDE + CAPTION))
     with open_whole(path) as file:
         picture.save(file, 'PNG', compress_level=1)  # a higher level takes a second
 

@@ -33,8 +33,8 @@ MISTAKES = {  # heading: (field of Outcome, text)
                                 'a better detection also counts as missed.')}
 
 
-def _number(value, missing='unknown'):
-    """A float with four decimals, an int with separators, ``missing`` for None, or the value."""
+def number(value: float | str | None, missing: str = 'unknown') -> str:
+    """A float with four decimals, an int with separators, ``missing`` for None, or a text."""
     if value is None:
         return missing
     if isinstance(value, float):
@@ -45,7 +45,7 @@ def _number(value, missing='unknown'):
 TEMPLATES = Environment(autoescape=True, loader=PackageLoader('multibox.report'),
                         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                         keep_trailing_newline=True)
-TEMPLATES.filters.update(number=_number, base64=lambda data: base64.b64encode(data).decode())
+TEMPLATES.filters.update(number=number, base64=lambda data: base64.b64encode(data).decode())
 
 
 def write_report(out: str | Path, title: str, metrics: dict, images: list, data: VOCData) -> None:

@@ -2,6 +2,7 @@
 import io
 from typing import NamedTuple
 
+from multibox.drawing import to_picture
 from multibox.evaluation.mistakes import Match
 
 import numpy as np
@@ -49,12 +50,16 @@ def figure(img: np.ndarray, match: Match, label_names: tuple, name: str) -> Figu
     y, x, height, width = window(np.array([bbox for _, bbox in boxes]), img.shape[1:])
     scale = SIDE / max(height, width)
     size = round(width * scale), round(height * scale)
-    tile = Image.fromarray(img[:, y:y + height, x:x + width].transpose(1, 2, 0)
-                           .clip(0, 255).astype(np.uint8))
-    jpeg = io.BytesIO()
-    tile.resize(size, Image.Resampling.BICUBIC).save(jpeg, 'JPEG', quality=80)
+    tile = to_picture(img[:, y:y + height, x:x + width])
     rectangles = [(kind, _rectangle((bbox - (y, x, y, x)) * scale)) for kind, bbox in boxes]
-    return Figure(jpeg.getvalue(), size, rectangles, caption(match, label_names), name)
+    return Figure(jpeg(tile, size), size, rectangles, caption(match, label_names), name)
+
+
+def jpeg(picture: Image.Image, size: tuple[int, int]) -> bytes:
+    """A picture in RGB as a JPEG file of (width, height) pixels, for the page."""
+    file = io.BytesIO()
+    picture.resize(size, Image.Resampling.LANCZOS).save(file, 'JPEG', quality=80)
+    return file.getvalue()
 
 
 def caption(match: Match, label_names: tuple) -> str:

@@ -7,6 +7,7 @@ from multibox.report.curves import plot_precision_recall
 from multibox.report.drawing import draw_detections
 from multibox.report.metrics import write_metrics
 from multibox.report.page import write_report
+from multibox.report.scores import scores_by_rule
 
 N_EXAMPLE = 8  # test images in detections.png
 
@@ -58,11 +59,7 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, learning:
 
 
 def _print_scores(metrics):
-    columns = {'11-point': (metrics['map'], metrics['ap'])}
-    if 'ap_area' in metrics:
-        columns['area'] = metrics['map_area'], metrics['ap_area']
-    if 'coco' in metrics:
-        columns['COCO'] = metrics['coco']['map'], metrics['coco']['ap']
+    columns = scores_by_rule(metrics)
     print(' ' * 20 + ''.join(f'  {name:>8}' for name in columns))
     for label in metrics['ap']:
         print(f'{label:>20}' + ''.join(f'  {_show(ap[label])}' for _, ap in columns.values()))

@@ -1,11 +1,11 @@
 """A run or an evaluation, read from its folder: scores, settings, log."""
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from multibox.errors import UserError
-from multibox.files import reading
+from multibox.files import read_json
 from multibox.flags import check_path
+from multibox.report.log import MEAN_AP, read_log, series
 
 
 class Run(NamedTuple):
@@ -15,7 +15,7 @@ class Run(NamedTuple):
         name: the name of the folder; :func:`read_runs` makes it unique.
         metrics: the content of metrics.json; empty before the first score.
         settings: the settings of the run.
-        log: the entries of Chainer's log; empty for an evaluation.
+        log: from :func:`multibox.report.log.read_log`; empty for an evaluation.
     """
     name: str
     metrics: dict
@@ -54,13 +54,8 @@ class Run(NamedTuple):
         """The last mAP, by the 11-point rule; None if it is unknown."""
         if self.metrics:
             return self.metrics['map']
-        values = self.series('validation/main/map')[1]
+        values = series(self.log, MEAN_AP)[1].tolist()
         return values[-1] if values else None
-
-    def series(self, key: str) -> tuple[list, list]:
-        """The iterations and the values of the entries of the log that hold ``key``."""
-        entries = [entry for entry in self.log if isinstance(entry.get(key), int | float)]
-        return [entry['iteration'] for entry in entries], [entry[key] for entry in entries]
 
 
 def read_run(folder: Path) -> Run:
@@ -76,18 +71,15 @@ def read_run(folder: Path) -> Run:
         UserError: there is no such folder, it holds no run, or a file in it is damaged.
     """
     check_path(folder, 'give the folder of a run', folder=True)
-    metrics = _read(folder / 'metrics.json', dict, {})
-    log = _read(folder / 'log', list, [])
+    metrics = read_json(folder / 'metrics.json', dict)
+    log = read_log(folder)
     if not metrics and not log:
         raise UserError(f'{folder}: holds no metrics.json and no log; give the folder of a run of '
                         'train.py or evaluate.py that has begun')
     if metrics and not (isinstance(metrics.get('ap'), dict) and 'map' in metrics):
         raise UserError(f'{folder / "metrics.json"}: holds no map and ap; give the folder of a run '
                         'of train.py or evaluate.py')
-    if not all(isinstance(entry, dict) and isinstance(entry.get('iteration'), int)
-               for entry in log):
-        raise UserError(f"{folder / 'log'}: is not the log of a run; remove it or give another run")
-    settings = {**(metrics.get('settings') or {}), **_read(folder / 'settings.json', dict, {})}
+    settings = {**(metrics.get('settings') or {}), **read_json(folder / 'settings.json', dict)}
     return Run(folder.resolve().name, metrics, settings, log)
 
 
@@ -114,21 +106,3 @@ def read_runs(folders: list[Path]) -> list[Run]:
     names = [run.name for run in runs]
     return [run._replace(name=str(folder)) if names.count(run.name) > 1 else run
             for run, folder in zip(runs, folders)]
-
-
-def _read(path: Path, kind: type, missing: Any) -> Any:
-    """The content of a JSON file, or ``missing`` if there is none."""
-    if not path.exists():
-        return missing
-    try:
-        with reading(path):
-            content = json.loads(path.read_text(encoding='utf-8'))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f'{path}: is damaged ({error}); write it again, or leave out this '
-                        'run') from None
-    if not isinstance(content, kind):
-        raise UserError(f'{path}: holds no JSON {"object" if kind is dict else "list"}; write it '
-                        'again, or leave out this run')
-    return content

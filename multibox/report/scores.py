@@ -4,6 +4,7 @@ from collections import Counter
 from multibox.data.voc import VOCData
 from multibox.evaluation.mistakes import Outcome
 
+RULES = {'11-point': 'AP', 'area': 'area rule', 'COCO': 'COCO AP'}  # headings of columns
 COCO_NAMES = {'map': 'AP', 'map_50': 'AP at IoU 0.50', 'map_75': 'AP at IoU 0.75',
               'map_small': 'AP, small', 'map_medium': 'AP, medium', 'map_large': 'AP, large',
               'ar_1': 'AR, 1 per image', 'ar_10': 'AR, 10', 'ar_100': 'AR, 100',
@@ -39,6 +40,24 @@ def key_figures(metrics: dict, outcome: Outcome, data: VOCData) -> dict:
     return figures
 
 
+def scores_by_rule(metrics: dict) -> dict[str, tuple]:
+    """Collect the mean and the average precision per class by each rule that was computed.
+
+    Args:
+        metrics: as for :func:`key_figures`.
+
+    Returns:
+        {'11-point', 'area' or 'COCO': (mean, {class name: float or None})}; the mean is a float or
+        None. The 11-point rule comes first.
+    """
+    rules = {'11-point': (metrics['map'], metrics['ap'])}
+    if 'ap_area' in metrics:
+        rules['area'] = metrics['map_area'], metrics['ap_area']
+    if 'coco' in metrics:
+        rules['COCO'] = metrics['coco']['map'], metrics['coco']['ap']
+    return rules
+
+
 def class_table(metrics: dict, outcome: Outcome, label_names: tuple) -> dict:
     """Tabulate the scores and counts of each class, the best class first.
 
@@ -50,12 +69,8 @@ def class_table(metrics: dict, outcome: Outcome, label_names: tuple) -> dict:
         dict with ``header``, ``rows`` and ``footer``, lists of cells, and ``coco``:
         {name: float or None}, empty without COCO's scores.
     """
-    ap = metrics['ap']
-    rules = {}
-    if 'ap_area' in metrics:
-        rules['area rule'] = metrics['map_area'], metrics['ap_area']
-    if 'coco' in metrics:
-        rules['COCO AP'] = metrics['coco']['map'], metrics['coco']['ap']
+    by_rule = scores_by_rule(metrics)
+    (_, ap), *others = by_rule.values()
     counts = {
         'objects': _labels(outcome.found + outcome.missed, 'object'),
         'found': _labels(outcome.found, 'object'),
@@ -65,10 +80,10 @@ def class_table(metrics: dict, outcome: Outcome, label_names: tuple) -> dict:
     ranked = sorted(enumerate(label_names), reverse=True,
                     key=lambda label: -1 if ap[label[1]] is None else ap[label[1]])
     return {
-        'header': ['class', 'AP', *rules, *counts],
-        'rows': [[name, _bar(ap[name]), *(scores[name] for _, scores in rules.values()),
+        'header': ['class', *(RULES[rule] for rule in by_rule), *counts],
+        'rows': [[name, _bar(ap[name]), *(scores[name] for _, scores in others),
                   *(count[n] for count in counts.values())] for n, name in ranked],
-        'footer': ['mean, sum', _bar(metrics['map']), *(mean for mean, _ in rules.values()),
+        'footer': ['mean, sum', _bar(metrics['map']), *(mean for mean, _ in others),
                    *(count.total() for count in counts.values())],
         'coco': {name: metrics['coco'][key] for key, name in COCO_NAMES.items()}
         if 'coco' in metrics else {}}

@@ -66,7 +66,7 @@ COMPARISON = {
     'every run has its colour': '''[...document.querySelectorAll(".swatch")].every(
         swatch => getComputedStyle(swatch).backgroundColor.match(/^rgb/))''',
     **{name: CHECKS[name] for name in (
-        'every section takes room', 'nothing is loaded',
+        'every section takes room', 'every point has its values', 'nothing is loaded',
         'the page is not wider than its window', 'no text is cut off')}}
 SCRIPT = '''<script>addEventListener("load", () => {
     const wrong = [CHECKS].findIndex(check => { try { return !check(); } catch { return true; } });

@@ -2,7 +2,7 @@
 from multibox.evaluation import ThresholdCurve
 from multibox.report import charts
 from multibox.report.page import TEMPLATES
-from multibox.report.svg import BOTTOM, LEAST, LEFT, MOST, RIGHT, TOP, Line, chart
+from multibox.report.svg import BOTTOM, HEIGHT, LEAST, LEFT, MOST, RIGHT, TOP, Line, chart
 
 import numpy as np
 import pytest
@@ -53,6 +53,28 @@ def test_many_points_are_thinned_and_keep_the_ends():
     assert MOST - 1 <= len(kept) <= MOST and (kept[0][2], kept[-1][2]) == (1, 100000)
     many = chart([line(x, x)] * 100, 'x', 'y')
     assert LEAST - 1 <= len(points(many)) <= LEAST
+
+
+def test_a_line_leaves_out_what_is_not_finite_and_stays_short():
+    n = 10 * MOST
+    kept = points(chart([line(range(1, n + 1), [np.nan, *[2.] * (n - 1)])], 'x', 'y', log=True))
+    assert MOST - 1 <= len(kept) <= MOST and np.isfinite(kept).all()
+
+
+@pytest.mark.parametrize('log', [True, False])
+@pytest.mark.parametrize('values', [[5], [1e-5], [3.3, 3.4], [1e-3, 1e9]], ids=str)
+def test_any_range_of_values_has_numbers_at_its_axis(values, log):
+    drawn = chart([line([1, 2][:len(values)], values)], 'x', 'y', log=log)
+    assert 1 < len(drawn['y_ticks']) < 12 and np.isfinite(points(drawn)).all()
+    for _, y, _, _ in points(drawn):
+        assert 0 < y < HEIGHT
+
+
+def test_a_legend_does_not_repeat_the_name_of_the_axis():
+    draw = TEMPLATES.get_template('chart.html').module.draw
+    legends = ['class="legend"' in draw(chart([line([0, 1], [0, 1])], 'x', label), '')
+               for label in ('a', 'loss')]
+    assert legends == [False, True]
 
 
 def test_text_is_escaped():

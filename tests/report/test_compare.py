@@ -8,7 +8,6 @@ import shlex
 from multibox.errors import UserError
 from multibox.report.__main__ import main
 from multibox.report.compare import compare_runs
-from multibox.report.lines import HEIGHT, MAX_POINTS, line_chart
 from tests.support.runs import write_run
 
 import pytest
@@ -75,10 +74,14 @@ def test_the_best_ap_of_a_class_is_marked(page):
 
 
 def test_each_run_has_a_line_in_both_pictures(page):
-    lines = re.findall('<title>([^<]*): ([^<]*) at the end</title>', page)
+    pictures = re.findall('<figure.*?</figure>', page, re.DOTALL)
+    assert [picture.count('<polyline') for picture in pictures] == [3, 3]
+    # Of the points of a line, the last one stays in the dict.
+    lines = [dict(re.findall('<title>([^<]*): ([^<]*) at iteration', picture))
+             for picture in pictures]
     names = ['base', str(escape(BETTER)), 'going']
-    assert [name for name, _ in lines] == names * 2
-    assert [value for _, value in lines[:3]] == ['0.6', '0.7', '0.5']
+    assert [name for picture in lines for name in picture] == names * 2
+    assert list(lines[0].values()) == ['0.6', '0.7', '0.5']
 
 
 def test_the_loss_on_test_images_has_a_picture_of_its_own(runs, tmp_path):
@@ -87,7 +90,7 @@ def test_the_loss_on_test_images_has_a_picture_of_its_own(runs, tmp_path):
     log[-1]['validation/main/loss'] = 2.5
     (other / 'log').write_text(json.dumps(log))
     page = compare([runs[0], other], tmp_path / 'page.html')
-    assert 'Loss on the test images' in page and 'other: 2.5 at the end' in page
+    assert 'Loss on the test images' in page and 'other: 2.5 at iteration 400' in page
 
 
 def test_names_are_escaped_and_nothing_is_loaded(page):
@@ -198,24 +201,6 @@ def test_a_mistake_in_the_command_ends_in_one_line(words, message, capsys):
         main(words)
     error = capsys.readouterr()[1]
     assert ended.value.code == 2 and message in error and error.count('\n') == 1
-
-
-def test_a_line_leaves_out_what_is_not_finite_and_stays_short():
-    n = 10 * MAX_POINTS
-    markup = line_chart([('a', 'red', range(1, n + 1), [float('nan'), *[2.] * (n - 1)])], 'loss',
-                        log=True)
-    (points,) = re.findall('points="([^"]*)"', markup)
-    assert len(points.split()) == MAX_POINTS and 'nan' not in markup
-    assert 'No value' in line_chart([('a', 'red', [1], [float('nan')])], 'loss')
-
-
-@pytest.mark.parametrize('log', [True, False])
-@pytest.mark.parametrize('values', [[5], [1e-5], [3.3, 3.4], [1e-3, 1e9]], ids=str)
-def test_any_range_of_values_has_numbers_at_its_axis(values, log):
-    markup = line_chart([('a', 'red', [1, 2][:len(values)], values)], 'loss', log)
-    assert 1 < markup.count('class="grid"') < 12 and 'nan' not in markup
-    for _, y in re.findall(r'points="(?:.* )?([\d.-]+),([\d.-]+)', markup):
-        assert 0 < float(y) < HEIGHT
 
 
 def test_a_log_that_holds_nan_is_read(runs, tmp_path):
