@@ -1,6 +1,6 @@
 """Find objects in photographs with a network that train.py wrote.
 
-    python detect.py --model result/model.npz photo.jpg holidays/
+    python detect.py --model result/best.npz photo.jpg holidays/
 
 Writes a picture with boxes per photograph, and all boxes, classes and scores to detections.json.
 """
@@ -29,6 +29,7 @@ from multibox.weights import load_model
 
 import numpy as np
 
+MAX_LISTED = 8  # detections in the line of a photograph
 MAX_BOXES = 200  # per picture, as in the paper; the place of a name depends on all other names
 LEAST_SCORE = 0.01  # a photograph without a score above this has nothing worth naming
 PNG_LEVEL = 1  # takes a third of the time of Pillow's default 6; pictures are about 7 % larger
@@ -75,6 +76,10 @@ def main(argv=None):
             'unreadable': list(broken)})
     for path, reason in broken.items():
         print(f'{path}: {reason}; left out', file=sys.stderr)
+    n_found = sum(len(result['label']) for result in results)
+    n_with = sum(bool(result['label']) for result in results)
+    print(f'{n_found} objects in {n_with} of {len(results)} photographs, from a score of '
+          f'{args.score:.2f} on')
     print(f'{len(results)} pictures and detections.json in {args.out}')
     if broken:
         sys.exit(1)
@@ -137,6 +142,7 @@ def save_picture(path, img, bbox, label, score, label_names, args, taken):
     below = [f'{label_names[n]} {s:.2f}' for n, s in zip(label, score) if s < args.score]
     order = order[score[order] >= args.score]
     bbox, label, score = bbox[order], label[order], score[order]
+    bbox = bbox.clip(0, np.tile(img.shape[1:], 2))  # a network's boxes may pass the edges
     names = [label_names[n] for n in label]
     captions = [f'{name} {s:.2f}' for name, s in zip(names, score)]
     picture = free_name(path.stem, taken)
@@ -144,7 +150,8 @@ def save_picture(path, img, bbox, label, score, label_names, args, taken):
         draw_boxes(img, bbox[:MAX_BOXES], label[:MAX_BOXES], captions[:MAX_BOXES]).save(
             file, 'PNG', compress_level=PNG_LEVEL)
     nothing = f' from {args.score:.2f} on; the best below is {below[0]}' if below else ''
-    print(f'{path}: {", ".join(captions) or "nothing" + nothing}')
+    more = f' and {len(captions) - MAX_LISTED} more' if len(captions) > MAX_LISTED else ''
+    print(f'{path}: {", ".join(captions[:MAX_LISTED]) or "nothing" + nothing}{more}')
     return {'image': str(path), 'picture': picture, 'size': list(img.shape[1:]),
             'bbox': bbox.astype(float).round(2).tolist(), 'label': names,
             'score': score.astype(float).round(4).tolist()}

@@ -5,8 +5,6 @@
     python train.py --data VOCdevkit --pretrained imagenet --device cuda    the paper's SSD300
     mpiexec -n 4 python train.py --data VOCdevkit --pretrained imagenet --device cuda    four GPUs
 """
-import math
-
 from multibox import engines
 from multibox.boxes import RULES
 from multibox.data import (
@@ -36,6 +34,7 @@ from multibox.training import (
     TrainChain,
     Transfer,
     ValidationLoss,
+    check,
     expected_time,
     halve,
     make_multi_node,
@@ -119,8 +118,7 @@ def add_extensions(trainer, args, data, model, results, processes):
     updater, stop = trainer.updater, trainer.stop_trigger
     chain, loader = updater.get_optimizer('main').target, updater.get_iterator('main')
     log, evaluate, save = args.log_interval, args.eval_interval, args.snapshot_interval
-    trainer.extend(lambda _: chain.check(), name='check', priority=math.inf,  # before all others
-                   trigger=Every(log, evaluate, save, stop=stop))
+    trainer.extend(check, trigger=Every(log, evaluate, save, stop=stop))
     trainer.extend(LearningRate(OPTIMIZERS[args.optimizer].step_size,
                                 args.lr, args.cuts, args.warmup, model.trunk, args.trunk_lr))
     for extension in (

@@ -205,7 +205,8 @@ def move_boxes(bbox: np.ndarray, plan: Plan, size: int) -> tuple[np.ndarray, np.
 def fill_margins(img: np.ndarray, plan: Plan, height: int, width: int) -> None:
     """Fill the surroundings of an expanded photograph, in place: with a colour, noise, or the mean.
 
-    Each has a probability of 1/3. A network that never saw noise or black can find objects in it.
+    Each has a probability of 1/3. A network that never saw noise or black can find objects in it. A
+    row or a column of the mean can stay at the edge of the photograph.
 
     Args:
         img: (3, size, size) float32 array, RGB, 0 to 255.

@@ -7,9 +7,10 @@ from multibox.evaluation.signs import (
     best_on_empty_images,
     constant_loss,
     final_loss,
+    rise,
     same_box,
 )
-from multibox.evaluation.threshold import DEFAULT_THRESHOLD
+from multibox.evaluation.threshold import DEFAULT_THRESHOLD, threshold_curve
 
 import numpy as np
 
@@ -63,13 +64,15 @@ def examine(model: Any, data: Any, images: list, threshold: float | None,
         data: :class:`multibox.data.voc.VOCData`.
         images: from :func:`multibox.evaluation.detect`, on ``data.test``.
         threshold: the score from which a detection counts; None if no detection is right.
-        run: the settings of the training run, of which ``out``, ``loss`` and ``k`` are read; None
-            for an evaluation, which leaves the loss out.
+        run: the settings of a training that has ended, of which ``out``, ``loss``, ``k``,
+            ``iteration``, ``pretrained`` and ``reuse`` are read. None leaves the loss out, as for
+            an evaluation and for a training that goes on.
 
     Returns:
         :class:`Learning`.
     """
     origin = ('the threshold of the weights' if model.threshold is not None else
+              'the default, because there is no test image' if not images[2] else
               'the threshold of the best F1 on the test images' if threshold is not None else
               'the default, because no detection is right')
     conf_loss = constant = None
@@ -80,14 +83,16 @@ def examine(model: Any, data: Any, images: list, threshold: float | None,
     best = [score.max(initial=0) for score in images[2]]
     typical = float(np.median(best)) if best else None
     used = DEFAULT_THRESHOLD if threshold is None else threshold
-    has_objects = any(map(len, images[4]))
-    # A network with a trunk starts from weights of ImageNet already.
-    start = '' if getattr(model, 'trunk', None) else (
-        ', or from weights of ImageNet (--model lite300)')
-    findings = [*_on_loss(conf_loss, constant, start),
+    nothing_right = any(map(len, images[4])) and threshold_curve(images).best is None
+    pretrained = run is not None and (run.pretrained != 'none' or run.reuse is not None)
+    start = '' if pretrained else ', or from weights of ImageNet (--model lite300)'
+    longer = '(--iteration)' if run is None else (
+        f'than these {run.iteration} (--iteration {2 * run.iteration})')
+    findings = [*_on_loss(conf_loss, constant, start, longer),
+                *_on_memory(run and rise(run.out)),
                 *_on_empty_images(black, noise, used, typical),
-                *_on_same_box(box, data.label_names, start),
-                *_on_nothing(threshold is None and has_objects)]
+                *_on_same_box(box, data.label_names, start, longer),
+                *_on_nothing(nothing_right, longer)]
     return Learning(used, origin, conf_loss, constant, black, noise, typical, box,
                     findings or [PASSED])
 
@@ -98,12 +103,20 @@ def _count(data):
     return np.bincount(np.concatenate(labels), minlength=len(data.label_names))
 
 
-def _on_loss(loss, constant, start):
-    if loss is not None and constant is not None and loss > (1 - LEAST_GAIN) * constant:
+def _on_loss(loss, constant, start, longer):
+    if loss is not None and constant and loss > (1 - LEAST_GAIN) * constant:
         yield (f'The confidence loss at the end of the run is {loss:.2f}. A network that gives '
                f'every box the same probabilities reaches {constant:.2f}. The run was too short, '
                'or the network does not tell objects from background. Train for more iterations '
-               f'(--iteration), or with a lower --lr{start}.')
+               f'{longer}, or with a lower --lr{start}.')
+
+
+def _on_memory(risen):
+    if risen is not None:
+        lowest, iteration, last = risen
+        yield (f'The loss on the test images rose from {lowest:.2f} after iteration {iteration} to '
+               f'{last:.2f}, while that of training fell: the network learns the training images '
+               'by heart. Use best.npz, and train on more images, or with --augmentation full.')
 
 
 def _on_empty_images(black, noise, threshold, typical):
@@ -118,17 +131,17 @@ def _on_empty_images(black, noise, threshold, typical):
                'Train on more images, or for more iterations (--iteration).')
 
 
-def _on_same_box(box, label_names, start):
+def _on_same_box(box, label_names, start, longer):
     often = box is not None and box.n_image >= LEAST_IMAGES and box.share >= MANY
     if often and box.true_share < box.share / 2:
         yield (f'In {100 * box.share:.0f} % of the test images the best detection is one and the '
                f'same box, of the class {label_names[box.label]}. Such an object is in '
                f'{100 * box.true_share:.0f} % of the images, so the network gives one answer for '
-               f'different images. {LOOK} Then train for more iterations (--iteration), or with '
+               f'different images. {LOOK} Then train for more iterations {longer}, or with '
                f'--augmentation flip{start}.')
 
 
-def _on_nothing(nothing_right):
+def _on_nothing(nothing_right, longer):
     if nothing_right:
         yield (f'No detection in the test images is right. {LOOK} Then train for more iterations '
-               '(--iteration), or with a lower --lr.')
+               f'{longer}, or with a lower --lr.')

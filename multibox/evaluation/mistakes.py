@@ -84,7 +84,9 @@ def _matches(i, image, min_score):
     edge = (0, 1), (0, 1)  # a row and a column of zeros, because an empty array has no maximum
     iou = np.pad(voc_iou(bbox[order], true_bbox), edge)  # (D + 1, R + 1)
     same = iou * np.pad(label[order][:, None] == true_label, edge)
-    near_own = same.max(axis=1) >= NEAR
+    # A detection that fits an object of another class counts for it, if it fits none of its own.
+    near_own = ((same.max(axis=1) >= FOUND)
+                | (same.max(axis=1) >= NEAR) & (iou.max(axis=1) < FOUND))
     overlap = np.where(near_own[:, None], same, iou)
     best, nearest = overlap.max(axis=1).tolist(), overlap.argmax(axis=1).tolist()
     inner, outer = _containment(bbox[order], true_bbox, iou[:-1, :-1])

@@ -10,6 +10,7 @@ from chainercv.utils import bbox_iou
 # batch. The term of super_gradients is a mean over images, also over those without an object.
 PER_POSITIVE = 'caffe', 'chainercv', 'notebook', 'ssd_keras', 'ssd_pytorch'
 SAME = 0.9  # least IoU of boxes, relative to the size of their images, that count as one box
+RISE = 1.1  # a loss on the test images above this multiple of the lowest has risen
 MAX_IMAGES = 1000  # images whose boxes are compared, because all pairs are
 
 
@@ -48,7 +49,7 @@ def constant_loss(n_objects: np.ndarray, k: float) -> float | None:
         return None
     share = np.append(k, n_objects / np.sum(n_objects)) / (1 + k)
     share = share[share > 0]
-    return float(-(1 + k) * (share * np.log(share)).sum())
+    return abs(float((1 + k) * (share * np.log(share)).sum()))
 
 
 def final_loss(out: Path) -> float | None:
@@ -60,11 +61,35 @@ def final_loss(out: Path) -> float | None:
     Returns:
         The loss; None without a log.
     """
-    if not (out / 'log').exists():
-        return None
-    entries = json.loads((out / 'log').read_text(encoding='utf-8'))
-    losses = [entry['main/loss/conf'] for entry in entries if 'main/loss/conf' in entry]
+    losses = [entry['main/loss/conf'] for entry in _log(out) if 'main/loss/conf' in entry]
     return float(np.mean(losses[-max(1, len(losses) // 10):])) if losses else None
+
+
+def rise(out: Path) -> tuple[float, int, float] | None:
+    """Whether the loss on the test images rose while that of the training images fell.
+
+    Args:
+        out: the folder of the run.
+
+    Returns:
+        ``(lowest, iteration, last)``: the lowest loss on the test images, its iteration, and the
+        loss at the end. None if the last loss is at most :data:`RISE` times the lowest, if the
+        training loss did not fall since, or if fewer than three evaluations followed.
+    """
+    entries = [entry for entry in _log(out) if 'validation/main/loss' in entry]
+    losses = [entry['validation/main/loss'] for entry in entries]
+    if not losses:
+        return None
+    first = int(np.argmin(losses))
+    fell = entries[-1]['main/loss'] < entries[first]['main/loss']
+    if len(losses) - first <= 3 or losses[-1] <= RISE * losses[first] or not fell:
+        return None
+    return losses[first], entries[first]['iteration'], losses[-1]
+
+
+def _log(out):
+    path = out / 'log'
+    return json.loads(path.read_text(encoding='utf-8')) if path.exists() else []
 
 
 def best_on_empty_images(model: Any, seed: int = 0) -> tuple[float, float]:

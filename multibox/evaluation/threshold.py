@@ -33,7 +33,8 @@ def threshold_curve(images: list) -> ThresholdCurve:
 
     A detection is right if its class is that of an object that was not found before, and if their
     IoU is at least 0.5. Difficult objects count neither as found nor as missed. Each threshold is
-    the mean of two neighbouring scores, so that it separates them; after the last score comes 0.
+    the mean of two neighbouring scores, so that it separates them. The last threshold is the lowest
+    score.
 
     Args:
         images: from :func:`multibox.evaluation.detect`.
@@ -47,7 +48,7 @@ def threshold_curve(images: list) -> ThresholdCurve:
     n_object = sum(int((~np.asarray(difficult, bool)).sum()) for difficult in images[5])
     scores = np.unique(np.concatenate([right, wrong]))[::-1].astype(float)
     n_right, n_wrong = (len(each) - np.searchsorted(each, scores) for each in (right, wrong))
-    threshold = (scores + np.append(scores, 0)[1:]) / 2
+    threshold = np.append((scores[:-1] + scores[1:]) / 2, scores[-1:])
     counted = np.maximum(n_right + n_wrong, 1)
     return ThresholdCurve(threshold, n_right / counted, n_right / max(n_object, 1),
                           2 * n_right / np.maximum(n_right + n_wrong + n_object, 1))

@@ -65,7 +65,7 @@ class InvertedResidual(chainer.Chain):
 
 
 class EfficientNetLite0(chainer.Chain):
-    """The trunk; its input are RGB images minus 127.
+    """The trunk; its input is RGB images minus 127.
 
     Attributes:
         n_frozen: number of blocks, counted with the stem, that do not learn. They cost a forward

@@ -48,7 +48,7 @@ class LiteExtractor(chainer.Chain):
 
 
 class LiteSSD300(SSD):
-    """SSD300 on :class:`LiteExtractor`: 8732 default boxes, about 5 M parameters.
+    """SSD300 on :class:`LiteExtractor`: 8732 default boxes, about 6 M parameters.
 
     Args:
         n_fg_class: number of classes without the background.

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 from multibox.report.runs import Run
 
-HIDDEN = {'out', 'resume', 'cuts_given', 'classes', 'annotations', 'images'}
+HIDDEN = {'out', 'resume', 'cuts_given', 'eval_interval_given', 'classes', 'annotations', 'images'}
 LOSSES = 'loss', 'alpha', 'k', 'match'  # settings that change the value of the loss
 
 

@@ -3,12 +3,14 @@ from pathlib import Path
 from typing import Any
 
 from multibox.evaluation import Learning, coco_score, precision_recall
+from multibox.evaluation.learned import PASSED
 from multibox.report.curves import plot_precision_recall
 from multibox.report.drawing import draw_detections
 from multibox.report.metrics import write_metrics
 from multibox.report.page import write_report
 from multibox.report.scores import scores_by_rule
 
+FEW_OBJECTS = 30  # in the test set, below which a score says little
 N_EXAMPLE = 8  # test images in detections.png
 
 
@@ -55,7 +57,8 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, learning:
         return
     if data.test:
         _print_scores(metrics)  # last, because a closed pipe raises an error
-    print('\n'.join(learning.findings))
+    for finding in learning.findings:
+        print(finding if finding == PASSED else f'warning: {finding}')
 
 
 def _print_scores(metrics):
@@ -64,6 +67,9 @@ def _print_scores(metrics):
     for label in metrics['ap']:
         print(f'{label:>20}' + ''.join(f'  {_show(ap[label])}' for _, ap in columns.values()))
     print(f'{"mAP":>20}' + ''.join(f'  {_show(mean)}' for mean, _ in columns.values()))
+    if metrics['test']['objects'] < FEW_OBJECTS:
+        print('These scores are uncertain: the test set has {images} images with {objects} '
+              'objects.'.format(**metrics['test']))
 
 
 def _show(score):

@@ -24,7 +24,7 @@ def key_figures(metrics: dict, outcome: Outcome, data: VOCData) -> dict:
     """
     figures: dict = {}
     if metrics.get('best'):
-        figures['best mAP'] = '{map:.4f} after iteration {iteration:,}'.format(**metrics['best'])
+        figures[f'best mAP, iteration {metrics["best"]["iteration"]:,}'] = metrics['best']['map']
     if 'coco' in metrics:
         figures['COCO AP'] = metrics['coco']['map']
     if 'map_area' in metrics:

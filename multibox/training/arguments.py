@@ -31,7 +31,8 @@ def make_train_parser(description: str | None, paper: dict, slim: dict, lite: di
     data.add_argument('--strict', action='store_true', help='refuse a data set with bad '
                       'annotations instead of leaving them out')
     data.add_argument('--augmentation', choices=AUGMENTATIONS,
-                      help="full as in the starred rows of the paper's tables, or less")
+                      help="full as in the starred rows of the paper's tables, filled with noise "
+                      'around expanded images, or less')
     data.add_argument('--loader-processes', type=int, metavar='N', help='number of processes that '
                       'load images (default: 1; on a GPU, one less than the cores, at most 8)')
     model = parser.add_argument_group('network')
@@ -95,5 +96,6 @@ def _describe(paper, slim, lite):
     """The sentence on the defaults that depend on the network."""
     names = dict.fromkeys([*paper, *slim, *lite])
     values = [f'{name.replace("_", "-")} ' + ', '.join(
-        str(recipe.get(name, 'unset')) for recipe in (slim, lite, paper)) for name in names]
+        '-' if recipe.get(name) is None else str(recipe[name])
+        for recipe in (slim, lite, paper)) for name in names]
     return f'Defaults for slim300, for lite300, then for the others: {"; ".join(values)}'

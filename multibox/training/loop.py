@@ -1,10 +1,13 @@
 """The training loop: to the last iteration, the end of the patience, a signal or a bad loss."""
+import math
 from pathlib import Path
 from typing import Any
 
 from multibox.errors import UserError
 from multibox.training.chain import NonFiniteLoss
 from multibox.training.snapshots import find_snapshots, is_finite
+
+import chainer
 
 
 def run(trainer: Any, paths: list[Path]) -> None:
@@ -42,6 +45,24 @@ def run(trainer: Any, paths: list[Path]) -> None:
               f'--patience {stop.best.patience} is at its end: evaluations since the best mAP: '
               f'{stop.best.n_since}; --resume with a larger --patience, or with 0 for none, goes '
               'on')
+
+
+@chainer.training.make_extension(priority=math.inf)  # before all others
+def check(trainer: Any) -> None:
+    """Refuse losses and weights that are not finite; an extension of the trainer.
+
+    A loss alone does not tell: ReLU6 of oneDNN turns nan into 0.
+
+    Raises:
+        NonFiniteLoss: as :meth:`multibox.training.TrainChain.check`.
+        UserError: a weight is not finite.
+    """
+    chain = trainer.updater.get_optimizer('main').target
+    chain.check()
+    if not is_finite(chain):
+        raise UserError(f'iteration {trainer.updater.iteration}: the last update made weights that '
+                        'are not finite, or an update shortly before. '
+                        f'{recovery_hint(trainer.out)}')
 
 
 def recovery_hint(out: str | Path) -> str:

@@ -59,12 +59,14 @@ class Results:
         """
         args = self.args
         iteration, score, images = trainer.get_extension('Evaluation').result
+        running = not trainer.stop_trigger.is_last(iteration)
         write_results(
             args.out, self.data, images, {**score, 'best': trainer.get_extension('Best').summary},
-            learning=examine(self.model, self.data, images, score['threshold'], run=args),
+            learning=examine(self.model, self.data, images, score['threshold'],
+                             run=None if running else args),
             iteration=iteration, settings=vars(args), seconds=trainer.elapsed_time,
             device=args.device, hardware=self.hardware,
-            running=not trainer.stop_trigger.is_last(iteration))
+            running=running)
 
     def finish(self, trainer: Any) -> None:
         """Write the last weights and then the report, and name the files.

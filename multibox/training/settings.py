@@ -179,7 +179,7 @@ def count_iterations(args: argparse.Namespace, n_image: int) -> None:
     """Convert ``--epochs`` to a number of iterations, and set what depends on it and is not given.
 
     Args:
-        args: the values of all flags; changed only if ``epochs`` is given, which becomes None.
+        args: the values of all flags; ``epochs`` becomes None.
         n_image: number of training images.
     """
     least = vars(args).pop('least', 1)
@@ -247,6 +247,9 @@ def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
         if change:
             print(change)
     if processes.is_first:
+        n_pass = args.iteration * args.batchsize / len(data.train)
+        print(f'results: {args.out}, with report.html from iteration {args.eval_interval} on; '
+              f'{args.iteration} iterations are {n_pass:.3g} passes over the training images')
         if data.drawn:
             split.save(args.out, args.data, data.drawn)
         save_settings(args.out, settings)

@@ -45,7 +45,10 @@ def start(model: SSD, name: str, label_names: tuple, pretrained: str = 'none',
 
 def _take_what_fits(model, source):
     if source == 'imagenet' and isinstance(model, LiteSSD300):
-        return _take(model, source, efficientnet.read())
+        arrays = efficientnet.read()
+        _take(model, source, arrays)
+        return (f'imagenet: the {len(arrays)} arrays of EfficientNet-Lite0 taken; the layers '
+                'behind it and the heads begin at random')
     if source in ('imagenet', 'hed') and FIRST_WEIGHTS not in slots(model):  # before a download
         raise UserError(f'--pretrained {source}: holds a VGG16, and {type(model).__name__} has '
                         'none; leave it out')

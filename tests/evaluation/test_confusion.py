@@ -21,8 +21,11 @@ from hypothesis import given
      [[0, 2, 0], [0, 0, 0], [0, 0, 0]]),
     ([(HERE, CAT, .9)], [(HERE, CAT, True)], [[0, 0, 0], [0, 0, 0], [0, 0, 0]]),
     ([(HERE, DOG, .9)], [(HERE, CAT, True)], [[0, 0, 0], [0, 0, 0], [0, 1, 0]]),
+    ([(HERE, CAT, .9)], [(HERE, DOG, False), (SIXTH, CAT, False)],
+     [[0, 0, 1], [1, 0, 0], [0, 0, 0]]),
 ], ids=['nothing', 'found', 'confused', 'confused far off', 'misplaced', 'away', 'twice',
-        'found and confused', 'confused twice', 'two alike', 'difficult', 'difficult confused'])
+        'found and confused', 'confused twice', 'two alike', 'difficult', 'difficult confused',
+        'confused beside its own class'])
 def test_a_case_worked_by_hand(detections, objects, expected):
     matrix = confusion_matrix(outcome((detections, objects)), 2)
     np.testing.assert_array_equal(matrix, expected)

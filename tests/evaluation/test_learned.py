@@ -62,7 +62,8 @@ GOOD = make_images(places(8), places(8))
 def write_log(folder, *losses):
     entries = [{'iteration': i, 'main/loss/conf': loss} for i, loss in enumerate(losses)]
     (folder / 'log').write_text(json.dumps(entries))
-    return argparse.Namespace(out=folder, loss='chainercv', k=3.0)
+    return argparse.Namespace(out=folder, loss='chainercv', k=3.0, iteration=40, reuse=None,
+                              pretrained='none')
 
 
 def findings(images, network=None, threshold=0.5, run=None):
@@ -180,7 +181,7 @@ def test_scores_slightly_above_the_threshold_pass():
 
 
 def test_a_network_that_always_gives_the_same_box_is_told():
-    said, = findings(make_images([FULL] * 8, places(8)))
+    said, *_ = findings(make_images([FULL] * 8, places(8)))
     assert said.startswith('In 100 % of the test images the best detection is one and the same '
                            'box, of the class cat. Such an object is in 0 % of the images')
     assert 'python -m multibox.data check' in said
@@ -191,12 +192,26 @@ def test_objects_that_always_fill_the_image_are_no_sign():
 
 
 def test_few_images_agree_by_chance():
-    assert findings(make_images([FULL] * 4, places(4))) == [PASSED]
+    said = findings(make_images([FULL] * 4, places(4)))
+    assert not any('one and the same box' in each for each in said)
 
 
 def test_a_run_without_a_right_detection_is_told():
-    said, = findings(make_images(places(8), places(8, seed=1)), threshold=None)
-    assert said.startswith('No detection in the test images is right.')
+    for threshold in None, 0.5:  # 0.5: the threshold of the weights, which are on other images now
+        said, = findings(make_images([FULL] * 4, places(4)), threshold=threshold)
+        assert said.startswith('No detection in the test images is right.')
+
+
+def test_a_loss_on_the_test_images_that_rises_while_that_of_training_falls_is_told(tmp_path):
+    def log(*losses):
+        run = write_log(tmp_path, *[1] * len(losses))
+        (tmp_path / 'log').write_text(json.dumps([
+            {'iteration': 10 * i, 'main/loss/conf': 1, 'main/loss': 9 - i,
+             'validation/main/loss': loss} for i, loss in enumerate(losses, start=1)]))
+        return run
+    said, = findings(GOOD, run=log(5, 4, 4.2, 4.3, 4.5))
+    assert 'rose from 4.00 after iteration 20 to 4.50' in said and 'best.npz' in said
+    assert findings(GOOD, run=log(5, 4, 4.2, 4.3, 4.3)) == [PASSED]
 
 
 def test_without_test_images_the_other_signs_are_read(tmp_path):

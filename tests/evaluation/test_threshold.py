@@ -18,6 +18,11 @@ def test_best_threshold_lies_between_the_last_right_and_the_first_wrong_detectio
     assert curve.best == np.float32(0.9) / 2 + 0.25
 
 
+def test_the_last_threshold_is_the_lowest_score():
+    curve = threshold_curve(images(([(HERE, CAT, 0.25)], [(HERE, CAT, False)])))
+    assert curve.best == 0.25
+
+
 def test_without_a_right_detection_there_is_no_best_threshold():
     assert threshold_curve(images(([(AWAY, CAT, 0.5)], [(HERE, CAT, False)]))).best is None
 

@@ -6,7 +6,9 @@ import types
 import train
 from multibox.errors import UserError
 from multibox.losses import chainercv
+from multibox.training import check
 
+import chainer
 import numpy as np
 import pytest
 
@@ -88,3 +90,14 @@ def test_the_error_on_a_gpu_is_the_same(data, tmp_path, third_is_nan, gpu):
     error = error_of_training(data, tmp_path, '--device', '0', '--log-interval', '4')
     assert names_iteration_term_and_images(error, data, third_is_nan)
     assert not list(tmp_path.glob('snapshot*')) and not (tmp_path / 'log').exists()
+
+
+def test_weights_that_are_not_finite_end_a_run_whose_losses_are_finite(tmp_path):
+    chain = chainer.Chain()
+    with chain.init_scope():
+        chain.w = chainer.Parameter(np.array([1, np.nan], 'f'))
+    chain.check = lambda: None
+    updater = types.SimpleNamespace(
+        iteration=7, get_optimizer=lambda _: types.SimpleNamespace(target=chain))
+    with pytest.raises(UserError, match='iteration 7: the last update made weights that are not'):
+        check(types.SimpleNamespace(updater=updater, out=tmp_path))

@@ -36,7 +36,7 @@ def test_a_normalisation_is_folded_into_its_convolution():
 def test_imagenet_means_the_trunk_of_the_network():
     model = make_detector('lite300', 1)
     said = start(model, 'lite300', ('cat',), 'imagenet')
-    assert said.startswith('imagenet: 96 of ')
+    assert said.startswith('imagenet: the 96 arrays of EfficientNet-Lite0 taken')
     np.testing.assert_array_equal(
         model.extractor.trunk.stem.W.array, efficientnet.read()['extractor/trunk/stem/W'])
 

@@ -66,7 +66,7 @@ def _then_relu(chainer_forward, relu):
     """A forward method of Chainer's convolution, followed by the method ``relu`` of its ReLU."""
     def forward(node, inputs):
         y, = getattr(ReLU(), relu)(chainer_forward(node, inputs))
-        return y.clip(None, node.ceiling).astype(y.dtype, copy=False),
+        return y if node.ceiling == math.inf else y.clip(None, node.ceiling),
     return forward
 
 
