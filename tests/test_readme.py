@@ -6,8 +6,7 @@ import statistics
 
 import multibox
 from experiments import comparison
-from experiments.ablations.train import AXES as ABLATIONS
-from experiments.bccd.train import AXES as BCCD
+from experiments.photographs.train import AXES as PHOTOGRAPHS
 from experiments.speed import summary
 
 import cv2
@@ -43,11 +42,15 @@ def test_a_score_is_the_one_in_its_file(score, path):
 
 
 def test_the_scores_of_the_built_in_set_are_those_of_their_runs():
-    runs = comparison.read_scores(ROOT / 'experiments/ablations', ABLATIONS)['k']['3']
-    text = ' '.join(README.split())
-    mean, deviation = mean_and_deviation(runs).split()
-    assert f'the built-in set gives {mean} (standard deviation {deviation[1:-1]};' in text
-    assert f'the third seed is {runs[2]:.3f}' in text
+    runs = {seed: json.loads((ROOT / f'experiments/demo/seed{seed}.json').read_text())['map']
+            for seed in range(3)}
+    assert f'built-in set {mean_and_deviation(runs)}' in ' '.join(README.split())
+
+
+def test_the_demo_reaches_its_mark_within_two_minutes():
+    for seed in range(3):
+        run = json.loads((ROOT / f'experiments/demo/seed{seed}.json').read_text())
+        assert run['map'] > 0.85 and run['seconds'] < 120, seed
 
 
 def test_the_speeds_are_those_of_their_table():
@@ -59,11 +62,25 @@ def test_the_speeds_are_those_of_their_table():
         assert f'{speed} times as fast' in text and spread in text
 
 
-def test_the_scores_on_photographs_are_those_of_their_runs():
-    runs = comparison.read_scores(ROOT / 'experiments/bccd', BCCD)['iteration']['4000']
-    text = ' '.join(README.split())
-    assert f'BCCD {mean_and_deviation(runs)}' in text
-    assert f'are {runs[1]:.3f} and {runs[2]:.3f}' in text
+@pytest.mark.parametrize('name, text', [
+    ('raccoon', 'raccoons'), ('kangaroo', 'kangaroos'), ('bccd', 'blood cells')])
+def test_the_scores_on_photographs_are_those_of_their_runs(name, text):
+    folder = ROOT / 'experiments/photographs' / name
+    runs = comparison.read_scores(folder, PHOTOGRAPHS)['model']['lite300']
+    assert f'{text} {mean_and_deviation(runs)}' in ' '.join(README.split())
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'experiments/photographs').glob('*/*/*.json')),
+                         ids=lambda path: f'{path.parts[-3]} {path.stem}')
+def test_nothing_is_found_in_a_black_image_and_in_noise(path):
+    run = json.loads(path.read_text())
+    assert max(run['learning']['black'], run['learning']['noise']) < run['threshold']
+
+
+def test_the_duration_is_that_of_its_run():
+    run = json.loads((ROOT / 'experiments/photographs/raccoon/timed.json').read_text())
+    assert run['settings']['loader_processes'] == 1  # as a user starts it
+    assert f'160 photographs take {run["seconds"] / 60:.0f} minutes' in ' '.join(README.split())
 
 
 def mean_and_deviation(runs):
