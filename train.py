@@ -54,7 +54,7 @@ from chainer.training import extensions
 PAPER = {'iteration': 120000, 'batchsize': 32, 'optimizer': 'momentum_sgd', 'lr': 1e-3,
          'warmup': 0, 'weight_decay': 5e-4, 'augmentation': 'full', 'pretrained': 'none',
          'frozen': 0, 'trunk_lr': 1, 'log_interval': 100, 'snapshot_interval': 2000}
-SLIM = {**PAPER, 'iteration': 540, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3, 'warmup': 20,
+SLIM = {**PAPER, 'iteration': 500, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3, 'warmup': 20,
         'weight_decay': 5e-5, 'augmentation': 'flip', 'log_interval': 20, 'snapshot_interval': 200}
 LITE = {**SLIM, 'iteration': None, 'epochs': 30, 'lr': 1e-3, 'augmentation': 'filled',
         'pretrained': 'imagenet', 'frozen': 6, 'trunk_lr': 0.1}
@@ -132,7 +132,7 @@ def add_extensions(trainer, args, data, model, results, processes):
         trainer.extend(extensions.LogReport(trigger=Every(log, evaluate, stop=stop)))
         trainer.extend(Progress(args.iteration, args.batchsize))
         trainer.extend(without_ending(lambda trainer: plot_curves(trainer.out)), name='curves',
-                       trigger=Every(save, evaluate, stop=stop))
+                       trigger=Every(save, stop=stop))
         trainer.extend(without_ending(results.report), name='results',
                        trigger=Every(evaluate, stop=stop, at_end=False))
         trainer.extend(snapshot(chain), name='snapshot', trigger=Every(save, stop=stop))

@@ -29,7 +29,7 @@ AXES = {
     'augmentation': axis('augmentation', ['full', 'no-expansion', 'flip'], 'full'),
     'match': axis('match', RULES, 'bipartite'),
 }
-COMMON = ['--augmentation', 'full']  # the paper's
+COMMON = ['--augmentation', 'full', '--iteration', '540']  # the paper's augmentation
 
 if __name__ == '__main__':
     trainings.main(__doc__, AXES, 'result/ablations', common=COMMON)

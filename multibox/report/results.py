@@ -32,7 +32,8 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, learning:
         iteration, settings, seconds, device, hardware: as for
             :func:`multibox.report.metrics.write_metrics`. The report is titled by the settings
             ``model`` and ``data``.
-        running: whether the run goes on; metrics.json and the page say so, and nothing is printed.
+        running: whether the run goes on; metrics.json and the page say so. Neither the pictures are
+            written nor the scores printed.
 
     Raises:
         UserError: a file cannot be written.
@@ -44,7 +45,7 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, learning:
     metrics = write_metrics(out / 'metrics.json', {**result, **learning.metrics()},
                             iteration=iteration, settings=settings, seconds=seconds, device=device,
                             hardware=hardware, running=running)
-    if data.test:
+    if data.test and not running:  # pictures for which a run need not wait
         curves = precision_recall(images, data.label_names)
         plot_precision_recall(out / 'precision_recall.png', curves, result['ap'])
         shown = range(min(N_EXAMPLE, len(data.test)))

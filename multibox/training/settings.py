@@ -205,11 +205,10 @@ def _suit_length(args):
 def cores_of_the_loader(args: argparse.Namespace) -> int:
     """Number of cores that the convolutions leave to the loader.
 
-    slim300 computes a batch about as fast as a core loads it. A step of the other networks takes so
-    long that the loader needs little of a core, and the threads of oneDNN sleep while they wait.
-    The threads of OpenBLAS spin, so they must not meet the loader on a core.
+    A step takes much longer than a core loads its batch, and the threads of oneDNN sleep while they
+    wait. The threads of OpenBLAS spin, so they must not meet the loader on a core.
     """
-    return int(args.model == SLIM or not args.conv.startswith('onednn'))
+    return int(not args.conv.startswith('onednn'))
 
 
 def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
