@@ -116,6 +116,13 @@ def mean_and_deviation(runs):
     return f'{statistics.mean(values):.3f} ({statistics.stdev(values):.3f})'
 
 
+def test_the_step_of_lite_is_that_of_its_file():
+    results = json.loads((ROOT / 'experiments/speed/lite.json').read_text())['results']
+    assert '{median:.2f} ({min:.2f} to {max:.2f})'.format(**results['speedup']) in words('cpu.md')
+    for contestant in results['microseconds'].values():
+        assert f'{contestant["median"] / 1000:.0f} ms' in words('cpu.md')
+
+
 def test_the_disagreements_are_those_of_their_files():
     for name, text in (('built-in', '8 of 47,779'), ('bccd', '48 of 129,499')):
         totals = json.loads((ROOT / f'experiments/formulations/matching-{name}.json').read_text())
