@@ -54,7 +54,7 @@ from chainer.training import extensions
 PAPER = {'iteration': 120000, 'batchsize': 32, 'optimizer': 'momentum_sgd', 'lr': 1e-3,
          'warmup': 0, 'weight_decay': 5e-4, 'augmentation': 'full', 'pretrained': 'none',
          'frozen': 0, 'trunk_lr': 1, 'log_interval': 100, 'snapshot_interval': 2000}
-SLIM = {**PAPER, 'iteration': 450, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3, 'warmup': 20,
+SLIM = {**PAPER, 'iteration': 480, 'batchsize': 8, 'optimizer': 'adam', 'lr': 3e-3, 'warmup': 20,
         'weight_decay': 5e-5, 'augmentation': 'flip', 'log_interval': 20, 'snapshot_interval': 200}
 LITE = {**SLIM, 'iteration': None, 'epochs': 30, 'lr': 1e-3, 'augmentation': 'filled',
         'pretrained': 'imagenet', 'frozen': 6, 'trunk_lr': 0.1}

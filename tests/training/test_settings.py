@@ -34,8 +34,8 @@ def test_cuts_follow_the_epochs_unless_they_are_given():
 
 
 @pytest.mark.parametrize('flags, model, iteration', [
-    ([], 'slim300', 450),
-    (['--data', 'photos', '--model', 'slim300', '--device', 'cuda'], 'slim300', 450),
+    ([], 'slim300', 480),
+    (['--data', 'photos', '--model', 'slim300', '--device', 'cuda'], 'slim300', 480),
     (['--data', 'photos', '--iteration', '9'], 'lite300', 9),
     (['--data', 'photos', '--device', 'cuda'], 'ssd300', 120000),
     (['--data', 'photos', '--model', 'ssd512'], 'ssd512', 120000)])
