@@ -47,7 +47,7 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if page == 'python.md':  # reads the files of a user
         (tmp_path / 'result').mkdir()
-        save_model('result/model.npz', moderate_model(2), 'slim300', ('cat', 'dog'), threshold=.9)
+        save_model('result/best.npz', moderate_model(2), 'slim300', ('cat', 'dog'), threshold=.9)
         Image.fromarray(draw_picture(np.random.default_rng(0))[0]).save('photo.jpg')
     names = {'__name__': page}
     for block in BLOCK.findall(read(page)):

@@ -15,14 +15,15 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
-ROWS = re.findall(r'^\|.*\| ([01]\.\d+) \|.*\]\((experiments/\S+\.json)\) \|$', README, re.MULTILINE)
+ROWS = re.findall(
+    r'^\|.*\| ([01]\.\d+) \|.*\]\((experiments/\S+\.json)\) \|$', README, re.MULTILINE)
 BLOCKS = re.findall(r'^```python\n(.*?)^```$', README, re.MULTILINE | re.DOTALL)
 
 
 def test_the_python_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'result').mkdir()
-    multibox.save_model('result/model.npz', multibox.make_detector('slim300', 2), 'slim300',
+    multibox.save_model('result/best.npz', multibox.make_detector('slim300', 2), 'slim300',
                         ('cat', 'dog'))
     cv2.imwrite('photo.jpg', np.zeros((50, 60, 3), np.uint8))
     assert len(BLOCKS) == 2
