@@ -32,7 +32,7 @@ test: setup
 	$(PY) -m pytest -m 'not slow'
 
 test-slow: setup
-	@echo 'The slow tests take about 2 minutes on 2 cores.'
+	@echo 'The slow tests take about 3 minutes on 2 cores.'
 	$(PY) -m pytest -m slow
 
 test-gpu: setup
