@@ -65,7 +65,8 @@ def main(argv=None):
     processes = join_processes(args.communicator, is_gpu(args.device))
     settings.check_args(args, processes)
     device = select_device(local_device(args.device, processes))
-    engines.set_up(device, args.conv, args.precision, settings.cores_of_the_loader(args))
+    engines.set_up(device, args.conv, args.precision,
+                   spare_cores=settings.cores_of_the_loader(args))
     data = load_data(args.data, args.difficult, args.strict, args.split, run=args.out)
     print(describe(data))
     settings.count_iterations(args, len(data.train))
