@@ -1,7 +1,8 @@
 """Signs of a network that has not learned: its loss, its answers to empty images, its boxes."""
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from multibox.files import read_json
 
 import numpy as np
 from chainercv.utils import bbox_iou
@@ -88,8 +89,7 @@ def rise(out: Path) -> tuple[float, int, float] | None:
 
 
 def _log(out):
-    path = out / 'log'
-    return json.loads(path.read_text(encoding='utf-8')) if path.exists() else []
+    return read_json(out / 'log', list)
 
 
 def best_on_empty_images(model: Any, seed: int = 0) -> tuple[float, float]:

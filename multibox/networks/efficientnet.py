@@ -85,6 +85,11 @@ class EfficientNetLite0(chainer.Chain):
                     channels, out_channels, ksize, 1 if i else stride, expansion))
                 channels = out_channels
 
+    @property
+    def parts(self) -> tuple[chainer.Link, ...]:
+        """The stem and the blocks, from the image on."""
+        return self.stem, *self.blocks
+
     def freeze(self, n: int) -> None:
         """Stop the learning of the stem and of the blocks before block ``n - 1``.
 
@@ -95,13 +100,13 @@ class EfficientNetLite0(chainer.Chain):
             n: number of parts that stop, from 0; 1 is the stem alone.
         """
         self.n_frozen = n
-        for i, part in enumerate((self.stem, *self.blocks)):
+        for i, part in enumerate(self.parts):
             (part.disable_update if i < n else part.enable_update)()
 
     def forward(self, x: ArrayOrVariable) -> list[chainer.Variable]:
         """(B, 3, 300, 300) to three maps: (B, 40, 38, 38), (B, 112, 19, 19), (B, 320, 10, 10)."""
         maps = []
-        for i, part in enumerate((self.stem, *self.blocks)):
+        for i, part in enumerate(self.parts):
             with chainer.using_config('enable_backprop', chainer.config.enable_backprop
                                       and i >= self.n_frozen):
                 x = part(x / 128, relu6=True) if i == 0 else part(x)

@@ -56,20 +56,27 @@ def end_of(process, seconds):
     return process.returncode, output, errors
 
 
+def assert_one_and_two_processes_end_alike(data, tmp_path, iteration, cut, **changes):
+    """Compare the parameters of both runs, in double precision; returns their number."""
+    changes = {'optimizer': 'momentum_sgd', 'lr': '1e-3', 'batchsize': 4, 'iteration': iteration,
+               **changes}
+    for n in (None, 2):
+        result = mpi.run(n, FAULTY, 'double precision', *flags(
+            data, tmp_path / str(n), **changes), cut)  # the value of --cuts
+        assert result.returncode == 0, result.stderr
+    one, two = (arrays(tmp_path / n / f'snapshot_iter_{iteration}') for n in ('None', '2'))
+    names = [name for name in one if name.startswith('updater/model:main/')]
+    for name in names:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-7, err_msg=name)
+    return len(names)
+
+
 @pytest.mark.slow
 @mpi.needs_mpiexec
 def test_twenty_iterations_end_in_the_same_parameters_on_one_and_on_two_processes(data, tmp_path):
     # Normalisation makes 1 and -1 of any 2 values, so a batch of 2 would amplify rounding.
-    changes = {'optimizer': 'momentum_sgd', 'lr': '1e-3', 'warmup': 3, 'batchsize': 4}
-    for n in (None, 2):
-        result = mpi.run(n, FAULTY, 'double precision', *flags(
-            data, tmp_path / str(n), **changes), '12')  # the value of --cuts
-        assert result.returncode == 0, result.stderr
-    one, two = (arrays(tmp_path / n / 'snapshot_iter_20') for n in ('None', '2'))
-    names = [name for name in one if name.startswith('updater/model:main/')]
-    assert len(names) > 60
-    for name in names:
-        np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-7, err_msg=name)
+    n_parameter = assert_one_and_two_processes_end_alike(data, tmp_path, 20, '12', warmup=3)
+    assert n_parameter > 60
     logs = [log_without_time(tmp_path / n) for n in ('None', '2')]
     assert len({entry['lr'] for entry in logs[0]}) > 2
     assert [entry.keys() for entry in logs[0]] == [entry.keys() for entry in logs[1]]

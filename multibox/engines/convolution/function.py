@@ -74,16 +74,14 @@ def _geometry(node):
     return (node.sy, node.sx), (node.ph, node.pw), (node.dy, node.dx)
 
 
-def _convolve(engine, node, inputs):
+def _convolve(engine, node, inputs, **relu):
     x, W, b = inputs if len(inputs) == 3 else (*inputs, None)
     out_size = node._get_out_size(x.shape, W.shape)
-    return engine.convolve(x, W, b, _geometry(node), out_size)
+    return engine.convolve(x, W, b, _geometry(node), out_size, **relu)
 
 
 def _convolve_relu(engine, node, inputs):
-    x, W, b = inputs if len(inputs) == 3 else (*inputs, None)
-    out_size = node._get_out_size(x.shape, W.shape)
-    return engine.convolve(x, W, b, _geometry(node), out_size, True, node.ceiling)
+    return _convolve(engine, node, inputs, relu=True, ceiling=node.ceiling)
 
 
 def _weight_gradient(engine, node, inputs):
