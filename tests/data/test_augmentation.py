@@ -2,7 +2,7 @@
 import random
 
 from multibox.data import augment, seed_all
-from multibox.data.augmentation import Plan
+from multibox.data.augmentation import Plan, fill_margins
 from multibox.data.rendering import render
 
 import cv2
@@ -134,3 +134,33 @@ def test_the_fill_around_the_photograph_equals_that_of_a_whole_canvas(interpolat
         expected = cv2.resize(canvas, (size, size), interpolation=interpolation).transpose(2, 0, 1)
         ours = render(img, Plan([], crop, interpolation, False), size, MEAN)
         np.testing.assert_allclose(ours, expected, rtol=0, atol=0.01)
+
+
+def kinds_of_filling(crop, flip):
+    """What 40 seeds put around a white photograph of 100 x 100 pixels; its pixels have to stay."""
+    kinds = set()
+    for seed in range(40):
+        seed_all(seed)
+        img = render(np.full((3, 100, 100), 255, np.uint8), Plan([], crop, cv2.INTER_NEAREST, flip),
+                     200, MEAN)
+        photograph_is, before = (img == 255).all(axis=0), img.copy()
+        fill_margins(img, Plan([], crop, cv2.INTER_NEAREST, flip), 100, 100)
+        np.testing.assert_array_equal(img[:, photograph_is], before[:, photograph_is])
+        beyond = img[:, ~photograph_is]
+        kinds.add('mean' if (beyond == MEAN[:, 0]).all() else 'black' if not beyond.any() else
+                  'colour' if (beyond == beyond[:, :1]).all() else 'noise')
+    return kinds
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_the_surroundings_get_each_filling_and_the_photograph_stays(flip):
+    assert kinds_of_filling((-100, -50, 100, 150), flip) == {'mean', 'black', 'colour', 'noise'}
+
+
+def test_a_crop_within_the_photograph_stays():
+    img = np.random.default_rng(0).uniform(0, 255, (3, 50, 50)).astype('f')
+    for seed in range(10):
+        seed_all(seed)
+        filled = img.copy()
+        fill_margins(filled, Plan([], (10, 10, 60, 60), cv2.INTER_NEAREST, False), 100, 100)
+        np.testing.assert_array_equal(filled, img)
