@@ -4,7 +4,12 @@
 
     loc_loss, conf_loss = multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k=3)
 """
-# compat comes first: it makes Chainer importable.
+# ruff: noqa: E402
+from multibox import interrupts
+
+interrupts.watch_imports()  # the imports below take seconds
+
+# compat comes before the others: it makes Chainer importable.
 from multibox import compat, engines, kernels, losses, matching, mining  # noqa: F401
 from multibox.errors import UserError
 from multibox.losses import LOSSES

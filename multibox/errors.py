@@ -1,12 +1,14 @@
 """Errors caused by user input, shown without a traceback, and the end of a program on an error."""
 import contextlib
-import io
 import os
 import pathlib
 import sys
 import time
 import traceback
 from collections.abc import Iterator
+
+from multibox.interrupts import watch_no_longer
+from multibox.terminal import printable_output
 
 PATIENCE = 2  # seconds that the other processes wait while the first one reports a common error
 
@@ -33,19 +35,19 @@ def ending_together(program: str | None = None) -> Iterator[None]:
             processes are ended by MPI instead, with the same status.
     """
     program = program or pathlib.Path(sys.argv[0]).name
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors='backslashreplace')  # prints paths that are not UTF-8
-    try:
-        yield
-    except UserError as error:
-        _end(f'{program}: {error}')
-    except BrokenPipeError:  # the reader of the output has ended, such as head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _end('', 141)
-    except KeyboardInterrupt:
-        _end(f'{program}: interrupted', 130)
-    except Exception:
-        _end(traceback.format_exc())
+    watch_no_longer()
+    with printable_output():
+        try:
+            yield
+        except UserError as error:
+            _end(f'{program}: {error}')
+        except BrokenPipeError:  # the reader of the output has ended, such as head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _end('', 141)
+        except KeyboardInterrupt:
+            _end(f'{program}: interrupted', 130)
+        except Exception:
+            _end(traceback.format_exc())
 
 
 def _end(message, status=1):

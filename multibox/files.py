@@ -2,6 +2,9 @@
 import contextlib
 import json
 import os
+import re
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -11,11 +14,16 @@ from multibox.errors import UserError
 from chainer.serializers import save_npz as chainer_save_npz
 
 T = TypeVar('T', dict, list)
+PART = re.compile(r'\.multibox-[0-9a-f]{16}\.part')  # the name of a file that is not complete
+MAX_JSON = 2 ** 25  # bytes of a JSON file that this package wrote
 
 
 @contextlib.contextmanager
 def open_whole(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file that appears under its name only when all of it is on the disk.
+
+    Until then it has a random name in the same folder, see :data:`PART`. A link of the final name
+    is replaced, not followed.
 
     Args:
         path: the name of the file; a file of this name stays until the new one is complete.
@@ -27,9 +35,9 @@ def open_whole(path: str | Path) -> Iterator[BinaryIO]:
         UserError: the file cannot be written (disk full, no permission).
     """
     path = Path(path)
-    part = path.with_name(f'.{path.name}.part')
+    part = path.parent / f'.multibox-{secrets.token_hex(8)}.part'
     try:
-        with open(part, 'wb') as file:
+        with open(part, 'xb') as file:  # x: never through a link that somebody has put there
             yield file
             file.flush()
             os.fsync(file.fileno())  # a rename may reach the disk before the data of the file
@@ -38,7 +46,37 @@ def open_whole(path: str | Path) -> Iterator[BinaryIO]:
         raise UserError(f'{path}: cannot be written ({error.strerror}); make room or write to '
                         'another folder. A file that had this name before is unchanged') from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error is the one to report
+            part.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove the incomplete files that killed programs have left in a folder."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if PART.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def read_whole(path: str | Path, limit: int) -> bytes:
+    """Read a regular file of limited size.
+
+    Args:
+        path: the file.
+        limit: the most bytes that the file may have.
+
+    Raises:
+        UserError: the file is missing, is no regular file, such as a pipe, or is too large.
+    """
+    with reading(path):
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe may take for ever
+            raise UserError(f'{path}: is not a regular file')
+        with open(path, 'rb') as file:
+            content = file.read(limit + 1)
+    if len(content) > limit:
+        raise UserError(f'{path}: is larger than {limit:,} bytes, so it was not read')
+    return content
 
 
 @contextlib.contextmanager
@@ -100,8 +138,7 @@ def read_json(path: Path, kind: type[T]) -> T:
     """
     if not path.exists():
         return kind()
-    with reading(path):
-        text = path.read_bytes()
+    text = read_whole(path, MAX_JSON)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
