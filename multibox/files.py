@@ -69,12 +69,12 @@ def read_whole(path: str | Path, limit: int) -> bytes:
         UserError: the file is missing, is no regular file, such as a pipe, or is too large.
     """
     with reading(path):
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe may take for ever
-            raise UserError(f'{path}: is not a regular file')
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise UserError(f'{path}: is not a regular file')  # opening a pipe may take for ever
         with open(path, 'rb') as file:
-            content = file.read(limit + 1)
-    if len(content) > limit:
+            content = file.read() if status.st_size <= limit else b''
+    if max(status.st_size, len(content)) > limit:
         raise UserError(f'{path}: is larger than {limit:,} bytes, so it was not read')
     return content
 
