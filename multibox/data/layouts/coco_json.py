@@ -73,7 +73,7 @@ def id_of(value: Any) -> int | float | str:
             isinstance(value, float) and not math.isfinite(value)):
         raise ValueError(f'the id is {shown(value)}')
     is_number = isinstance(value, str) and value.isascii() and value.isdigit()
-    return int(value) if is_number and len(value) <= MAX_DIGITS else value
+    return int(value) if is_number and len(str(value)) <= MAX_DIGITS else value
 
 
 def categories_of(path: Path, content: dict) -> dict:

@@ -10,14 +10,13 @@ from multibox.data.layouts.found import Found
 from multibox.data.layouts.images import Images
 from multibox.data.layouts.roles import assign, role_in, role_of
 from multibox.data.listing import files_near
-from multibox.data.reading import MAX_PATH, read_text
+from multibox.data.reading import MAX_LINES, MAX_PATH, read_text
 from multibox.errors import UserError
 from multibox.files import reading
 
 COLUMNS = 'filename', 'class', *CORNERS
 USED = *COLUMNS, 'width', 'height'
 MAX_BYTES = 2 ** 28
-MAX_ROWS = 2_000_000
 MAX_HEADER = 2 ** 16  # bytes
 
 
@@ -56,6 +55,8 @@ def _rows(path):
     if not all(name in header for name in COLUMNS):
         return None
     text = read_text(path, MAX_BYTES)
+    if text.count('\n') > MAX_LINES:
+        raise UserError(f'{path}: has more than {MAX_LINES:,} lines; divide the table')
     reader = csv.reader(io.StringIO(text, newline=''), delimiter=max(',;\t', key=header.count))
     names = None
     rows = []
@@ -68,8 +69,6 @@ def _rows(path):
                 wanted = [n for n, name in enumerate(names) if name in USED]
             elif row:
                 rows.append((line, {names[n]: row[n].strip() for n in wanted if n < len(row)}))
-            if len(rows) > MAX_ROWS:
-                raise UserError(f'{path}: has more than {MAX_ROWS:,} rows; divide the table')
     except csv.Error as error:
         raise UserError(f'{path}: cannot be read (near row {reader.line_num}: {error}); close the '
                         'quotes, or save the table again') from None
