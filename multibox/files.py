@@ -96,8 +96,8 @@ def reading(path: str | Path) -> Iterator[None]:
         raise UserError(f'{path}: cannot be read ({error.strerror})') from None
 
 
-def make_out(folder: Path) -> None:
-    """Make the folder of ``--out`` with its parents, unless it exists.
+def make_out(folder: Path, flag: str = '--out') -> None:
+    """Make the folder that a flag names with its parents, unless it exists.
 
     Raises:
         UserError: the folder cannot be made.
@@ -105,7 +105,7 @@ def make_out(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f'--out {folder}: cannot be made ({error.strerror}); give a folder that '
+        raise UserError(f'{flag} {folder}: cannot be made ({error.strerror}); give a folder that '
                         'can be written to') from None
 
 

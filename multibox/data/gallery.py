@@ -35,7 +35,7 @@ def save_pictures(data: VOCData, folder: Path, max_pixels: float = math.inf) -> 
     Raises:
         UserError: a file cannot be written, or an image cannot be read.
     """
-    make_out(folder)
+    make_out(folder, '--pictures')
     sets = {name: split.examples for name, split in (('train', data.train), ('test', data.test))
             if len(split)}
     paths = [folder / f'{name}.png' for name in ('sample', 'statistics', 'positions')]

@@ -95,3 +95,10 @@ def test_an_error_is_one_line_and_1(folder, ruin):
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith(f'python -m multibox.data: {target}')
+
+
+@pytest.mark.parametrize('flag', ['--json', '--pictures'])
+def test_a_result_that_cannot_be_written_is_named(folder, flag):
+    target = folder / 'labels.txt' / 'x'
+    with pytest.raises(UserError, match=f'{target}: cannot be'):
+        main(['check', str(folder), flag, str(target)])
