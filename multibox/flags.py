@@ -9,6 +9,7 @@ from typing import Any
 from multibox import engines
 from multibox.devices import DEVICES
 from multibox.errors import UserError
+from multibox.files import reading
 from multibox.parser import Parser, suggestion
 from multibox.processes import COMMUNICATORS
 
@@ -90,8 +91,9 @@ def check_path(path: Path, remedy: str, folder: bool = False) -> None:
     Raises:
         UserError: the message suggests the nearest name in the same folder.
     """
-    if path.is_dir() if folder else path.exists():
-        return
+    with reading(path):
+        if path.is_dir() if folder else path.exists():
+            return
     if path.is_file():
         raise UserError(f'{path}: is a file; give its folder, {path.parent}')
     kind = 'folder' if folder else 'file'

@@ -1,5 +1,6 @@
 """Flags: misspelt names and choices, missing files, and one line per mistake."""
 import functools
+from pathlib import Path
 
 import detect
 import evaluate
@@ -154,3 +155,8 @@ def test_all_faults_are_found_before_anything_is_read(at_work, main, flags, faul
     assert len(lines) == len(faults)
     assert all(line.startswith(fault) for line, fault in zip(lines, faults))
     assert not list(at_work.iterdir())
+
+
+def test_a_path_that_is_too_long_is_refused():
+    with pytest.raises(UserError, match='a: cannot be read'):
+        check_path(Path(300 * 'a'), 'give a folder', folder=True)
