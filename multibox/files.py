@@ -68,15 +68,34 @@ def read_whole(path: str | Path, limit: int) -> bytes:
     Raises:
         UserError: the file is missing, is no regular file, such as a pipe, or is too large.
     """
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size <= limit:
+            content = file.read(limit + 1)
+            if len(content) <= limit:  # the file may have grown
+                return content
+    raise UserError(f'{path}: is larger than {limit:,} bytes, so it was not read')
+
+
+@contextlib.contextmanager
+def open_regular(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a regular file to read from it, and name it in the errors of the system.
+
+    Args:
+        path: the file.
+
+    Yields:
+        the file, binary.
+
+    Raises:
+        UserError: the file is missing, is a folder, is no regular file, such as a pipe, or cannot
+            be read.
+    """
     with reading(path):
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
             raise UserError(f'{path}: is not a regular file')  # opening a pipe may take for ever
         with open(path, 'rb') as file:
-            content = file.read() if status.st_size <= limit else b''
-    if max(status.st_size, len(content)) > limit:
-        raise UserError(f'{path}: is larger than {limit:,} bytes, so it was not read')
-    return content
+            yield file
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Training batches in order from several worker processes, whose errors are raised."""
 import collections
 import concurrent.futures
+import concurrent.futures.process
 import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
@@ -73,6 +74,9 @@ class Loader(chainer.dataset.Iterator):
         try:
             self._submit()
             return [self._receive() for _ in range(self.n_own)]
+        except OSError as error:  # no space or no permission for the memory that is shared
+            raise UserError(f'the loader processes cannot be started ({error.strerror}); give '
+                            '--loader-processes 0') from None
         except concurrent.futures.process.BrokenProcessPool:
             raise UserError('a loader process died, most often for lack of memory; try fewer '
                             'with --loader-processes') from None

@@ -17,6 +17,7 @@ from multibox.processes import OneProcess, check_same, check_split
 from multibox.training.arguments import make_train_parser
 from multibox.training.folders import new_folder, newest_run
 from multibox.training.learning_rate import describe_change, scaled_cuts
+from multibox.training.saved_settings import FROM_0, FROM_1, check_saved
 from multibox.training.snapshots import (
     check_settings,
     find_snapshots,
@@ -57,6 +58,7 @@ def parse_args(argv: list[str] | None, description: str | None, paper: dict, sli
     out, remarks = (args.out, []) if args.out else newest_run() if args.resume else new_folder()
     if args.resume:
         began_with = read_settings(out)
+        check_saved(out / 'settings.json', began_with, parser, required=(*paper, 'cuts'))
         if not _cuts_were_given(began_with):
             began_with.pop('cuts', None)  # computed anew, for the number of iterations
         if not began_with.get('eval_interval_given'):
@@ -125,11 +127,8 @@ def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
     each = functools.partial
     check_all(
         each(check_numbers, args, tuple(
-            name for name in ('iteration', 'batchsize', 'log_interval', 'snapshot_interval',
-                              'eval_interval') if getattr(args, name) is not None), lowest=1),
-        each(check_numbers, args, ('lr', 'trunk_lr', 'weight_decay', 'momentum', 'bias_scale', 'k',
-                                   'alpha', 'seed', 'warmup', 'loader_processes', 'patience'),
-             lowest=0),
+            name for name in FROM_1 if getattr(args, name) is not None), lowest=1),
+        each(check_numbers, args, FROM_0, lowest=0),
         each(_check_epochs, args.epochs),
         each(check_split, args.batchsize, processes),
         *[each(check_path, args.data, 'give --data a data set; docs/data.md describes it',
