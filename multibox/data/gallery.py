@@ -5,7 +5,8 @@ from pathlib import Path
 from multibox.canvas import grid, plot
 from multibox.data.pictures import read
 from multibox.data.voc import VOCData
-from multibox.drawing import COLORS, draw_boxes
+from multibox.drawing import COLORS, draw_boxes, short_name
+from multibox.faults import Faults
 from multibox.files import make_out, open_whole
 
 import numpy as np
@@ -33,18 +34,21 @@ def save_pictures(data: VOCData, folder: Path, max_pixels: float = math.inf) -> 
         The three files.
 
     Raises:
-        UserError: a file cannot be written, or an image cannot be read.
+        UserError: a file cannot be written, or an image cannot be read. The other files are
+            written nevertheless.
     """
     make_out(folder)
     sets = {name: split.examples for name, split in (('train', data.train), ('test', data.test))
             if len(split)}
     paths = [folder / f'{name}.png' for name in ('sample', 'statistics', 'positions')]
-    with open_whole(paths[0]) as file:
-        picture = _sample(sets, data.label_names, max_pixels)
-        picture.save(file, 'PNG', compress_level=1)  # a higher level takes a second
-    for path, draw in zip(paths[1:], (_draw_statistics, _draw_positions)):
-        with plot(path, (14, 4.5), dpi=80) as figure:
-            draw(figure, sets, data.label_names)
+    with Faults() as faults:
+        with faults.of(paths[0]):
+            picture = _sample(sets, data.label_names, max_pixels)
+            with open_whole(paths[0]) as file:
+                picture.save(file, 'PNG', compress_level=1)  # a higher level takes a second
+        for path, draw in zip(paths[1:], (_draw_statistics, _draw_positions)):
+            with faults.of(path), plot(path, (14, 4.5), dpi=80) as figure:
+                draw(figure, sets, data.label_names)
     return paths
 
 
@@ -84,8 +88,7 @@ def _draw_statistics(figure, sets, label_names):
     for (name, count), color in zip(counts.items(), COLORS):
         classes.barh(np.arange(len(order)), count[order], left=left, color=color, label=name)
         left += count[order]
-    classes.set_yticks(np.arange(len(order)), [label_names[n][:30] for n in order],
-                       parse_math=False)
+    classes.set_yticks(np.arange(len(order)), [short_name(label_names[n])[:30] for n in order])
     classes.invert_yaxis()
     classes.set_xlabel('objects')
     classes.legend()

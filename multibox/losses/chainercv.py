@@ -2,6 +2,7 @@
 from multibox.boxes.matching import match_bipartite as match
 from multibox.losses import gpu, terms
 from multibox.losses.cross_entropy import softmax_cross_entropy
+from multibox.losses.inputs import validate_inputs
 from multibox.losses.mining import hard_negatives
 from multibox.losses.terms import weigh
 from multibox.typing import ArrayOrVariable, Communicator
@@ -42,7 +43,7 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
             a negative ``k``. Labels on a GPU are checked in Chainer's debug mode only, because
             the host would have to wait for them.
     """
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         if (gpu.takes(mb_locs.array, mb_confs.array) and mb_locs.dtype == mb_confs.dtype

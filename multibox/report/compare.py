@@ -54,6 +54,8 @@ def _check_out(out):
     if out.is_dir():
         raise UserError(f'--out {out}: is a folder; give the page to write, such as '
                         f'{out / "comparison.html"}')
+    if not out.is_file():
+        raise UserError(f'--out {out}: is not a regular file; give another one')
     with reading(out), open(out, 'rb') as file:
         if MARK not in file.read(1000):
             raise UserError(f'--out {out}: exists, and is no page that this command wrote; give '
