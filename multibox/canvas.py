@@ -7,6 +7,7 @@ from pathlib import Path
 from multibox.files import open_whole
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -49,7 +50,8 @@ def plot(path: str | Path, size: tuple[float, float], dpi: int = 100) -> Iterato
         UserError: the file cannot be written.
     """
     figure = Figure(figsize=size, layout='constrained')
-    with matplotlib.rc_context({'text.parse_math': False}), warnings.catch_warnings():
+    with (matplotlib.rc_context({'text.parse_math': False}), warnings.catch_warnings(),
+          np.errstate(all='ignore')):
         # A name may have characters that the font lacks, or be too long for the layout.
         warnings.filterwarnings('ignore', 'Glyph|constrained_layout')
         yield figure

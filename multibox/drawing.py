@@ -16,6 +16,7 @@ SCREEN = 1000  # pixels: the longest side of an image that a screen shows unredu
 WIDEST = 4  # times its height: a picture on the page
 LONGEST = 60  # characters of a name in a picture
 FAR = 1e6  # pixels from an image: a box that reaches further is cut
+MAX_TAKEN = 300  # names that the next name avoids; all of thousands would take minutes
 OUTSIDE = 16  # line widths by which a box that leaves the image is drawn beyond it
 
 
@@ -71,25 +72,25 @@ def draw_boxes(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, names: list
     if height is not None:
         scale = min(height / img.shape[1], WIDEST * height / img.shape[2])
     if scale != 1:
-        size = [max(1, round(side * scale)) for side in tile.size]
-        tile = tile.resize(size, Image.Resampling.BICUBIC)
+        width, height = (max(1, round(side * scale)) for side in tile.size)
+        tile = tile.resize((width, height), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(tile)
     limits = np.tile(tile.size[::-1], 2)
     unit = max(1, round(max(tile.size) / SCREEN))
-    bbox = within_reach(bbox) * scale
-    bbox = bbox.clip(-OUTSIDE * unit, limits + OUTSIDE * unit).round()
+    scaled = within_reach(bbox) * scale
+    scaled = scaled.clip(-OUTSIDE * unit, limits + OUTSIDE * unit).round()
     colors = [tuple(map(round, color)) for color in PALETTE[label % len(PALETTE)]]
     letters = font(13 * unit)
-    for (y_min, x_min, y_max, x_max), color in zip(bbox, colors):
+    for (y_min, x_min, y_max, x_max), color in zip(scaled, colors):
         draw.rectangle((x_min - unit, y_min - unit, x_max + unit, y_max + unit), outline='black',
                        width=5 * unit)
         draw.rectangle((x_min, y_min, x_max, y_max), outline=color, width=3 * unit)
     taken = np.zeros((0, 4), np.float32)
-    for box, name, color in zip(bbox, map(short_name, names), colors):
+    for box, name, color in zip(scaled, map(short_name, names), colors):
         size = 18 * unit, letters.getlength(name) + 6 * unit
         places = _label_places(box, size, tile.size[::-1])
         y_min, x_min, y_max, x_max = place = places[bbox_iou(places, taken).sum(axis=1).argmin()]
-        taken = np.vstack([taken, place])
+        taken = np.vstack([taken, place])[-MAX_TAKEN:]
         draw.rectangle((x_min, y_min, x_max - 1, y_max - 1), fill=color, outline='black')
         draw.text((x_min + 3 * unit, y_min + 14 * unit), name, text_color(color), letters,
                   anchor='ls')

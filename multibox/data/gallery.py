@@ -17,6 +17,7 @@ N_CELL = 64  # of the map of positions, per side
 MAX_CLASSES = 40  # bars in one chart
 
 
+@np.errstate(all='ignore')  # for boxes without an area, or beyond all numbers
 def save_pictures(data: VOCData, folder: Path, max_pixels: float = math.inf) -> list[Path]:
     """Draw what a person looks at before training.
 
@@ -95,11 +96,13 @@ def _draw_statistics(figure, sets, label_names):
     for (name, split), color in zip(sets.items(), COLORS):
         boxes = _boxes(split)
         height, width = (boxes[:, 2:] - boxes[:, :2]).T
-        sizes.hist(np.sqrt(height * width), np.linspace(0, 1, 41), color=color, alpha=0.6,
+        side = np.sqrt(height * width)
+        sizes.hist(side[np.isfinite(side)], np.linspace(0, 1, 41), color=color, alpha=0.6,
                    label=name)
         pixels = np.concatenate([each.bbox[:, 2:] - each.bbox[:, :2] for each in split])
-        shapes.hist(np.log2(pixels[:, 1] / pixels[:, 0]).clip(-4, 4), np.linspace(-4, 4, 41),
-                    color=color, alpha=0.6, label=name)
+        ratio = np.log2(pixels[:, 1] / pixels[:, 0])
+        shapes.hist(ratio[np.isfinite(ratio)].clip(-4, 4), np.linspace(-4, 4, 41), color=color,
+                    alpha=0.6, label=name)
     sizes.set_xlabel('side of the box, as a share of the side of the image')
     shapes.set_xlabel('width over height')
     shapes.set_xticks(range(-4, 5, 2), ['1:16', '1:4', '1', '4:1', '16:1'])

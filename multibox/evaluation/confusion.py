@@ -48,8 +48,9 @@ def part_of_matrix(outcome: Outcome, n_class: int, n_shown: int) -> tuple[np.nda
     index, counts = np.array([*cells]).reshape(-1, 2), np.array([*cells.values()], np.int64)
     wrong = index[:, 0] != index[:, 1]
     among = wrong & (index < n_class).all(axis=1)
-    confused, other = (sum(np.bincount(index[chosen, axis], counts[chosen], n_class + 1)[:n_class]
-                           for axis in (0, 1)) for chosen in (among, wrong & ~among))
+    confused, other = (
+        np.bincount(index[chosen].T.ravel(), np.tile(counts[chosen], 2), n_class + 1)[:n_class]
+        for chosen in (among, wrong & ~among))
     labels = sorted(np.lexsort((-other, -confused))[:n_shown].tolist())
     place = np.full(n_class + 1, len(labels))
     place[labels], place[n_class] = np.arange(len(labels)), len(labels) + 1

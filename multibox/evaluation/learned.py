@@ -136,7 +136,8 @@ def _on_empty_images(black, noise, threshold, typical):
     # only if it lies nearer to the best scores in photographs.
     least = max(threshold, (threshold + (typical or 0)) / 2)
     found = [f'{score:.2f} in {image}' for score, image in (
-        (black, 'a black image'), (noise, 'an image of noise')) if score is not None and score >= least]
+        (black, 'a black image'), (noise, 'an image of noise'))
+             if score is not None and score >= least]
     if found:
         yield (f'The best detection has a score of {" and of ".join(found)}, and detections count '
                f'from {threshold:.2f} on: the network also finds objects where there are none. '

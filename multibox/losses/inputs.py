@@ -106,9 +106,9 @@ def at_least_0(name: str, value: Any) -> float:
         ValueError: ``value`` is negative or nan.
     """
     number = value.item() if getattr(value, 'size', 0) == 1 else value
-    if not isinstance(number, numbers.Real):
+    if not isinstance(number, float | int | numbers.Real):
         raise TypeError(f'{name} must be a number >= 0, got {type(value).__name__}')
-    if not number >= 0:
+    if not number >= 0:  # type: ignore[operator]
         raise ValueError(f'{name} must be >= 0, got {max(number, -MANY - 1)}')
     number = min(number, MANY)
     return number if isinstance(number, int) else float(number)

@@ -57,13 +57,13 @@ def hard_negatives_of_batch(conf_loss: Array, positive: Array, neg_pos_ratio: fl
         ValueError: the shapes differ, or a number is negative.
     """
     neg_pos_ratio = _validate(conf_loss, positive, neg_pos_ratio, ignored)
-    n_neg_min = at_least_0('n_neg_min', n_neg_min)
     processes = as_processes(comm)
     negative = _neither(positive, ignored) & (conf_loss != 0)
     xp = cuda.get_array_module(conf_loss)
     n_box = processes.sum(xp.asarray(positive.size))
     n_positive = processes.sum(xp.asarray(positive.sum()))
-    n = (n_positive * xp.minimum(neg_pos_ratio, n_box)).clip(n_neg_min, None)
+    n = (n_positive * xp.minimum(neg_pos_ratio, n_box)).clip(
+        at_least_0('n_neg_min', n_neg_min), None)
     ranked = _ranked(conf_loss.reshape(1, -1), negative.reshape(1, -1))
     n = xp.asarray(count_among_largest(ranked[0], n, processes)).reshape(1)
     return n_largest(ranked, n).reshape(conf_loss.shape)

@@ -17,6 +17,7 @@ from multibox.report.log import (
 
 from matplotlib.ticker import LogLocator, NullFormatter
 
+MAX_GREY = 200  # curves without a name
 LOSS_COLORS = {'main/loss': 'black', 'main/loss/loc': 'tab:blue', 'main/loss/conf': 'tab:orange'}
 
 
@@ -64,6 +65,12 @@ def class_colors(curves: dict, ap: dict) -> dict:
                     key=lambda name: ap[name], reverse=True)
     half = len(COLORS) // 2
     return dict(zip(dict.fromkeys(ranked[:half] + ranked[-half:]), COLORS))
+
+
+def grey_classes(curves: dict, colors: dict) -> list[str]:
+    """The classes whose curves have no name: at most :data:`MAX_GREY`, at equal distances."""
+    others = [name for name in filter(curves.get, curves) if name not in colors]
+    return others[::-(-len(others) // MAX_GREY) or 1]
 
 
 def plot_precision_recall(path: str | Path, curves: dict, ap: dict) -> None:
@@ -119,9 +126,8 @@ def _draw_losses(axes, entries):
 
 def _draw_precision_recall(axes, curves, ap):
     colors = class_colors(curves, ap)
-    if len(curves) > len(COLORS):
-        for name in filter(curves.get, curves):
-            axes.plot(*curves[name][::-1], color='lightgray', linewidth=0.8)
+    for name in grey_classes(curves, colors):
+        axes.plot(*curves[name][::-1], color='lightgray', linewidth=0.8)
     lines, texts = [], []
     for name, color in colors.items():
         if curves[name] is not None:

@@ -53,5 +53,5 @@ def shrink(path: Path) -> bytes:
     """A picture as a JPEG file of at most :data:`WIDTH` pixels in width."""
     with Image.open(path) as picture:
         scale = min(1, WIDTH / picture.width)
-        size = [max(1, round(side * scale)) for side in picture.size]
-        return jpeg(picture.convert('RGB'), size)
+        width, height = (max(1, round(side * scale)) for side in picture.size)
+        return jpeg(picture.convert('RGB'), (width, height))

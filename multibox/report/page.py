@@ -21,6 +21,7 @@ from multibox.report.pictures import figure
 from multibox.report.scores import class_table, key_figures
 from multibox.terminal import printable
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -60,6 +61,7 @@ TEMPLATES.filters.update(number=number,
                          base64=lambda data: Markup(base64.b64encode(data).decode()))
 
 
+@np.errstate(all='ignore')  # for boxes without an area, or beyond all numbers
 def write_report(out: str | Path, title: str, metrics: dict, images: list, data: VOCData,
                  failed: Sequence[str] = ()) -> None:
     """Write ``out/report.html``, completely or not at all.

@@ -13,10 +13,13 @@ from multibox.report.metrics import make_metrics
 from multibox.report.page import write_report
 from multibox.report.scores import scores_by_rule
 
+import numpy as np
+
 FEW_OBJECTS = 30  # in the test set, below which a score says little
 N_EXAMPLE = 8  # test images in detections.png
 
 
+@np.errstate(all='ignore')  # for boxes without an area, or beyond all numbers
 def write_results(out: Path, data: Any, images: list, result: dict, *, learning: Learning,
                   iteration: int | None, settings: dict, seconds: float, device: str,
                   hardware: str, running: bool = False, failed: Sequence[str] = ()) -> None:

@@ -9,7 +9,6 @@ from multibox.files import read_json
 from multibox.flags import check_path
 from multibox.report.log import MEAN_AP, is_number, read_log, series
 
-
 # The entries that the comparison computes with, and the kind of each; a dict holds further entries.
 METRICS = {'map': 'number', 'ap': 'numbers', 'iteration': 'whole number', 'seconds': 'number',
            'device': 'text', 'date': 'text', 'settings': {}, 'best': {'map': 'number'},

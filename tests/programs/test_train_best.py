@@ -150,8 +150,8 @@ def test_a_failing_report_does_not_end_the_training(data, tmp_path, scored, monk
             raise ZeroDivisionError('on\npurpose')
     monkeypatch.setattr(results, 'write_results', fail)
     run(data, tmp_path / 'o', '--eval-interval', '4')
-    assert re.search(r'the results after iteration 4: failed \(ZeroDivisionError: on purpose, .*\); '
-                     'the training goes on\n', capsys.readouterr().out)
+    assert re.search(r'the results after iteration 4: failed \(ZeroDivisionError: on purpose, .*'
+                     r'\); the training goes on\n', capsys.readouterr().out)
     assert (tmp_path / 'o' / 'model.npz').exists()
 
 
