@@ -90,7 +90,7 @@ def draw_boxes(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, names: list
         size = 18 * unit, letters.getlength(name) + 6 * unit
         places = _label_places(box, size, tile.size[::-1])
         y_min, x_min, y_max, x_max = place = places[bbox_iou(places, taken).sum(axis=1).argmin()]
-        taken = np.vstack([taken, place])[-MAX_TAKEN:]
+        taken = np.vstack([taken[1 - MAX_TAKEN:], place])
         draw.rectangle((x_min, y_min, x_max - 1, y_max - 1), fill=color, outline='black')
         draw.text((x_min + 3 * unit, y_min + 14 * unit), name, text_color(color), letters,
                   anchor='ls')
