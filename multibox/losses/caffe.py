@@ -45,7 +45,7 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         ``(loc_loss, conf_loss)``: two scalar Variables.
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`, or an unknown normalisation.
+        TypeError, ValueError: as :func:`multibox.multibox_loss`, or an unknown normalisation.
     """
     if normalization not in NORMALIZATIONS:
         raise ValueError(f'normalization must be one of {", ".join(NORMALIZATIONS)}, '

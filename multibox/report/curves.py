@@ -126,7 +126,7 @@ def _draw_losses(axes, entries):
 
 def _draw_precision_recall(axes, curves, ap):
     colors = class_colors(curves, ap)
-    for name in grey_classes(curves, colors):
+    for name in grey_classes(curves, {}) if len(curves) > len(COLORS) else ():
         axes.plot(*curves[name][::-1], color='lightgray', linewidth=0.8)
     lines, texts = [], []
     for name, color in colors.items():

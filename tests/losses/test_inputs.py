@@ -76,7 +76,8 @@ def test_what_is_no_number_of_negatives_is_named(loss, k, error):
     (lambda k: super_gradients.SSDLoss(PRIORS, neg_pos_ratio=k), 'neg_pos_ratio'),
     (super_gradients.HardMiningCrossEntropyLoss, 'neg_pos_ratio'),
     (lambda k: hard_negatives(np.zeros((1, 2), 'f'), np.zeros((1, 2), bool), k), 'neg_pos_ratio')],
-    ids='caffe notebook ssd_pytorch keras keras-least super_gradients mined mining'.split())
+    ids=['caffe', 'notebook', 'ssd_pytorch', 'keras', 'keras-least', 'super_gradients', 'mined',
+         'mining'])
 def test_published_losses_name_their_own_argument(make, name):
     for value in -1, float('nan'):
         with pytest.raises(ValueError, match=rf'^{name} must be >= 0, got'):

@@ -164,6 +164,14 @@ def test_the_last_weights_are_saved_before_the_report(data, tmp_path, scored, mo
     assert (tmp_path / 'o' / 'model.npz').exists()
 
 
+def test_a_picture_that_failed_at_the_beginning_is_named_again_at_the_end(
+        data, tmp_path, scored, monkeypatch):
+    monkeypatch.setattr(results, 'save_inputs', lambda *_: ['training.png: failed (on purpose)'])
+    with pytest.raises(Incomplete, match=r'^training\.png: failed \(on purpose\)$'):
+        run(data, tmp_path / 'o', '--eval-interval', '8')
+    assert (tmp_path / 'o' / 'model.npz').exists() and scored.reports[-1] == (8, False)
+
+
 @pytest.mark.slow
 def test_the_weights_are_the_same_without_a_validation_loss(data, tmp_path, scored, monkeypatch):
     run(data, tmp_path / 'with', '--eval-interval', '4')
