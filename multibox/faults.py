@@ -40,7 +40,7 @@ class Faults:
         except Incomplete as error:
             self.found += str(error).splitlines()
         except Exception as error:
-            reason = str(error)
+            reason = str(error).removeprefix(f'{part}: ')
             if not isinstance(error, UserError):  # an error of the code: the place helps to mend it
                 frame = traceback.extract_tb(error.__traceback__)[-1]
                 reason = f'{type(error).__name__}: {reason}, {Path(frame.filename).name}, ' \

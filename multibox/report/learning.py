@@ -5,7 +5,7 @@ def learning_table(metrics: dict, label_names: tuple) -> dict:
     """Tabulate the numbers of :class:`multibox.evaluation.Learning` beside what they compare with.
 
     Args:
-        metrics: from :func:`multibox.report.metrics.write_metrics`, with ``learning``.
+        metrics: from :func:`multibox.report.metrics.make_metrics`, with ``learning``.
         label_names: the foreground classes, in the order of their numbers.
 
     Returns:

@@ -78,7 +78,7 @@ def write_report(out: str | Path, title: str, metrics: dict, images: list, data:
         out: folder, which for a training run holds Chainer's ``log``; without a log the page has
             no curves of the training.
         title: short name of the run.
-        metrics: from :func:`multibox.report.metrics.write_metrics`. Counts and pictures consider
+        metrics: from :func:`multibox.report.metrics.make_metrics`. Counts and pictures consider
             detections from its ``threshold`` on; average precision uses all.
         images: from :func:`multibox.evaluation.detect`, on ``data.test``.
         data: :class:`multibox.data.voc.VOCData`; ``train`` or ``test`` may be empty.

@@ -16,7 +16,7 @@ def key_figures(metrics: dict, outcome: Outcome, data: VOCData) -> dict:
     """Collect the numbers at the top of the page.
 
     Args:
-        metrics: from :func:`multibox.report.metrics.write_metrics`.
+        metrics: from :func:`multibox.report.metrics.make_metrics`.
         outcome: from :func:`multibox.evaluation.mistakes.compare`, on ``data.test``.
         data: the data set.
 
