@@ -63,7 +63,7 @@ def test_a_number_of_any_type_gives_the_same(loss, k, same):
     (float('nan'), ValueError), (-1, ValueError), (-10 ** 5000, ValueError), ('3', TypeError),
     (None, TypeError), ([3], TypeError), (3j, TypeError)], ids=lambda value: str(type(value)))
 def test_what_is_no_number_of_negatives_is_named(loss, k, error):
-    with pytest.raises(error, match='k, the number of negatives per positive, must be .*>= 0, got'):
+    with pytest.raises(error, match=r'negatives per positive, must be .*>= 0, got'):
         values(loss, k)
 
 
