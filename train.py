@@ -22,7 +22,7 @@ from multibox.evaluation import Evaluation
 from multibox.losses import LOSSES
 from multibox.networks import make_detector
 from multibox.processes import join_processes
-from multibox.report import plot_curves, save_inputs
+from multibox.report import plot_curves
 from multibox.training import (
     OPTIMIZERS,
     Best,
@@ -82,7 +82,7 @@ def main(argv=None):
     trainer = chainer.training.Trainer(updater, Stop(args.iteration, processes, best), args.out)
     add_extensions(trainer, args, data, model, results, processes)
     settings.begin_or_resume(trainer, args, data, processes)
-    save_inputs(args.out, data, loader.sequence, processes)
+    results.save_inputs(loader.sequence)
     print(expected_time(trainer))
     run(trainer, data.train.paths)
     results.finish(trainer)
@@ -133,7 +133,7 @@ def add_extensions(trainer, args, data, model, results, processes):
         trainer.extend(extensions.LogReport(trigger=Every(log, evaluate, stop=stop)))
         trainer.extend(Progress(args.iteration, args.batchsize))
         trainer.extend(without_ending(lambda trainer: plot_curves(trainer.out)), name='curves',
-                       trigger=Every(save, stop=stop))
+                       trigger=Every(save, stop=stop, at_end=False))
         trainer.extend(without_ending(results.report), name='results',
                        trigger=Every(evaluate, stop=stop, at_end=False))
         trainer.extend(snapshot(chain), name='snapshot', trigger=Every(save, stop=stop))

@@ -2,7 +2,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from multibox.files import open_whole
+from multibox.errors import UserError
+from multibox.files import make_out, open_whole
 
 
 def write_submission(out: Path, paths: Iterable[Path], predictions: Iterable[list],
@@ -25,10 +26,13 @@ def write_submission(out: Path, paths: Iterable[Path], predictions: Iterable[lis
         The folder that holds the files.
 
     Raises:
-        UserError: a file cannot be written.
+        UserError: a file cannot be written, or the name of a class would lead to another folder.
     """
     folder = out / 'results' / 'VOC2012' / 'Main'
-    folder.mkdir(parents=True, exist_ok=True)
+    for name in label_names:
+        if '/' in name or '\0' in name:
+            raise UserError(f'the class {name!r} cannot be part of the name of a file; rename it')
+    make_out(folder)
     lines: list[list[str]] = [[] for _ in label_names]
     for path, *objects in zip(paths, *predictions):
         for (y_min, x_min, y_max, x_max), label, score in zip(*objects):

@@ -25,7 +25,8 @@ def precision_recall(images: list, label_names: tuple) -> dict:
     curves = dict.fromkeys(label_names)
     *predicted, bboxes, labels, difficults = images
     if any((~np.asarray(difficult, bool)).any() for difficult in difficults):
-        with np.errstate(invalid='ignore'):  # 0/0 where the best detection is a difficult object
+        # 0/0 where the best detection is a difficult object; areas of wild boxes overflow.
+        with np.errstate(invalid='ignore', over='ignore'):
             found = calc_detection_voc_prec_rec(*predicted, bboxes, labels, difficults)
         for name, precision, recall in zip(label_names, *found):
             if recall is not None:

@@ -7,6 +7,7 @@ float64) therefore compute all boxes and mask them.
 from collections.abc import Iterator
 
 from multibox.engines import kernels
+from multibox.engines.once import differentiable_once
 from multibox.losses import gpu
 from multibox.typing import ArrayOrVariable
 
@@ -112,14 +113,15 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
         return xp.where(self.labels < 0, loss.dtype.type(0), loss),
 
     def backward(self, indexes, grad_outputs):
-        logits, weight = self.get_retained_inputs()[0].array, grad_outputs[0].array
+        inputs = *self.get_retained_inputs(), *grad_outputs
+        logits, weight = (x.array for x in inputs)
         with cuda.get_device_from_array(logits):
             if gpu.takes(logits):
                 grad = gpu.cross_entropy_gradient(logits, self.labels, weight)
             else:
                 compute = self._grad_gpu if kernels.is_on_gpu(logits) else self._grad_cpu
                 grad = compute(logits, weight)
-        return chainer.Variable(grad),
+        return differentiable_once('softmax_cross_entropy', (grad,), inputs)
 
     def _grad_cpu(self, logits, weight):
         shape, logits = logits.shape, logits.reshape(-1, logits.shape[-1])

@@ -1,5 +1,6 @@
-"""The parts that every formulation of the loss shares: inputs, two terms, weights, normaliser."""
+"""The parts that every formulation of the loss shares: two terms, their weights, the normaliser."""
 from multibox.engines import kernels
+from multibox.engines.once import differentiable_once
 from multibox.losses.cross_entropy import in_single_precision, selected_rows
 from multibox.losses.normalizer import mean_count
 from multibox.typing import Array, ArrayOrVariable, Communicator
@@ -37,15 +38,17 @@ class _SmoothL1(chainer.FunctionNode):
         return (within_1 * (distance - within_1 / 2)).sum(axis=axis)
 
     def backward(self, indexes, grad_outputs):
-        mb_locs, weight = self.get_retained_inputs()[0].array, grad_outputs[0].array
+        inputs = *self.get_retained_inputs(), *grad_outputs
+        mb_locs, weight = (x.array for x in inputs)
         if kernels.is_on_gpu(mb_locs):
             with cuda.get_device_from_array(mb_locs):
                 grad = self._difference(mb_locs).clip(-1, 1) * weight[..., None]
-            return chainer.Variable(grad),
-        grad, weight = np.zeros((self.positive.size, 4), mb_locs.dtype), weight.reshape(-1)
-        for rows, difference in self._differences(mb_locs):
-            grad[rows] = (difference.clip(-1, 1) * weight.take(rows)).T
-        return chainer.Variable(grad.reshape(mb_locs.shape)),
+        else:
+            grad, weight = np.zeros((self.positive.size, 4), mb_locs.dtype), weight.reshape(-1)
+            for rows, difference in self._differences(mb_locs):
+                grad[rows] = (difference.clip(-1, 1) * weight.take(rows)).T
+            grad = grad.reshape(mb_locs.shape)
+        return differentiable_once('smooth_l1', (grad,), inputs)
 
     def _difference(self, mb_locs):
         """(B, K, 4) predictions minus targets, 0 for a box that is not positive."""
@@ -88,7 +91,7 @@ class _Counted(chainer.FunctionNode):
 
     def backward(self, indexes, grad_outputs):
         with cuda.get_device_from_array(self.counted):
-            return chainer.Variable(self._times(grad_outputs[0].array)),
+            return _Counted(self.counted).apply(grad_outputs)
 
     def _times(self, x):
         """Multiply (B, K) numbers by the counts of their boxes; 0 times nan gives 0."""
@@ -139,48 +142,3 @@ def mean_over_positives(mb_locs: ArrayOrVariable, conf_loss: chainer.Variable, g
     n_positive = mean_count(positive, loc_loss.dtype, comm)
     return (F.sum(loc_loss) / n_positive,
             total(conf_loss, counted) / n_positive.astype(conf_loss.dtype))
-
-
-def validate_inputs(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
-                    gt_mb_locs: ArrayOrVariable, gt_mb_labels: ArrayOrVariable, k: float
-                    ) -> tuple[chainer.Variable, chainer.Variable, Array, Array]:
-    """Check shapes and labels; return the predictions as Variables and the targets as arrays.
-
-    Args:
-        mb_locs: (B, K, 4) float, predicted offsets; array or Variable, like the rest.
-        mb_confs: (B, K, C) float, logits or probabilities.
-        gt_mb_locs: (B, K, 4) float, offsets of the matched objects.
-        gt_mb_labels: (B, K) int, -1 to C - 1.
-        k: hard negatives per positive.
-
-    Returns:
-        ``(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels)``: two Variables and two arrays.
-
-    Raises:
-        ValueError: wrong rank or shape, labels that are not integers, below -1 or not below C, or
-            a negative ``k``. Labels on a GPU are checked in Chainer's debug mode only, because
-            the host would have to wait for them.
-    """
-    mb_locs, mb_confs = chainer.as_variable(mb_locs), chainer.as_variable(mb_confs)
-    gt_mb_locs = chainer.as_variable(gt_mb_locs).array
-    gt_mb_labels = chainer.as_variable(gt_mb_labels).array
-    if mb_confs.ndim != 3 or mb_confs.shape[2] < 2:
-        raise ValueError(f'mb_confs must be (B, K, C) with C >= 2, got {mb_confs.shape}')
-    B, K, C = mb_confs.shape
-    for name, array, shape in (('mb_locs', mb_locs, (B, K, 4)),
-                               ('gt_mb_locs', gt_mb_locs, (B, K, 4)),
-                               ('gt_mb_labels', gt_mb_labels, (B, K))):
-        if array.shape != shape:
-            raise ValueError(f'{name} must be {shape} to go with mb_confs {mb_confs.shape}, '
-                             f'got {array.shape}')
-    if gt_mb_labels.dtype.kind not in 'iu':
-        raise ValueError(f'gt_mb_labels must be integers, got {gt_mb_labels.dtype}')
-    if not k >= 0:
-        raise ValueError(f'k, the number of negatives per positive, must be >= 0, got {k}')
-    on_cpu = isinstance(gt_mb_labels, np.ndarray)
-    if gt_mb_labels.size and (on_cpu or chainer.is_debug()):
-        lowest, highest = int(gt_mb_labels.min()), int(gt_mb_labels.max())
-        if highest >= C or lowest < -1:
-            raise ValueError(f'gt_mb_labels must lie in -1 to C - 1 = {C - 1}, '
-                             f'got {lowest} to {highest}')
-    return mb_locs, mb_confs, gt_mb_locs, gt_mb_labels
