@@ -2,7 +2,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from multibox.files import open_whole
+from multibox.files import make_out, open_whole
+
+SUBMISSION = 'results/VOC2012/Main/comp4_det_test_'  # the beginning of a file's name
 
 
 def write_submission(out: Path, paths: Iterable[Path], predictions: Iterable[list],
@@ -27,14 +29,14 @@ def write_submission(out: Path, paths: Iterable[Path], predictions: Iterable[lis
     Raises:
         UserError: a file cannot be written.
     """
-    folder = out / 'results' / 'VOC2012' / 'Main'
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = (out / SUBMISSION).parent
+    make_out(folder)
     lines: list[list[str]] = [[] for _ in label_names]
     for path, *objects in zip(paths, *predictions):
         for (y_min, x_min, y_max, x_max), label, score in zip(*objects):
             lines[label].append(f'{path.stem} {score:.6f} {x_min + 1:.2f} {y_min + 1:.2f} '
                                 f'{x_max + 1:.2f} {y_max + 1:.2f}\n')
     for name, found in zip(label_names, lines):
-        with open_whole(folder / f'comp4_det_test_{name}.txt') as file:
+        with open_whole(out / f'{SUBMISSION}{name}.txt') as file:
             file.write(''.join(found).encode())
     return folder
