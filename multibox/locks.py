@@ -149,7 +149,7 @@ def _holder(descriptor):
         holder = json.loads(os.pread(descriptor, 4096, 0))
         types = {'host': str, 'boot': str, 'pid': int, 'start': str}
         return holder if all(type(holder[name]) is types[name] for name in types) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

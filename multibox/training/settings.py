@@ -9,6 +9,7 @@ from multibox.data import split
 from multibox.data.voc import VOCData
 from multibox.devices import available_cores, is_gpu
 from multibox.errors import UserError
+from multibox.files import remove_parts
 from multibox.flags import check_all, check_numbers, check_out, check_path
 from multibox.locks import Lock
 from multibox.networks.efficientnet import N_PART
@@ -147,6 +148,7 @@ def check_args(args: argparse.Namespace, processes: OneProcess) -> Lock:
     except UserError:
         lock.release()
         raise
+    remove_parts(args.out / 'data-set')
     return lock
 
 
