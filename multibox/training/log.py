@@ -23,7 +23,7 @@ class Log(extensions.LogReport):
     default_name = 'LogReport'  # the name in the snapshots
 
     def __init__(self, trigger: tuple[int, str] | Callable[[Any], bool]):
-        super().__init__(trigger=trigger, filename=None)
+        super().__init__(trigger=trigger, log_name=None)  # no file of Chainer
 
     def initialize(self, trainer: Any) -> None:
         """Write the log of a resumed run."""

@@ -271,7 +271,7 @@ def test_a_run_that_began_and_ended_meanwhile_is_seen_under_the_lock(tmp_path, m
     Lock(tmp_path).release()
 
 
-@pytest.mark.parametrize('content', ['', '[{"it', None], ids=['empty', 'damaged', 'folder'])
+@pytest.mark.parametrize('content', ['[{"it', None], ids=['damaged', 'folder'])
 def test_the_log_of_a_resumed_run_may_be_spoilt(out, data, tmp_path, content, capsys):
     half = tmp_path / 'half'
     half.mkdir()
