@@ -188,11 +188,11 @@ def test_files_of_others_are_not_overwritten(out, data, thresholds, tmp_path, fi
 
 
 def test_files_of_an_earlier_evaluation_are_replaced(out, data, thresholds, tmp_path):
-    command = ['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
-               str(tmp_path)]
-    evaluate.main(command)
+    for name in evaluate.RESULTS:
+        shutil.copy(out / name, tmp_path)
     (tmp_path / 'report.html').write_text('old')
-    evaluate.main(command)
+    evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
+                   str(tmp_path)])
     assert (tmp_path / 'report.html').read_text() != 'old'
     assert {path.name for path in tmp_path.iterdir()} == {*evaluate.RESULTS}
 
