@@ -201,7 +201,7 @@ def test_a_submission_in_the_folder_is_not_overwritten(out, thresholds, tmp_path
     path = tmp_path / 'results/VOC2012/Main/comp4_det_test_cat.txt'
     path.parent.mkdir(parents=True)
     path.write_text('precious')
-    with pytest.raises(UserError, match='holds results/VOC2012/Main/comp4_det_test_cat.txt'):
+    with pytest.raises(UserError, match=r'holds results/VOC2012/Main/comp4_det_test_cat\.txt'):
         evaluate.main(['--model', str(out.parent / 'model.npz'), '--submission', '--out',
                        str(tmp_path)])
     assert path.read_text() == 'precious'
