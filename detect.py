@@ -15,7 +15,7 @@ from multibox.devices import is_gpu, select_device
 from multibox.drawing import draw_boxes
 from multibox.errors import UserError, ending_together
 from multibox.evaluation.threshold import DEFAULT_THRESHOLD
-from multibox.files import make_out, open_whole, write_json
+from multibox.files import open_whole, write_json
 from multibox.flags import (
     add_hardware_flags,
     check_all,
@@ -24,6 +24,8 @@ from multibox.flags import (
     check_path,
     make_parser,
 )
+from multibox.locks import Lock
+from multibox.outputs import PictureNames, check_free, written_before
 from multibox.processes import join_processes
 from multibox.weights import load_model
 
@@ -47,6 +49,13 @@ def main(argv=None):
               *[each(check_path, path, 'give an image, or a folder of images')
                 for path in args.images])
     paths = find_images(args.images)
+    with Lock(args.out):
+        search(args, paths)
+
+
+def search(args, paths):
+    """Detect in photographs, and write the results into the folder, which is locked."""
+    names = PictureNames(args.out, earlier_pictures(args.out / 'detections.json'), paths)
     device = select_device(args.device)
     engines.set_up(device, args.conv or engines.fastest(is_gpu(args.device)))
     model, _, label_names = load_model(args.model)
@@ -55,9 +64,7 @@ def main(argv=None):
     model.score_thresh, model.nms_thresh = args.score, args.nms
     model.to_device(device)
     model.coder = BestBelow(model.coder)
-    make_out(args.out)
     results, broken = [], {}
-    taken = {path.name.casefold() for path in paths if path.parent.resolve() == args.out.resolve()}
     try:
         for start in range(0, len(paths), args.batchsize):
             batch = []
@@ -68,18 +75,21 @@ def main(argv=None):
                     broken[path] = str(error)
             predicted = model.predict([img for _, img in batch]) if batch else ((), (), ())
             for (path, img), *found in zip(batch, *predicted):
-                results.append(save_picture(path, img, *found, label_names, args, taken))
+                results.append(save_picture(path, img, *found, label_names, args, names))
+        n_removed = names.remove_rest()
     finally:  # the detections so far stay if the rest fails
         write_json(args.out / 'detections.json', {
             'model': str(args.model), 'score': args.score, 'nms': args.nms,
             'bbox': 'y_min, x_min, y_max, x_max in pixels; size: height, width', 'images': results,
-            'unreadable': list(broken)})
+            'unreadable': list(broken), 'earlier': sorted(names.rest)})
     for path, reason in broken.items():
         print(f'{path}: {reason}; left out', file=sys.stderr)
     n_found = sum(len(result['label']) for result in results)
     n_with = sum(bool(result['label']) for result in results)
     print(f'{n_found} objects in {n_with} of {len(results)} photographs, from a score of '
           f'{args.score:.2f} on')
+    if n_removed:
+        print(f'{n_removed} pictures of an earlier detect.py removed from {args.out}')
     print(f'{len(results)} pictures and detections.json in {args.out}')
     if broken:
         sys.exit(1)
@@ -124,28 +134,32 @@ class BestBelow:
         return bbox[best], label[best], score[best]
 
 
-def free_name(stem, taken):
-    """Make a file name for a picture from the stem of its photograph, and add it to ``taken``.
+def earlier_pictures(path):
+    """The names of the pictures that an earlier run wrote beside its detections.json.
 
-    Names that differ in case only count as equal, because some file systems ignore case.
+    Raises:
+        UserError: the file is not by detect.py.
     """
-    name, n = f'{stem}.png', 2
-    while name.casefold() in taken:
-        name, n = f'{stem}-{n}.png', n + 1
-    taken.add(name.casefold())
-    return name
+    content = written_before(path, ('model', 'score', 'nms', 'images', 'unreadable'))
+    if not content:
+        check_free(path.parent, [path.name])
+    # An interrupted run has left pictures of the run before it.
+    images, earlier = (part if isinstance(part := content.get(key), list) else []
+                       for key in ('images', 'earlier'))
+    names = [image.get('picture') for image in images if isinstance(image, dict)]
+    return [name for name in names + earlier if isinstance(name, str)]
 
 
-def save_picture(path, img, bbox, label, score, label_names, args, taken):
+def save_picture(path, img, bbox, label, score, label_names, args, names):
     """Draw, save and print the detections in an image; returns its entry in detections.json."""
     order = np.argsort(-score, kind='stable')
     below = [f'{label_names[n]} {s:.2f}' for n, s in zip(label, score) if s < args.score]
     order = order[score[order] >= args.score]
     bbox, label, score = bbox[order], label[order], score[order]
     bbox = bbox.clip(0, np.tile(img.shape[1:], 2))  # a network's boxes may pass the edges
-    names = [label_names[n] for n in label]
-    captions = [f'{name} {s:.2f}' for name, s in zip(names, score)]
-    picture = free_name(path.stem, taken)
+    classes = [label_names[n] for n in label]
+    captions = [f'{name} {s:.2f}' for name, s in zip(classes, score)]
+    picture = names.choose(path.stem)
     with open_whole(args.out / picture) as file:
         draw_boxes(img, bbox[:MAX_BOXES], label[:MAX_BOXES], captions[:MAX_BOXES]).save(
             file, 'PNG', compress_level=PNG_LEVEL)
@@ -153,7 +167,7 @@ def save_picture(path, img, bbox, label, score, label_names, args, taken):
     more = f' and {len(captions) - MAX_LISTED} more' if len(captions) > MAX_LISTED else ''
     print(f'{path}: {", ".join(captions[:MAX_LISTED]) or "nothing" + nothing}{more}')
     return {'image': str(path), 'picture': picture, 'size': list(img.shape[1:]),
-            'bbox': bbox.astype(float).round(2).tolist(), 'label': names,
+            'bbox': bbox.astype(float).round(2).tolist(), 'label': classes,
             'score': score.astype(float).round(4).tolist()}
 
 

@@ -15,6 +15,7 @@ from chainer.serializers import save_npz as chainer_save_npz
 
 T = TypeVar('T', dict, list)
 PART = re.compile(r'\.multibox-[0-9a-f]{16}\.part')  # the name of a file that is not complete
+CHAINERS = re.compile(r'tmp(snapshot_iter_[0-9]+)[a-z0-9_]{8}')  # a folder of Chainer's snapshot
 MAX_JSON = 2 ** 25  # bytes of a JSON file that this package wrote
 
 
@@ -51,11 +52,22 @@ def open_whole(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove the incomplete files that killed programs have left in a folder."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if PART.fullmatch(path.name):
-            with contextlib.suppress(OSError):
+    """Remove the incomplete files that killed programs have left in a folder.
+
+    These are files of the name :data:`PART`, and the folders in which Chainer, and so earlier
+    versions, wrote a snapshot. A folder that holds anything else stays.
+    """
+    for path in [*folder.iterdir()] if folder.is_dir() else ():
+        with contextlib.suppress(OSError):
+            if PART.fullmatch(path.name):
                 path.unlink()
+            elif match := CHAINERS.fullmatch(path.name):
+                names = match[1], f'.{match[1]}.part'
+                parts = [*path.iterdir()] if not path.is_symlink() else []
+                if all(part.name in names or PART.fullmatch(part.name) for part in parts):
+                    for part in parts:
+                        part.unlink()
+                    path.rmdir()
 
 
 def read_whole(path: str | Path, limit: int) -> bytes:
@@ -142,12 +154,13 @@ def write_json(path: str | Path, value: Any) -> None:
         file.write(f'{text}\n'.encode(errors='backslashreplace'))
 
 
-def read_json(path: Path, kind: type[T]) -> T:
+def read_json(path: Path, kind: type[T], limit: int = MAX_JSON) -> T:
     """Read a JSON file.
 
     Args:
         path: the file.
         kind: the type of its content, dict or list.
+        limit: the most bytes that the file may have.
 
     Returns:
         The content; an empty one without such a file.
@@ -157,7 +170,7 @@ def read_json(path: Path, kind: type[T]) -> T:
     """
     if not path.exists():
         return kind()
-    text = read_whole(path, MAX_JSON)
+    text = read_whole(path, limit)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

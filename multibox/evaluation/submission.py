@@ -5,6 +5,8 @@ from pathlib import Path
 from multibox.errors import UserError
 from multibox.files import make_out, open_whole
 
+SUBMISSION = 'results/VOC2012/Main/comp4_det_test_'  # the beginning of a file's name
+
 
 def write_submission(out: Path, paths: Iterable[Path], predictions: Iterable[list],
                      label_names: tuple) -> Path:
@@ -28,10 +30,10 @@ def write_submission(out: Path, paths: Iterable[Path], predictions: Iterable[lis
     Raises:
         UserError: a file cannot be written, or the name of a class would lead to another folder.
     """
-    folder = out / 'results' / 'VOC2012' / 'Main'
     for name in label_names:
         if '/' in name or '\0' in name:
             raise UserError(f'the class {name!r} cannot be part of the name of a file; rename it')
+    folder = (out / SUBMISSION).parent
     make_out(folder)
     lines: list[list[str]] = [[] for _ in label_names]
     for path, *objects in zip(paths, *predictions):
@@ -39,6 +41,6 @@ def write_submission(out: Path, paths: Iterable[Path], predictions: Iterable[lis
             lines[label].append(f'{path.stem} {score:.6f} {x_min + 1:.2f} {y_min + 1:.2f} '
                                 f'{x_max + 1:.2f} {y_max + 1:.2f}\n')
     for name, found in zip(label_names, lines):
-        with open_whole(folder / f'comp4_det_test_{name}.txt') as file:
+        with open_whole(out / f'{SUBMISSION}{name}.txt') as file:
             file.write(''.join(found).encode())
     return folder

@@ -9,13 +9,14 @@ from multibox.data import split
 from multibox.data.voc import VOCData
 from multibox.devices import available_cores, is_gpu
 from multibox.errors import UserError
-from multibox.files import make_out
+from multibox.files import remove_parts
 from multibox.flags import check_all, check_numbers, check_out, check_path
+from multibox.locks import Lock
 from multibox.networks.efficientnet import N_PART
 from multibox.parser import suggestion
 from multibox.processes import OneProcess, check_same, check_split
 from multibox.training.arguments import make_train_parser
-from multibox.training.folders import new_folder, newest_run
+from multibox.training.folders import check_new, new_folder, newest_run
 from multibox.training.learning_rate import describe_change, scaled_cuts
 from multibox.training.saved_settings import FROM_0, FROM_1, check_saved
 from multibox.training.snapshots import (
@@ -110,16 +111,20 @@ def _cuts_were_given(settings):
     return settings.get('cuts_given', settings['cuts'] != scaled_cuts(settings['iteration']))
 
 
-def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
-    """Print the remarks on the flags, check their values, and make the folder of the results.
+def check_and_lock(args: argparse.Namespace, processes: OneProcess) -> Lock:
+    """Print the remarks on the flags, check their values, and make and lock the folder of the run.
 
     Args:
         args: the values of all flags; ``remarks`` is removed.
         processes: the processes of the run.
 
+    Returns:
+        The lock, which the first process holds.
+
     Raises:
         UserError: a value is out of range, a file is missing, or the folder does not fit
-            ``--resume``; the message has one line per fault, which names the flag or the folder.
+            ``--resume`` or is locked; the message has one line per fault, which names the flag or
+            the folder.
     """
     for remark in args.remarks:
         print(remark)
@@ -136,7 +141,14 @@ def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
         each(_check_pretrained, args.pretrained, args.model), each(_check_trunk, args),
         *[each(check_path, args.reuse, 'give --reuse a model.npz')] * (args.reuse is not None),
         each(_check_run, args.out, args.resume), each(check_out, args.out))
-    make_out(args.out)
+    lock = Lock(args.out, processes)
+    try:
+        _check_run(args.out, args.resume)  # again: another run may have begun and ended meanwhile
+    except UserError:
+        lock.release()
+        raise
+    remove_parts(args.out / 'data-set')
+    return lock
 
 
 def _check_epochs(epochs):
@@ -169,9 +181,8 @@ def _check_run(out, resumed):
     if resumed and not find_snapshots(out):
         raise UserError(f'{out}: no snapshot_iter_* to resume from; point --out at the run, '
                         'or start anew without --resume')
-    if not resumed and (find_snapshots(out) or (out / 'model.npz').exists()):
-        raise UserError(f'{out}: holds a run already; continue it with --resume, or give '
-                        'another --out')
+    if not resumed:
+        check_new(out)
 
 
 def count_iterations(args: argparse.Namespace, n_image: int) -> None:

@@ -1,4 +1,5 @@
 """Snapshots of a run, resuming from the newest good one, and the settings that must not change."""
+import contextlib
 import json
 import re
 from collections.abc import Iterable
@@ -12,7 +13,8 @@ from multibox.training.saved_state import check_fits, read_state
 
 import chainer
 from chainer.serializers import NpzDeserializer
-from chainer.training import extensions
+
+NAME = re.compile(r'snapshot_iter_(0|[1-9][0-9]*)')  # the names that this module writes
 
 
 def is_finite(link: chainer.Link) -> bool:
@@ -22,15 +24,42 @@ def is_finite(link: chainer.Link) -> bool:
 
 
 def snapshot(link: chainer.Link) -> Any:
-    """Make the extension that writes ``OUT/snapshot_iter_N`` and keeps the last two snapshots.
+    """Make the extension that writes ``OUT/snapshot_iter_N`` and keeps the snapshot before it.
+
+    Snapshots of earlier iterations are removed, whatever their file times say. Those of later
+    iterations stay, and so does everything of another name. A snapshot that cannot be removed
+    stays, too.
 
     Args:
         link: the link that is trained; nothing is written once a parameter is not finite.
 
     Returns:
-        An extension of Chainer's trainer.
+        An extension of Chainer's trainer. It raises UserError if the snapshot cannot be written.
     """
-    return extensions.snapshot(savefun=save_npz, n_retains=2, condition=lambda: is_finite(link))
+    before = 0  # the iteration of the last good snapshot
+
+    def initialize(trainer):  # a snapshot from which the run was resumed is a good one
+        nonlocal before
+        before = trainer.updater.iteration
+
+    @chainer.training.make_extension(initializer=initialize, priority=-100)  # after all others
+    def write(trainer):
+        nonlocal before
+        if not is_finite(link):
+            return
+        now = trainer.updater.iteration
+        path = Path(trainer.out) / f'snapshot_iter_{now}'
+        if path.exists() and not path.is_file():
+            raise UserError(f'{path}: is no regular file, so the snapshot was not written; move it '
+                            'away, and go on with --resume')
+        save_npz(path, trainer)
+        for old in find_snapshots(trainer.out) if now != before else ():
+            if _iteration(old) < now and _iteration(old) != before and not old.is_symlink():
+                with contextlib.suppress(OSError):
+                    old.unlink()
+        before = now
+
+    return write
 
 
 def resume(trainer: Any, out: Path, processes: OneProcess = ONE) -> int:
@@ -81,9 +110,13 @@ def _newest_good(out):
 
 def find_snapshots(out: str | Path) -> list[Path]:
     """List the snapshots in a folder, the last iteration first."""
-    snapshots = [(int(match[1]), path) for path in Path(out).glob('snapshot_iter_*')
-                 if (match := re.fullmatch(r'snapshot_iter_(\d+)', path.name))]
-    return [path for _, path in sorted(snapshots, reverse=True)]
+    return sorted((path for path in Path(out).glob('snapshot_iter_*')
+                   if NAME.fullmatch(path.name) and path.is_file()),
+                  key=_iteration, reverse=True)
+
+
+def _iteration(path):
+    return int(path.name.rpartition('_')[2])
 
 
 def save_settings(out: str | Path, settings: dict) -> None:
