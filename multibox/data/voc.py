@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from multibox.boxes.coder import IGNORED
 from multibox.data.annotations import NO_BOXES, Example
-from multibox.data.pictures import inspect_all, read
+from multibox.data.inspection import inspect_all
+from multibox.data.pictures import MAX_PIXELS, read
 from multibox.data.splits import find_devkit, read_ids, split_file
 from multibox.errors import UserError
 
@@ -40,7 +41,8 @@ class VOCDataset(chainer.dataset.DatasetMixin):
             UserError: the file is not an image that can be decoded.
         """
         example = self.examples[i]
-        return (read(example.path, self.dtype), example.bbox, example.label, example.difficult)
+        return (read(example.path, self.dtype, example.size), example.bbox, example.label,
+                example.difficult)
 
     def as_decoded(self) -> 'VOCDataset':
         """The same data set as training reads it.
@@ -102,11 +104,12 @@ def with_ignored(example: Example) -> Example:
         difficult=np.concatenate([example.difficult, np.zeros(n, bool)]), ignored=NO_BOXES)
 
 
-def voc2012_test(folder: str | Path) -> VOCDataset:
+def voc2012_test(folder: str | Path, max_pixels: int = MAX_PIXELS) -> VOCDataset:
     """The images of VOC2012 test, whose annotations are on PASCAL's evaluation server only.
 
     Args:
         folder: a VOCdevkit, or a folder that holds one.
+        max_pixels: the largest number of pixels of an image.
 
     Returns:
         :class:`VOCDataset` without objects.
@@ -121,7 +124,7 @@ def voc2012_test(folder: str | Path) -> VOCDataset:
     images = devkit / 'VOC2012' / 'JPEGImages'
     paths = [images / f'{i}.jpg' for i in read_ids(devkit / 'VOC2012', 'test')]
     examples = []
-    for path, picture in inspect_all(paths, str(devkit)).items():
+    for path, picture in inspect_all(paths, str(devkit), max_pixels).items():
         if isinstance(picture, str):
             raise UserError(f'{path}: {picture}')
         examples.append(Example(path, NO_BOXES, np.zeros(0, np.int32), np.zeros(0, bool),
