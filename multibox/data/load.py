@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from multibox.data.frames import place
-from multibox.data.layouts.find import read_layout
 from multibox.data.inspection import inspect_all
+from multibox.data.layouts.find import read_layout
 from multibox.data.pictures import MAX_PIXELS, Picture
 from multibox.data.split import divide, load, note
 from multibox.data.splits import SPLITS

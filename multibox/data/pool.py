@@ -2,6 +2,7 @@
 import atexit
 import collections
 import functools
+import itertools
 import multiprocessing.spawn
 import os
 import queue
@@ -188,6 +189,27 @@ def map_files(function: Callable, items: Iterable[tuple], max_pixels: int = MAX_
     finally:
         for future in pending:
             future.cancel()
+
+
+def map_batches(function: Callable, items: list[tuple], batchsize: int,
+                max_pixels: int = MAX_PIXELS, overlap: bool = False) -> Iterator[list]:
+    """Call a function per item as :func:`map_files` does, and collect the results in lists.
+
+    Args:
+        function, items, max_pixels: as for :func:`map_files`.
+        batchsize: results per list; the last list may be shorter.
+        overlap: whether the next list is worked on while the caller uses one. Keep it False where
+            the caller itself uses all cores.
+
+    Yields:
+        Lists of results.
+    """
+    if overlap:
+        outcomes = map_files(function, items, max_pixels, batchsize)
+        while batch := list(itertools.islice(outcomes, batchsize)):
+            yield batch
+    for start in range(0, 0 if overlap else len(items), batchsize):
+        yield list(map_files(function, items[start:start + batchsize], max_pixels))
 
 
 def _outcome(future):

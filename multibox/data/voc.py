@@ -1,14 +1,17 @@
 """A data set in memory: images that are decoded on demand, and their objects."""
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from multibox.boxes.coder import IGNORED
 from multibox.data.annotations import NO_BOXES, Example
 from multibox.data.inspection import inspect_all
-from multibox.data.pictures import MAX_PIXELS, read
+from multibox.data.pictures import MAX_PIXELS, Unreadable, read, read_resized
+from multibox.data.pool import map_batches
 from multibox.data.splits import find_devkit, read_ids, split_file
 from multibox.errors import UserError
+from multibox.resized import Resized
 
 import chainer
 import numpy as np
@@ -43,6 +46,25 @@ class VOCDataset(chainer.dataset.DatasetMixin):
         example = self.examples[i]
         return (read(example.path, self.dtype, example.size), example.bbox, example.label,
                 example.difficult)
+
+    def resized(self, indices: Iterable[int], side: int, batchsize: int,
+                overlap: bool = False) -> Iterator[list[Resized | Unreadable]]:
+        """Read images in worker processes, in the size of a network's input.
+
+        Args:
+            indices: the numbers of the images.
+            side: side of the input in pixels.
+            batchsize, overlap: as for :func:`multibox.data.pool.map_batches`.
+
+        Returns:
+            An iterator over lists. Each has per image :class:`multibox.resized.Resized`, or the
+            reason why it cannot be read.
+        """
+        examples = [self.examples[i] for i in indices]
+        largest = max((int(example.size[0]) * int(example.size[1]) for example in examples),
+                      default=0)
+        return map_batches(read_resized, [(example.path, side) for example in examples], batchsize,
+                           max(MAX_PIXELS, largest), overlap)
 
     def as_decoded(self) -> 'VOCDataset':
         """The same data set as training reads it.

@@ -126,7 +126,8 @@ def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
     check_all(
         each(check_numbers, args, tuple(
             name for name in ('iteration', 'batchsize', 'log_interval', 'snapshot_interval',
-                              'eval_interval') if getattr(args, name) is not None), lowest=1),
+                              'eval_interval', 'max_pixels')
+            if getattr(args, name) is not None), lowest=1),
         each(check_numbers, args, ('lr', 'trunk_lr', 'weight_decay', 'momentum', 'bias_scale', 'k',
                                    'alpha', 'seed', 'warmup', 'loader_processes', 'patience'),
              lowest=0),

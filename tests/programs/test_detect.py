@@ -17,6 +17,7 @@ from PIL import Image
 class Detector:
     """Finds a dog with score 0.9 in the upper left quarter, and a cat with score 0.4 below it."""
     threshold = coder = None
+    insize = 300
 
     def predict(self, imgs):
         boxes = [np.array([[h / 2, 0, h, w / 2], [0, 0, h / 2, w / 2]], 'f')
@@ -184,12 +185,14 @@ def test_a_broken_image_is_named_and_the_rest_goes_on(
 
 
 def test_detections_before_an_interrupt_are_kept(detector, photos, tmp_path, monkeypatch):
-    def interrupt(path, *_):
-        if path.stem == 'b':
-            raise KeyboardInterrupt
-        return np.zeros((3, 20, 20), 'f')
+    predict = detector.predict
 
-    monkeypatch.setattr(detect, 'read_upright', interrupt)
+    def interrupt(imgs):
+        if imgs[0].shape == (3, 40, 60):
+            raise KeyboardInterrupt
+        return predict(imgs)
+
+    monkeypatch.setattr(detector, 'predict', interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(photos, '--out', tmp_path / 'out', '--batchsize', '1')
     result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
