@@ -23,8 +23,10 @@ def font(size: int = 13) -> ImageFont.FreeTypeFont:
 
 
 def to_picture(img: np.ndarray) -> Image.Image:
-    """Convert a (3, H, W) float32 array, see docs/conventions.md, to a picture in RGB."""
-    return Image.fromarray(img.transpose(1, 2, 0).clip(0, 255).astype(np.uint8))
+    """Convert a (3, H, W) float32 or uint8 array to a picture in RGB; see docs/conventions.md."""
+    if img.dtype != np.uint8:
+        img = img.clip(0, 255).astype(np.uint8)
+    return Image.fromarray(img.transpose(1, 2, 0))
 
 
 def draw_boxes(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, names: list[str],
@@ -34,7 +36,7 @@ def draw_boxes(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, names: list
     Lines and letters grow with the size of a large image, because viewers reduce it.
 
     Args:
-        img: (3, H, W) float32 array; see docs/conventions.md.
+        img: (3, H, W) float32 or uint8 array; see docs/conventions.md.
         bbox: (R, 4) float array, in pixels of ``img``; nan counts as 0.
         label: (R,) int array; a class has the same colour in every image.
         names: R strings.

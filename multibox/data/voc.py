@@ -1,4 +1,5 @@
 """A data set in memory: images that are decoded on demand, and their objects."""
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,8 +8,14 @@ from typing import Any, NamedTuple
 from multibox.boxes.coder import IGNORED
 from multibox.data.annotations import NO_BOXES, Example
 from multibox.data.inspection import inspect_all
-from multibox.data.pictures import MAX_PIXELS, Unreadable, read, read_resized
-from multibox.data.pool import map_batches
+from multibox.data.pictures import (
+    MAX_PIXELS,
+    Unreadable,
+    read,
+    read_resized,
+    read_upright,
+)
+from multibox.data.pool import map_batches, map_files
 from multibox.data.splits import find_devkit, read_ids, split_file
 from multibox.errors import UserError
 from multibox.resized import Resized
@@ -65,6 +72,21 @@ class VOCDataset(chainer.dataset.DatasetMixin):
                       default=0)
         return map_batches(read_resized, [(example.path, side) for example in examples], batchsize,
                            max(MAX_PIXELS, largest), overlap)
+
+    def picture(self, i: int) -> np.ndarray:
+        """Read image ``i`` in a worker process to show it; a grey image stands for a lost one.
+
+        Returns:
+            (3, H, W) uint8 array, RGB.
+        """
+        example = self.examples[i]
+        height, width = map(int, example.size)
+        img, = map_files(read_upright, [(example.path, np.uint8)],
+                         max(MAX_PIXELS, height * width))
+        if isinstance(img, Unreadable):
+            print(f'{example.path}: {img}; shown in grey', file=sys.stderr, flush=True)
+            return np.full((3, height, width), 128, np.uint8)
+        return img
 
     def as_decoded(self) -> 'VOCDataset':
         """The same data set as training reads it.

@@ -127,7 +127,7 @@ def _sections(out, metrics, images, outcome, data):
 
 def _figure(match, data):
     path = data.test.examples[match.image].path
-    return figure(data.test[match.image][0], match, data.label_names, path.name)
+    return figure(data.test.picture(match.image), match, data.label_names, path.name)
 
 
 def _charts(heading, pairs):

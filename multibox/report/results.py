@@ -50,7 +50,7 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, learning:
         plot_precision_recall(out / 'precision_recall.png', curves, result['ap'])
         shown = range(min(N_EXAMPLE, len(data.test)))
         parts = [[part[i] for i in shown] for part in images]
-        draw_detections(out / 'detections.png', [data.test[i][0] for i in shown], parts[:3],
+        draw_detections(out / 'detections.png', map(data.test.picture, shown), parts[:3],
                         parts[3:5], data.label_names, min_score=learning.threshold)
     title = f'{settings["model"]} on {settings["data"] or "the built-in set"}'
     write_report(out, title, metrics, images, data)
