@@ -160,7 +160,8 @@ def is_gone(pid):
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists('/proc/self/stat'), reason='no /proc')
 @pytest.mark.parametrize('end, status', [
-    ('os.kill(os.getpid(), signal.SIGKILL)', -9), ('sys.exit(4)', 4), ('raise KeyboardInterrupt', -2),
+    ('os.kill(os.getpid(), signal.SIGKILL)', -9), ('sys.exit(4)', 4),
+    ('raise KeyboardInterrupt', -2),
     ('os.killpg(0, signal.SIGINT); next(results)', -2)])
 def test_workers_end_with_the_main_process_and_in_silence(end, status):
     result = subprocess.run([sys.executable, '-c', SCRIPT.replace('END', end)], text=True,
