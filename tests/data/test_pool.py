@@ -18,8 +18,8 @@ from PIL import Image
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A pool of two processes of its own, whose calls have two seconds; the folder of the files."""
-    own = Pool(2, seconds=2)
+    """An empty folder, and two processes for the test alone."""
+    own = Pool(2)
     monkeypatch.setattr(pool, '_pool_of', lambda pid: own)
     yield tmp_path
     own.close()
@@ -37,12 +37,20 @@ def test_results_come_in_order_from_several_processes(folder):
 
 @pytest.mark.parametrize('name, reason', [
     ('crash', 'the decoder crashed on it, SIGSEGV'), ('killed', 'killed by SIGKILL, most often'),
-    ('exit', 'the decoder crashed on it, status 3'), ('memory', 'needs more memory than'),
-    ('hang', 'not decoded after 2 seconds')])
+    ('exit', 'the decoder crashed on it, status 3'), ('memory', 'needs more memory than')])
 def test_the_file_on_which_a_worker_dies_is_named_and_the_others_go_on(folder, name, reason):
     first, dead, *others = outcomes(folder, 'a', name, *'bcd')
     assert isinstance(dead, Refused) and reason in str(dead)
     assert [each[0] for each in (first, *others)] == list('abcd')
+
+
+def test_the_file_on_which_a_worker_hangs_is_named_and_the_others_go_on(folder):
+    impatient = Pool(1, seconds=1)
+    hanging, other = (impatient.submit(act, (folder / name,), 1) for name in ('hang', 'a'))
+    with pytest.raises(Refused, match='not decoded after 1 seconds'):
+        hanging.result()
+    assert other.result()[0] == 'a'
+    impatient.close()
 
 
 def test_a_mistake_in_a_function_is_raised(folder):
@@ -115,13 +123,13 @@ def test_a_higher_limit_lifts_that_of_pillow(folder, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_large_picture_of_every_kind_fits_into_the_memory_of_a_worker(folder):
+def test_a_large_picture_of_every_kind_fits_into_the_memory_of_a_worker(tmp_path):
     rng, size = np.random.default_rng(0), (4000, 5000)
     grey = rng.integers(0, 2 ** 16, size).astype(np.uint16)
-    Image.fromarray(grey).save(folder / 'grey.tif')
+    Image.fromarray(grey).save(tmp_path / 'grey.tif')
     Image.fromarray((grey >> 8).astype(np.uint8)).convert('RGBA').save(
-        folder / 'x.png', compress_level=0)
-    items = [(path, 300) for path in sorted(folder.glob('*.*'))]
+        tmp_path / 'x.png', compress_level=0)
+    items = [(path, 300) for path in sorted(tmp_path.glob('*.*'))]
     for found in map_files(read_resized, items, 20_000_000):
         assert found.shape == (3, *size)
 
