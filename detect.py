@@ -7,12 +7,14 @@ Writes a picture with boxes per photograph, and all boxes, classes and scores to
 import functools
 import pathlib
 import sys
+from typing import NamedTuple
 
 from multibox import engines
-from multibox.data.images import find_images
-from multibox.data.pictures import SUFFIXES, Unreadable, read_upright
+from multibox.data.images import add_max_pixels, find_images
+from multibox.data.marked import mark
+from multibox.data.pictures import SUFFIXES, Unreadable, read_resized
+from multibox.data.pool import map_batches, map_files
 from multibox.devices import is_gpu, select_device
-from multibox.drawing import draw_boxes
 from multibox.errors import UserError, ending_together
 from multibox.evaluation.threshold import DEFAULT_THRESHOLD
 from multibox.files import open_whole, write_json
@@ -34,7 +36,7 @@ import numpy as np
 MAX_LISTED = 8  # detections in the line of a photograph
 MAX_BOXES = 200  # per picture, as in the paper; the place of a name depends on all other names
 LEAST_SCORE = 0.01  # a photograph without a score above this has nothing worth naming
-PNG_LEVEL = 1  # takes a third of the time of Pillow's default 6; pictures are about 7 % larger
+N_PICTURES = 4  # that are drawn ahead; a large one takes some 100 MB
 
 
 def main(argv=None):
@@ -44,7 +46,7 @@ def main(argv=None):
     each = functools.partial
     check_all(each(check_numbers, args, ('nms',) if args.score is None else ('score', 'nms'),
                    lowest=0, highest=1),
-              each(check_numbers, args, ('batchsize',), lowest=1),
+              each(check_numbers, args, ('batchsize', 'max_pixels'), lowest=1),
               each(check_path, args.model, 'give --model a model.npz'), each(check_out, args.out),
               *[each(check_path, path, 'give an image, or a folder of images')
                 for path in args.images])
@@ -65,17 +67,28 @@ def search(args, paths):
     model.to_device(device)
     model.coder = BestBelow(model.coder)
     results, broken = [], {}
+    batches = map_batches(read_resized, [(path, model.insize) for path in paths], args.batchsize,
+                          args.max_pixels, overlap=is_gpu(args.device))
     try:
-        for start in range(0, len(paths), args.batchsize):
-            batch = []
-            for path in paths[start:start + args.batchsize]:
-                try:
-                    batch.append((path, read_upright(path)))
-                except Unreadable as error:
-                    broken[path] = str(error)
+        for start, images in zip(range(0, len(paths), args.batchsize), batches):
+            batch = list(zip(paths[start:], images))
+            broken.update((path, str(img)) for path, img in batch if isinstance(img, Unreadable))
+            batch = [(path, img) for path, img in batch if path not in broken]
             predicted = model.predict([img for _, img in batch]) if batch else ((), (), ())
-            for (path, img), *found in zip(batch, *predicted):
-                results.append(save_picture(path, img, *found, label_names, args, names))
+            found = [find(path, img.shape[1:], *each, label_names, args.score)
+                     for (path, img), *each in zip(batch, *predicted)]
+            pictures = map_files(mark, [(each.path, *each.drawn) for each in found],
+                                 args.max_pixels, N_PICTURES)
+            for each, picture in zip(found, pictures):
+                if isinstance(picture, Unreadable):  # it was readable a moment ago
+                    broken[each.path] = str(picture)
+                    results.append({**each.entry, 'picture': None})
+                else:
+                    name = names.choose(each.path.stem)
+                    with open_whole(args.out / name) as file:
+                        file.write(picture)
+                    results.append({**each.entry, 'picture': name})
+                print(each.line)
         n_removed = names.remove_rest()
     finally:  # the detections so far stay if the rest fails
         write_json(args.out / 'detections.json', {
@@ -110,6 +123,7 @@ def parse_args(argv=None):
                         'class have at least this IoU, only the better one is kept')
     parser.add_argument('--batchsize', type=int, default=8, metavar='N',
                         help='images that the network processes at once')
+    add_max_pixels(parser)
     add_hardware_flags(parser, many_processes=False)
     return parser.parse_args(argv)
 
@@ -150,25 +164,30 @@ def earlier_pictures(path):
     return [name for name in names + earlier if isinstance(name, str)]
 
 
-def save_picture(path, img, bbox, label, score, label_names, args, names):
-    """Draw, save and print the detections in an image; returns its entry in detections.json."""
+class Found(NamedTuple):
+    """The detections in a photograph: its entry in detections.json, its line, and the boxes."""
+    path: pathlib.Path
+    entry: dict
+    line: str
+    drawn: tuple
+
+
+def find(path, size, bbox, label, score, label_names, least):
+    """Sort the detections in a photograph of (H, W) pixels, and put them in words."""
     order = np.argsort(-score, kind='stable')
-    below = [f'{label_names[n]} {s:.2f}' for n, s in zip(label, score) if s < args.score]
-    order = order[score[order] >= args.score]
+    below = [f'{label_names[n]} {s:.2f}' for n, s in zip(label, score) if s < least]
+    order = order[score[order] >= least]
     bbox, label, score = bbox[order], label[order], score[order]
-    bbox = bbox.clip(0, np.tile(img.shape[1:], 2))  # a network's boxes may pass the edges
-    classes = [label_names[n] for n in label]
-    captions = [f'{name} {s:.2f}' for name, s in zip(classes, score)]
-    picture = names.choose(path.stem)
-    with open_whole(args.out / picture) as file:
-        draw_boxes(img, bbox[:MAX_BOXES], label[:MAX_BOXES], captions[:MAX_BOXES]).save(
-            file, 'PNG', compress_level=PNG_LEVEL)
-    nothing = f' from {args.score:.2f} on; the best below is {below[0]}' if below else ''
+    bbox = bbox.clip(0, np.tile(size, 2))  # a network's boxes may pass the edges
+    names = [label_names[n] for n in label]
+    captions = [f'{name} {s:.2f}' for name, s in zip(names, score)]
+    nothing = f' from {least:.2f} on; the best below is {below[0]}' if below else ''
     more = f' and {len(captions) - MAX_LISTED} more' if len(captions) > MAX_LISTED else ''
-    print(f'{path}: {", ".join(captions[:MAX_LISTED]) or "nothing" + nothing}{more}')
-    return {'image': str(path), 'picture': picture, 'size': list(img.shape[1:]),
-            'bbox': bbox.astype(float).round(2).tolist(), 'label': classes,
-            'score': score.astype(float).round(4).tolist()}
+    line = f'{path}: {", ".join(captions[:MAX_LISTED]) or "nothing" + nothing}{more}'
+    entry = {'image': str(path), 'picture': None, 'size': list(size),
+             'bbox': bbox.astype(float).round(2).tolist(), 'label': names,
+             'score': score.astype(float).round(4).tolist()}
+    return Found(path, entry, line, (bbox[:MAX_BOXES], label[:MAX_BOXES], captions[:MAX_BOXES]))
 
 
 def command():

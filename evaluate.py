@@ -11,6 +11,7 @@ import time
 from multibox import engines
 from multibox.data import SPLITS, load_data, relabel, voc2012_test
 from multibox.data.drawings import CLASSES
+from multibox.data.images import add_max_pixels
 from multibox.data.voc import SERVER
 from multibox.devices import hardware, is_gpu, local_device, select_device
 from multibox.errors import UserError, ending_together
@@ -94,6 +95,7 @@ def parse_args(argv=None):
                         help="detect in VOC2012 test and write the files for PASCAL's server")
     parser.add_argument('--batchsize', type=int, default=32, metavar='N',
                         help='images per process that the network processes at once')
+    add_max_pixels(parser)
     add_hardware_flags(parser)
     args = parser.parse_args(argv)
     args.out = args.out or args.model.parent / 'evaluation'
@@ -109,7 +111,7 @@ def check_args(args):
         args.data, args.split = origin.data, origin.split
     each = functools.partial
     check_all(
-        each(check_numbers, args, ('batchsize',), lowest=1),
+        each(check_numbers, args, ('batchsize', 'max_pixels'), lowest=1),
         each(check_path, args.model, 'give --model a model.npz'), each(check_out, args.out),
         each(check_results, args), each(check_data, args, origin))
     if args.data and origin:
@@ -139,13 +141,14 @@ def check_data(args, origin):
 def load_dataset(args, label_names):
     """Load the data (None for a submission), its test set in the network's classes, and remarks."""
     if args.submission:
-        dataset = relabel(voc2012_test(args.data or 'VOCdevkit'), voc_bbox_label_names,
-                          label_names, args.model)
+        dataset = relabel(voc2012_test(args.data or 'VOCdevkit', args.max_pixels),
+                          voc_bbox_label_names, label_names, args.model)
         return None, dataset, [f'{len(dataset)} images']
     if args.data is None and not set(CLASSES) <= set(label_names):
         raise UserError(f'{args.model}: no file beside it names the data of a run, and the '
                         'built-in set has other classes; give --data')
-    data = load_data(args.data, split=args.split, train=False, run=args.model.parent)
+    data = load_data(args.data, split=args.split, train=False, run=args.model.parent,
+                     max_pixels=args.max_pixels)
     dataset = relabel(data.test, data.label_names, label_names, args.model)
     remarks = [*data.notes, f'{len(dataset)} images; {len(data.problems)} problems in the '
                'annotations' + ', listed in report.html' * bool(data.problems)]

@@ -67,7 +67,8 @@ def main(argv=None):
         device = select_device(local_device(args.device, processes))
         engines.set_up(device, args.conv, args.precision,
                        spare_cores=settings.cores_of_the_loader(args))
-        data = load_data(args.data, args.difficult, args.strict, args.split, run=args.out)
+        data = load_data(args.data, args.difficult, args.strict, args.split, run=args.out,
+                         max_pixels=args.max_pixels)
         print(describe(data))
         settings.count_iterations(args, len(data.train))
 

@@ -1,11 +1,13 @@
-"""Boxes with names, drawn into an image."""
+"""Boxes with names, drawn into an image.
+
+Worker processes import this module, so it imports no module that imports Chainer.
+"""
 import functools
 
 from multibox.terminal import printable
 
 import matplotlib
 import numpy as np
-from chainercv.utils import bbox_iou
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
@@ -27,8 +29,10 @@ def font(size: int = 13) -> ImageFont.FreeTypeFont:
 
 
 def to_picture(img: np.ndarray) -> Image.Image:
-    """Convert a (3, H, W) float32 array, see docs/conventions.md, to a picture in RGB."""
-    return Image.fromarray(img.transpose(1, 2, 0).clip(0, 255).astype(np.uint8))
+    """Convert a (3, H, W) float32 or uint8 array to a picture in RGB; see docs/conventions.md."""
+    if img.dtype != np.uint8:
+        img = img.clip(0, 255).astype(np.uint8)
+    return Image.fromarray(img.transpose(1, 2, 0))
 
 
 def short_name(name: str) -> str:
@@ -58,7 +62,7 @@ def draw_boxes(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, names: list
     Lines and letters grow with the size of a large image, because viewers reduce it.
 
     Args:
-        img: (3, H, W) float32 array; see docs/conventions.md.
+        img: (3, H, W) float32 or uint8 array; see docs/conventions.md.
         bbox: (R, 4) float array, in pixels of ``img``; see :func:`within_reach`.
         label: (R,) int array; a class has the same colour in every image.
         names: R strings.
@@ -89,7 +93,7 @@ def draw_boxes(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, names: list
     for box, name, color in zip(scaled, map(short_name, names), colors):
         size = 18 * unit, letters.getlength(name) + 6 * unit
         places = _label_places(box, size, tile.size[::-1])
-        y_min, x_min, y_max, x_max = place = places[bbox_iou(places, taken).sum(axis=1).argmin()]
+        y_min, x_min, y_max, x_max = place = places[_overlap(places, taken).argmin()]
         taken = np.vstack([taken[1 - MAX_TAKEN:], place])
         draw.rectangle((x_min, y_min, x_max - 1, y_max - 1), fill=color, outline='black')
         draw.text((x_min + 3 * unit, y_min + 14 * unit), name, text_color(color), letters,
@@ -110,3 +114,12 @@ def _label_places(box, size, limit):
                for x in (x_min, x_max - width)]
     corners = np.clip(corners, 0, np.maximum(np.subtract(limit, size), 0))
     return np.hstack([corners, corners + size]).astype(np.float32)
+
+
+def _overlap(places, taken):
+    """(8,) float array: the sum of the IoU of each place with all boxes that are taken."""
+    corners = np.maximum(places[:, None, :2], taken[:, :2]), np.minimum(places[:, None, 2:],
+                                                                        taken[:, 2:])
+    shared = np.prod(corners[1] - corners[0], axis=2) * (corners[0] < corners[1]).all(axis=2)
+    area, area_taken = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (places, taken))
+    return (shared / (area[:, None] + area_taken - shared)).sum(axis=1)

@@ -40,13 +40,14 @@ class Faults:
         except Incomplete as error:
             self.found += str(error).splitlines()
         except Exception as error:
-            reason = str(error).removeprefix(f'{part}: ')
+            line = str(error)
             if not isinstance(error, UserError):  # an error of the code: the place helps to mend it
                 frame = traceback.extract_tb(error.__traceback__)[-1]
-                reason = f'{type(error).__name__}: {reason}, {Path(frame.filename).name}, ' \
-                         f'line {frame.lineno}'
-            line = ' '.join(f'{part}: failed ({reason})'.split())
-            self.found.append(printable(line, LONGEST))
+                line = f'{part}: failed ({type(error).__name__}: {line}, ' \
+                       f'{Path(frame.filename).name}, line {frame.lineno})'
+            elif not line.startswith(f'{part}: '):
+                line = f'{part}: failed ({line})'
+            self.found.append(printable(' '.join(line.split()), LONGEST))
 
     def __enter__(self) -> 'Faults':
         return self

@@ -10,6 +10,7 @@ from multibox.files import read_json
 
 MAX_NAMED = 4  # files in a message
 MAX_BYTES = 2 ** 28  # of a JSON file of results
+LONGEST_STEM = 240  # bytes of a picture's name; file systems take 255 with the number and suffix
 
 
 def check_free(folder: Path, names: Iterable[str]) -> None:
@@ -93,6 +94,8 @@ class PictureNames:
 
     def choose(self, stem: str) -> str:
         """Choose the name of a picture by the stem of its photograph: STEM.png or STEM-2.png."""
+        while len(os.fsencode(stem)) > LONGEST_STEM:
+            stem = stem[:-1]
         name, n = f'{stem}.png', 2
         while _fold(name) in self._taken or (
                 name not in self.rest and os.path.lexists(self._folder / name)):

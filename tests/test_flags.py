@@ -130,7 +130,7 @@ def at_work(monkeypatch, tmp_path):
         pytest.fail('read before the checks')
     monkeypatch.chdir(tmp_path)
     for program, name in ((train, 'load_data'), (evaluate, 'load_model'), (detect, 'load_model'),
-                          (detect, 'read_upright')):
+                          (detect, 'map_batches')):
         monkeypatch.setattr(program, name, read)
     return tmp_path
 

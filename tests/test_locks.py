@@ -120,11 +120,18 @@ def test_threads_that_hand_the_lock_over_never_hold_it_together(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def sleep_when_ready(connection):
+    connection.send(None)
+    time.sleep(60)
+
+
 def test_a_fork_neither_keeps_the_lock_nor_ends_it(tmp_path):
     lock = Lock(tmp_path)
-    child = FORK.Process(target=time.sleep, args=(60,))
+    here, there = FORK.Pipe()
+    child = FORK.Process(target=sleep_when_ready, args=(there,))
     child.start()
     try:
+        here.recv()  # a signal in the middle of a fork is lost
         with pytest.raises(UserError):
             Lock(tmp_path)
         os.kill(child.pid, signal.SIGTERM)

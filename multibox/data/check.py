@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from multibox.data.annotations import Example
+from multibox.data.images import add_max_pixels
 from multibox.data.load import (
     count_difficult,
     describe,
@@ -79,6 +80,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                        help='end with an error if there is a fault')
     check.add_argument('--split', choices=SPLITS, default=SPLITS[1],
                        help='for a VOCdevkit: a split of the paper')
+    add_max_pixels(check)
     return parser.parse_args(argv)
 
 
@@ -89,10 +91,10 @@ def read(args: argparse.Namespace) -> VOCData:
         UserError: there is nothing to train or evaluate on.
     """
     try:
-        data = look(args.data, split=args.split)
+        data = look(args.data, split=args.split, max_pixels=args.max_pixels)
     except UserError as error:
         try:
-            data = look(args.data, split=args.split, train=False)
+            data = look(args.data, split=args.split, train=False, max_pixels=args.max_pixels)
         except UserError:
             raise error from None
         data.notes.append(f'can be evaluated on, but not trained on: {error}')

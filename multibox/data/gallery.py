@@ -64,7 +64,7 @@ def _sample(sets, label_names, max_pixels):
 
 
 def _tile(example, label_names):
-    img = read(example.path, np.uint8)
+    img = read(example.path, np.uint8, example.size)
     bbox = np.concatenate([example.bbox, example.ignored])
     names = [label_names[n] + ' (difficult)' * bool(hard)
              for n, hard in zip(example.label, example.difficult)]

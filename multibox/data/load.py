@@ -5,8 +5,9 @@ from typing import Any
 
 from multibox.data.classes import check_names, short_list
 from multibox.data.frames import place
+from multibox.data.inspection import inspect_all
 from multibox.data.layouts.find import read_layout
-from multibox.data.pictures import Picture, inspect_all
+from multibox.data.pictures import MAX_PIXELS, Picture
 from multibox.data.split import divide, load, note
 from multibox.data.splits import SPLITS
 from multibox.data.synthetic import drawn_set
@@ -21,7 +22,8 @@ MAX_CLASSES = 20  # of a data set whose classes without objects are named
 
 
 def load_data(folder: str | Path | None, difficult: bool = False, strict: bool = False,
-              split: str = SPLITS[1], train: bool = True, run: Path | None = None) -> VOCData:
+              split: str = SPLITS[1], train: bool = True, run: Path | None = None,
+              max_pixels: int = MAX_PIXELS) -> VOCData:
     """Read a folder of images and annotations, and check all of it.
 
     The layouts are VOC's, COCO's and YOLO's, labelImg's files beside their images, and a table; see
@@ -43,6 +45,7 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
         train: False reads only the images to evaluate on; the folder need not hold others.
         run: the folder of a run. If the data have no split, that of the run is taken; images that
             are new since then are not used.
+        max_pixels: the largest number of pixels of an image; larger ones are left out.
 
     Returns:
         :class:`multibox.data.voc.VOCData`.
@@ -51,7 +54,7 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
         UserError: the folder has none of these layouts, the settings do not fit it, nothing usable
             is left to train or evaluate on, or a problem was found under ``strict``.
     """
-    data = look(folder, strict, split, train, run)
+    data = look(folder, strict, split, train, run, max_pixels)
     if difficult and data.crowds:
         raise UserError(f'{folder}: is COCO; leave out --difficult and --split, which are for VOC')
     if not difficult:
@@ -65,7 +68,8 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
 
 
 def look(folder: str | Path | None, strict: bool = False, split: str = SPLITS[1],
-         train: bool = True, run: Path | None = None) -> VOCData:
+         train: bool = True, run: Path | None = None,
+         max_pixels: int = MAX_PIXELS) -> VOCData:
     """Read a folder as :func:`load_data` does, but keep difficult objects in the training set.
 
     The sets may be empty. Arguments and errors are those of :func:`load_data`.
@@ -86,7 +90,7 @@ def look(folder: str | Path | None, strict: bool = False, split: str = SPLITS[1]
     check_names(label_names, folder)
     _note_case(label_names, folder, notes)
     problems = list(found.problems)
-    (examples, test), unnamed = _place(sets, label_names, folder, problems, notes)
+    (examples, test), unnamed = _place(sets, label_names, folder, problems, notes, max_pixels)
     for name, n in sorted(unnamed.items())[:MAX_CLASSES]:
         notes.append(f'{folder}: {n} objects of class {name!r} are ignored, because it is not one '
                      f'of the {len(label_names)} label names{suggestion(name, label_names)}')
@@ -202,10 +206,11 @@ def _note_empty(names, examples, folder, notes):
         notes.append(f'{folder}: no object of class {", ".join(empty)}')
 
 
-def _place(sets, label_names, folder, problems, notes):
+def _place(sets, label_names, folder, problems, notes, max_pixels):
     """Both sets as examples, and how often each class is not among the label names."""
     pictures = inspect_all([annotation.image for annotations in sets for annotation in annotations
-                            if annotation.image and not annotation.fault], str(folder.resolve()))
+                            if annotation.image and not annotation.fault], str(folder.resolve()),
+                           max_pixels)
     n_turned = sum(isinstance(picture, Picture) and picture.orientation > 1
                    for picture in pictures.values())
     if n_turned:

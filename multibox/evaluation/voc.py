@@ -56,14 +56,15 @@ def score(curves: dict, use_07_metric: bool = True) -> dict:
 
 
 def evaluate(model: Any, dataset: Any, label_names: tuple, batchsize: int = 32,
-             use_07_metric: bool = True, processes: OneProcess = ONE) -> tuple[dict, list | None]:
+             use_07_metric: bool = True, processes: OneProcess = ONE,
+             strict: bool = True) -> tuple[dict, list | None]:
     """Detect and score in one call; see :func:`multibox.evaluation.detect` and :func:`score`.
 
     Returns:
         ``(score, images)``: the dict with ``map`` and ``ap``, the same on every process, and the
         result of ``detect``.
     """
-    images = detect(model, dataset, batchsize, processes)
+    images = detect(model, dataset, batchsize, processes, strict)
     result = None
     if images is not None:
         result = score(precision_recall(images, label_names), use_07_metric)

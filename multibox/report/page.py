@@ -186,7 +186,7 @@ def _mistakes(faults, outcome, data, kind, text):
 
     def draw(match):
         path = data.test.examples[match.image].path
-        return figure(data.test[match.image][0], match, data.label_names, path.name)
+        return figure(data.test.picture(match.image), match, data.label_names, path.name)
 
     return {'text': text, 'n': len(matches), 'figures': _each(
         faults, {f'picture {i} of the {kind}': functools.partial(draw, match)

@@ -36,7 +36,7 @@ def figure(img: np.ndarray, match: Match, label_names: tuple, name: str) -> Figu
     """Cut a mistake out of its image.
 
     Args:
-        img: (3, H, W) float32 array; see docs/conventions.md.
+        img: (3, H, W) float32 or uint8 array; see docs/conventions.md.
         match: the mistake.
         label_names: the foreground classes, in the order of their numbers.
         name: file name of the image.

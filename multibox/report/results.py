@@ -68,7 +68,7 @@ def write_results(out: Path, data: Any, images: list, result: dict, *, learning:
             with faults.of(out / 'detections.png'):
                 shown = range(min(N_EXAMPLE, len(data.test)))
                 parts = [[part[i] for i in shown] for part in images]
-                draw_detections(out / 'detections.png', [data.test[i][0] for i in shown], parts[:3],
+                draw_detections(out / 'detections.png', map(data.test.picture, shown), parts[:3],
                                 parts[3:5], data.label_names, min_score=learning.threshold)
         if iteration is not None and not running:
             with faults.of('loss.png and map.png'):

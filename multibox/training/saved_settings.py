@@ -10,7 +10,8 @@ from multibox.parser import Parser
 from multibox.weights.values import check_label_names
 
 # The flags with a number, and the lowest value of each.
-FROM_1 = 'iteration', 'batchsize', 'log_interval', 'snapshot_interval', 'eval_interval'
+FROM_1 = ('iteration', 'batchsize', 'log_interval', 'snapshot_interval', 'eval_interval',
+          'max_pixels')
 FROM_0 = ('lr', 'trunk_lr', 'weight_decay', 'momentum', 'bias_scale', 'k', 'alpha', 'seed',
           'warmup', 'loader_processes', 'patience')
 # The settings that are no flags, by type.

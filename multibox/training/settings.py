@@ -52,7 +52,7 @@ def parse_args(argv: list[str] | None, description: str | None, paper: dict, sli
     Returns:
         The values of all flags; ``cuts_given`` and ``eval_interval_given``, whether the command or
         the run to resume gave these settings; and ``remarks``, lines about the choices made, which
-        :func:`check_args` prints.
+        :func:`check_and_lock` prints.
     """
     parser = make_train_parser(description, paper, slim, lite)
     args = parser.parse_args(argv)

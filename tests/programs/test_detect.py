@@ -7,6 +7,7 @@ import struct
 import detect
 from detect import BestBelow
 from multibox.boxes import Coder
+from multibox.data.pictures import Unreadable
 from multibox.errors import UserError
 from multibox.locks import Lock
 
@@ -19,6 +20,7 @@ from PIL import Image
 class Detector:
     """Finds a dog with score 0.9 in the upper left quarter, and a cat with score 0.4 below it."""
     threshold = coder = None
+    insize = 300
 
     def predict(self, imgs):
         boxes = [np.array([[h / 2, 0, h, w / 2], [0, 0, h / 2, w / 2]], 'f')
@@ -186,12 +188,14 @@ def test_a_broken_image_is_named_and_the_rest_goes_on(
 
 
 def test_detections_before_an_interrupt_are_kept(detector, photos, tmp_path, monkeypatch):
-    def interrupt(path, *_):
-        if path.stem == 'b':
-            raise KeyboardInterrupt
-        return np.zeros((3, 20, 20), 'f')
+    predict = detector.predict
 
-    monkeypatch.setattr(detect, 'read_upright', interrupt)
+    def interrupt(imgs):
+        if imgs[0].shape == (3, 40, 60):
+            raise KeyboardInterrupt
+        return predict(imgs)
+
+    monkeypatch.setattr(detector, 'predict', interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(photos, '--out', tmp_path / 'out', '--batchsize', '1')
     result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
@@ -327,3 +331,31 @@ def test_a_mistake_is_named(detector, tmp_path, monkeypatch, flags, match):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=match):
         run(*flags)
+
+
+def test_a_name_of_255_bytes_is_shortened(detector, photos, tmp_path):
+    long = 'é' * 125 + 'a.jpg'  # 255 bytes
+    (photos / 'b.jpg').rename(photos / long)
+    run(photos / long, '--out', tmp_path / 'out')
+    picture, = (tmp_path / 'out').glob('*.png')
+    assert picture.stem == 'é' * 120
+
+
+def test_a_photograph_above_the_limit_is_named(detector, photos, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(photos, '--out', tmp_path / 'out', '--max-pixels', 2400)
+    assert ('a.PNG: image is too large: 200 x 160 pixels, more than 2,400; --max-pixels sets'
+            in capsys.readouterr().err)
+    result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
+    assert len(result['images']) == 1
+
+
+def test_a_picture_that_cannot_be_drawn_keeps_its_detections(
+        detector, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(detect, 'map_files', lambda function, items, *_: (
+        Unreadable('is gone') for _ in items))
+    with pytest.raises(SystemExit):
+        run(photos / 'b.jpg', '--out', tmp_path / 'out')
+    assert 'b.jpg: is gone' in capsys.readouterr().err
+    entry, = json.loads((tmp_path / 'out' / 'detections.json').read_text())['images']
+    assert entry['picture'] is None and entry['label'] == ['dog']

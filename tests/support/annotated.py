@@ -1,7 +1,7 @@
 """Annotated images in VOC's layout, as the tests of XML and of boxes write them."""
 from multibox.data.frames import place
+from multibox.data.inspection import inspect_all
 from multibox.data.layouts.voc import read_folder
-from multibox.data.pictures import inspect_all
 
 from PIL import Image
 
