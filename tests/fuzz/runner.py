@@ -29,10 +29,12 @@ class Worker:
 
     Args:
         folder: an empty folder for the process.
+        module: the module with the targets.
+        seconds: the time that a reader may take.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, module: str = 'tests.fuzz.targets', seconds: float = SECONDS):
+        self.folder, self.module, self.seconds = folder, module, seconds
         self._process: subprocess.Popen | None = None
 
     def read(self, name: str, content: bytes) -> dict[str, Any]:
@@ -52,7 +54,7 @@ class Worker:
         path.write_bytes(content)
         process.stdin.write(json.dumps([name, str(path)]).encode() + b'\n')
         process.stdin.flush()
-        answer = self._answer(SECONDS)
+        answer = self._answer(self.seconds)
         if answer.get('error') in ('hang', 'crash', 'memory'):
             self.close()
         return answer
@@ -62,11 +64,12 @@ class Worker:
             limits = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'), '1')
             with open(self.folder / 'errors', 'wb') as errors:
                 self._process = subprocess.Popen(
-                    [sys.executable, '-m', 'tests.fuzz.worker', str(self.folder / 'own')],
-                    cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                    start_new_session=True, env={**os.environ, **limits})
+                    [sys.executable, '-X', 'faulthandler', '-m', 'tests.fuzz.worker',
+                     str(self.folder / 'own'), self.module], cwd=ROOT, stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE, stderr=errors, start_new_session=True,
+                    env={**os.environ, **limits})
             if self._answer(START)['end'] != 'ready':
-                raise RuntimeError((self.folder / 'errors').read_text(errors='replace'))
+                raise RuntimeError(self._errors())
         return self._process
 
     def _answer(self, seconds):
@@ -75,8 +78,12 @@ class Worker:
             return {**ANSWER, 'error': 'hang', 'message': f'no end within {seconds} s'}
         line = process.stdout.readline()
         if not line:
-            return {**ANSWER, 'error': 'crash', 'message': f'exit status {process.wait()}'}
+            return {**ANSWER, 'error': 'crash',
+                    'message': f'exit status {process.wait()}: {self._errors()[:500]}'}
         return json.loads(line)
+
+    def _errors(self):
+        return (self.folder / 'errors').read_text(errors='replace')
 
     def close(self) -> None:
         """End the process and its children, and remove its files."""
