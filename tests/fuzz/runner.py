@@ -1,4 +1,4 @@
-"""The inputs of a campaign: given to worker processes, counted, and saved where they find a fault."""
+"""The inputs of a campaign: given to worker processes, counted, and saved at a finding."""
 import contextlib
 import hashlib
 import json

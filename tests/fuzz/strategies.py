@@ -6,11 +6,12 @@ from tests.fuzz.structures import VALUES, replace_in_json
 
 from hypothesis import strategies as st
 
-TEXT = st.text(max_size=20) | st.sampled_from(['cat', '猫', '../x', '$\\frac$', '\x1b[2J', 'a' * 400])
+TEXT = st.text(max_size=20) | st.sampled_from(
+    ['cat', '猫', '../x', '$\\frac$', '\x1b[2J', 'a' * 400])
 NUMBER = (st.integers() | st.floats() | st.integers(0, 50)
           | st.sampled_from([10 ** 400, 1e9, -1e9, 1e308, 0, -1]))
 WRITTEN = NUMBER.map(lambda n: str(n)[:500]) | TEXT | st.sampled_from(
-    ['1e400', '0x10', '1_000', '١', '', ' 5 ', '1,5', '5.0.0'])
+    ['1e400', '0x10', '1_000', '\u0661', '', ' 5 ', '1,5', '5.0.0'])
 
 
 def _escaped(text):
@@ -53,20 +54,24 @@ def mutated_json(value):
     return st.builds(change, st.integers(0, 2 ** 32), st.integers(1, 5))
 
 
+def any_value():
+    """Any JSON value."""
+    return st.recursive(st.sampled_from(VALUES) | NUMBER | TEXT, lambda inner: st.lists(
+        inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6)
+
+
 def any_json(**fields):
     """A JSON object whose fields have their own values or any other ones."""
-    anything = st.recursive(st.sampled_from(VALUES) | NUMBER | TEXT, lambda inner: st.lists(
-        inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6)
     return st.fixed_dictionaries({}, optional={
-        name: st.just(value) | anything for name, value in fields.items()}).map(
+        name: st.just(value) | any_value() for name, value in fields.items()}).map(
             lambda content: json.dumps(content).encode())
 
 
 def lines(*words):
     """A list with known and other entries, with columns, blank lines and other ends of lines."""
     line = st.sampled_from(words) | TEXT | st.tuples(st.sampled_from(words), WRITTEN).map(' '.join)
-    return _bytes(st.tuples(st.lists(line, max_size=6), st.sampled_from(['\n', '\r\n', '\r', '\x85'])
-                            ).map(lambda pair: pair[1].join(pair[0])),
+    ends = st.sampled_from(['\n', '\r\n', '\r', '\x85'])
+    return _bytes(st.builds(str.join, ends, st.lists(line, max_size=6)),
                   ('utf-8', 'utf-8-sig', 'utf-16', 'latin-1'))
 
 

@@ -4,7 +4,7 @@ Usage: python -m tests.fuzz.worker FOLDER MODULE. The module has the ``TARGETS``
 the name of a target and a file, as JSON. The line of the answer has ``end``: ``accepted``,
 ``refused`` or ``finding``.
 """
-import gc
+import contextlib
 import importlib
 import json
 import os
@@ -21,9 +21,15 @@ MAX_MEMORY = 2 ** 31  # bytes, beyond those of the start
 
 
 def peak_memory() -> int:
-    """The largest resident memory of this process so far, in bytes."""
+    """The largest resident memory of this process since :func:`forget_peak`, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == 'darwin' else 1024 * peak
+
+
+def forget_peak() -> None:
+    """Let :func:`peak_memory` begin anew (Linux)."""
+    with contextlib.suppress(OSError):
+        pathlib.Path('/proc/self/clear_refs').write_text('5')
 
 
 def limit_memory() -> None:
@@ -46,7 +52,7 @@ def chain(error: BaseException | None) -> list[BaseException]:
 def place(error: BaseException) -> str:
     """The last line of this project that an error passed, as FILE:LINE."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)
-              if frame.filename.startswith(f'{ROOT}/') and '/tests/fuzz/worker' not in frame.filename
+              if frame.filename.startswith(f'{ROOT}/') and frame.filename != __file__
               and '/site-packages/' not in frame.filename]
     if not frames:
         return ''
@@ -92,12 +98,12 @@ def main() -> None:
     print(json.dumps({'end': 'ready'}), file=answers, flush=True)
     for line in sys.stdin:
         name, path = json.loads(line)
-        before, folder = peak_memory(), top / 'input'
+        folder = top / 'input'
         folder.mkdir()
+        forget_peak()
         answer = judge(targets[name], folder, pathlib.Path(path).read_bytes(), watch)
-        gc.collect(0)
         grown = peak_memory() - begin
-        if grown > MAX_MEMORY and grown > before - begin:
+        if grown > MAX_MEMORY:
             answer = {'end': 'finding', 'error': 'memory', 'place': '',
                       'message': f'{grown:,} bytes more than at the start'}
         print(json.dumps({**answer, 'bytes': grown}), file=answers, flush=True)

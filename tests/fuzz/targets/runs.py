@@ -6,7 +6,7 @@ import pathlib
 import tempfile
 
 import train
-from multibox.data import SPLITS
+from multibox.data import SPLITS, split
 from multibox.errors import UserError
 from multibox.networks import MODELS
 from multibox.processes import ONE
@@ -19,6 +19,7 @@ from tests.fuzz.targets.target import Target, put
 from tests.support.runs import write_run
 
 DATA = {'classes': ['cat', 'dog'], 'images': 9, 'annotations': 123, 'processes': 1}
+SPLIT = {'data': 'x', 'train': ['a.jpg', 'b.jpg'], 'test': ['c.jpg']}
 FLAGS = ['--resume', '--iteration', '3', '--out']
 
 
@@ -65,6 +66,13 @@ def _origin(folder, content, name):
     return origin
 
 
+def _split(folder, content):
+    put(folder / split.FILE, content)
+    names = split.load(folder, folder)
+    assert names is None or names.keys() == {'train', 'test'}
+    return names
+
+
 def _described(folder, content):
     found = read_settings(put(folder / 'settings.json', content).with_name('snapshot_iter_2'))
     assert isinstance(found, dict)
@@ -101,6 +109,8 @@ TARGETS = {
                              functools.partial(_origin, name='metrics.json'),
                              strategy=strategies.any_json(settings={'data': 'x', 'split': '07'})),
     'settings-snapshot': Target(lambda: [json.dumps(_settings()).encode()], _described),
+    'split': Target(lambda: [json.dumps(SPLIT).encode()], _split,
+                    strategy=strategies.mutated_json(SPLIT)),
     'metrics': _report('metrics.json', strategies.any_json(**_fields('metrics.json'))),
     'settings-report': _report('settings.json', strategies.any_json(**_fields('settings.json'))),
     'log': _report('log', strategies.mutated_json(_fields('log')[:6])),

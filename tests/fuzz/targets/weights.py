@@ -10,13 +10,13 @@ from multibox.training.snapshots import is_finite, resume
 from multibox.weights import caffe, load_model, npz, pytorch, snapshot
 from tests.fuzz import strategies
 from tests.fuzz.targets.target import Target, put
+from tests.fuzz.weight_files import MARKER, caffemodel, checkpoint, safetensors
 from tests.support import caffe_files, torch_files
 from tests.support.malice import Malice
 
 import chainer
 import numpy as np
 
-MARKER = 'executed'  # a pickle of an attacker makes this file
 TENSORS = {'vgg.0.weight': np.arange(6, dtype='f').reshape(2, 3), 'vgg.0.bias': np.ones(2, 'f'),
            'loc.0.weight': np.ones((2, 2), 'f2'), 'conf.0.bias': np.arange(3)}
 DESCRIPTION = {'model': 'slim300', 'label_names': ['cat', 'dog'], 'threshold': 0.5}
@@ -106,8 +106,8 @@ def _safetensors():
 
 
 def _caffemodel():
-    heads = b''.join(caffe_files.layer(f'{source}_mbox_{kind}', 'Convolution', np.ones((4, 2, 1, 1)),
-                                       np.ones(4))
+    arrays = np.ones((4, 2, 1, 1)), np.ones(4)
+    heads = b''.join(caffe_files.layer(f'{source}_mbox_{kind}', 'Convolution', *arrays)
                      for source in caffe.SOURCES[:2] for kind in ('loc', 'conf'))
     priors = b''.join(caffe_files.layer(f'{source}_mbox_priorbox', 'PriorBox', prior_box=PRIOR)
                       for source in caffe.SOURCES[:6])
@@ -138,8 +138,11 @@ TARGETS = {
                     strategy=strategies.any_json(**DESCRIPTION).map(_described)),
     'snapshot': Target(_snapshots, _named(snapshot.read, 'snapshot_iter_2')),
     'resume': Target(_snapshots, _resume),
-    'pth-zip': Target(lambda: _pth(True), _named(pytorch.read, 'x.pth')),
-    'pth-row': Target(lambda: _pth(False), _named(pytorch.read, 'x.pth')),
-    'safetensors': Target(_safetensors, _named(pytorch.read, 'x.safetensors')),
-    'caffemodel': Target(_caffemodel, _caffe),
+    'pth-zip': Target(lambda: _pth(True), _named(pytorch.read, 'x.pth'),
+                      strategy=checkpoint(True)),
+    'pth-row': Target(lambda: _pth(False), _named(pytorch.read, 'x.pth'),
+                      strategy=checkpoint(False)),
+    'safetensors': Target(_safetensors, _named(pytorch.read, 'x.safetensors'),
+                          strategy=safetensors()),
+    'caffemodel': Target(_caffemodel, _caffe, strategy=caffemodel(caffe.SOURCES[:6])),
 }
