@@ -6,7 +6,7 @@ from tests.fuzz.targets import TARGETS
 
 import pytest
 
-N_MUTANT, N_STRUCTURED, SEED = 12, 6, 0
+N_MUTANT, N_STRUCTURED, SEED = 10, 5, 0
 SAVED = pathlib.Path('result/fuzz')
 
 
