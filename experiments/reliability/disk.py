@@ -21,7 +21,7 @@ from experiments.reliability import runs
 from multibox.data.pictures import SUFFIXES, inspect
 from multibox.errors import UserError, ending_together
 from multibox.files import PART
-from multibox.weights.npz import open_npz
+from multibox.weights.archives import read_arrays
 
 LIMITS = 0, 1000, 20_000, 600_000, 3_000_000, 10_000_000  # bytes of a file
 ITERATIONS, HALF = 20, 10
@@ -34,7 +34,7 @@ def damage(path: Path) -> str | None:
         if path.suffix == '.json' or path.name == 'log':
             json.loads(path.read_text(encoding='utf-8'))
         elif path.suffix == '.npz' or path.name.startswith('snapshot_iter_'):
-            open_npz(path)
+            read_arrays(path)
         elif path.suffix in SUFFIXES:
             inspect(path)
         elif path.suffix == '.html' and not path.read_text(encoding='utf-8').rstrip().endswith(

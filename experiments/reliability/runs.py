@@ -14,7 +14,7 @@ from experiments.timing.turns import save
 from multibox.data.synthetic import draw_set
 from multibox.errors import UserError
 from multibox.flags import make_parser
-from multibox.weights.npz import open_npz
+from multibox.weights.archives import read_arrays
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ['--model', 'slim300', '--batchsize', '2', '--cuts', '--snapshot-interval', '5',
@@ -68,7 +68,7 @@ def finish(process: subprocess.Popen) -> None:
 
 def equal(one: Path, other: Path) -> bool:
     """Whether two .npz files hold the same arrays, to the bit."""
-    arrays, others = open_npz(one), open_npz(other)
+    arrays, others = read_arrays(one), read_arrays(other)
     return arrays.keys() == others.keys() and all(
         array.dtype == others[name].dtype and array.shape == others[name].shape
         and array.tobytes() == others[name].tobytes() for name, array in arrays.items())

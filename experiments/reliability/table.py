@@ -12,13 +12,24 @@ from experiments.markdown import markdown
 FOLDER = Path(__file__).parent
 # The file that is read, and the constant of the limit with its factor and its unit.
 LIMITS = (
-    ('image', 'multibox.data.pictures:MAX_PIXELS', 1e-6, 'million pixels'),
+    ('image, unless `--max-pixels` says otherwise', 'multibox.data.pictures:MAX_PIXELS', 1e-6,
+     'million pixels'),
+    ('decoding of an image', 'multibox.data.pool:SECONDS', 1, 'seconds'),
     ('annotation in XML', 'multibox.data.voc_xml:MAX_BYTES', 2 ** -20, 'MiB'),
+    ('depth of its elements', 'multibox.data.voc_xml:MAX_DEPTH', 1, 'levels'),
+    ('JSON of COCO', 'multibox.data.layouts.coco_json:MAX_BYTES', 2 ** -20, 'MiB'),
     ('label file of YOLO', 'multibox.data.layouts.yolo:MAX_BYTES', 2 ** -20, 'MiB'),
-    ('classes of data.yaml that are numbered', 'multibox.data.layouts.yolo:MAX_CLASSES', 1,
-     'classes'),
+    ('data.yaml', 'multibox.data.layouts.yolo_names:MAX_BYTES', 2 ** -10, 'KiB'),
+    ('table', 'multibox.data.layouts.table:MAX_BYTES', 2 ** -20, 'MiB'),
+    ('list of images or classes', 'multibox.data.reading:MAX_LIST', 2 ** -20, 'MiB'),
+    ('objects of an image', 'multibox.data.frames:MAX_OBJECTS', 1, 'objects'),
+    ('classes of a data set', 'multibox.data.classes:MAX_CLASSES', 1, 'classes'),
+    ('name of a class', 'multibox.data.classes:MAX_NAME', 1, 'characters'),
     ('JSON of a run', 'multibox.files:MAX_JSON', 2 ** -20, 'MiB'),
-    ('tensor of .safetensors or .pth', 'multibox.weights.pickles:MAX_DIMENSIONS', 1, 'dimensions'),
+    ('arrays of an .npz, all together', 'multibox.weights.archives:MAX_BYTES', 2 ** -20, 'MiB'),
+    ('expansion of a large .npz', 'multibox.weights.archives:MAX_RATIO', 1, 'times its size'),
+    ('absolute value of a weight', 'multibox.weights.values:LIMIT', 1, ''),
+    ('operations of a .pth', 'multibox.weights.pickles:MAX_OPCODES', 1, 'opcodes'),
 )
 FUZZ = 'fuzz'
 COMMANDS = {'soak': 'python -m experiments.reliability.soak',
@@ -33,7 +44,7 @@ def limits() -> str:
     for kind, name, factor, unit in LIMITS:
         module, _, constant = name.partition(':')
         value = getattr(importlib.import_module(module), constant)
-        rows.append([kind, f'{value * factor:,.0f} {unit}', f'`{module}.{constant}`'])
+        rows.append([kind, f'{value * factor:,.0f} {unit}'.strip(), f'`{module}.{constant}`'])
     return markdown(['file', 'limit', 'constant'], rows)
 
 

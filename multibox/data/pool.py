@@ -133,12 +133,12 @@ class Pool:
             if worker is None or not worker.is_alive:  # before a task that another one could do
                 try:
                     worker = self.workers[number] = Worker(self.seconds)
-                except UserError as error:
+                except BaseException as error:  # for the caller, who waits
                     worker = error
             future, *call = self._tasks.get()
             if future.set_running_or_notify_cancel():
                 try:
-                    if isinstance(worker, UserError):
+                    if isinstance(worker, BaseException):
                         raise worker
                     future.set_result(worker.call(*call))
                 except BaseException as error:

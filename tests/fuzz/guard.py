@@ -43,7 +43,7 @@ class Guard:
     def _judge(self, event, args):
         if event in STARTS:
             return f'{event} {args!r}'
-        if event == 'subprocess.Popen' and os.fspath(args[0]) != sys.executable:
+        if event == 'subprocess.Popen' and os.fsdecode(args[0]) != sys.executable:
             return f'{event} {args[:2]!r}'
         if event == 'pickle.find_class':
             module, name = map(str, args)

@@ -3,7 +3,7 @@ import functools
 import io
 import json
 
-from multibox.data.listing import read_label_names
+from multibox.data.classes import read_label_names
 from multibox.data.load import look
 from multibox.data.voc_xml import XMLError, read_root, read_xml
 from multibox.errors import UserError

@@ -46,7 +46,7 @@ def _resume(folder, content):
     put(folder / 'settings.json', content)
     put(folder / 'snapshot_iter_2', b'')
     args = settings.parse_args([*FLAGS, str(folder)], None, train.PAPER, train.SLIM, train.LITE)
-    settings.check_args(args, ONE)
+    settings.check_and_lock(args, ONE).release()
     settings.count_iterations(args, 9)
     settings.check_settings(folder, {**vars(args), **DATA}, settings.FIXED)
     assert args.model in MODELS and isinstance(args, argparse.Namespace)
