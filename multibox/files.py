@@ -78,14 +78,17 @@ def read_whole(path: str | Path, limit: int) -> bytes:
         limit: the most bytes that the file may have.
 
     Raises:
-        UserError: the file is missing, is no regular file, such as a pipe, or is too large.
+        UserError: the file is missing, is no regular file, such as a pipe, is too large, or grows
+            while it is read.
     """
     with open_regular(path) as file:
-        if os.fstat(file.fileno()).st_size <= limit:
-            content = file.read(limit + 1)
-            if len(content) <= limit:  # the file may have grown
-                return content
-    raise UserError(f'{path}: is larger than {limit:,} bytes, so it was not read')
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise UserError(f'{path}: is larger than {limit:,} bytes, so it was not read')
+        content = file.read(size + 1)  # not limit + 1, because Python allocates as much
+    if len(content) > size:
+        raise UserError(f'{path}: grows while it is read; try again when it is complete')
+    return content
 
 
 @contextlib.contextmanager

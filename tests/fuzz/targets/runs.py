@@ -28,7 +28,7 @@ def _run():
     """The files of a run, {name: bytes}."""
     with tempfile.TemporaryDirectory() as folder:
         out = write_run(pathlib.Path(folder, 'run'), metrics={
-            'best': {'map': .6, 'iteration': 300}, 'threshold': {'threshold': .4},
+            'best': {'map': .6, 'iteration': 300}, 'threshold': .4,
             'coco': {'map': .3}, 'running': False})
         return {path.name: path.read_bytes() for path in out.iterdir()}
 
