@@ -3,9 +3,9 @@
     python -m experiments.reliability.disk                        all limits
     python -m experiments.reliability.disk --limits 2             the two smallest
 
-Every program has to succeed, or to end in one line. Files that were there stay as they are, or are
-replaced by whole ones. train.py --resume then goes on from the last good snapshot, and its weights
-equal those of an undisturbed run to the bit.
+Every program has to succeed, or to end in a line per file that it cannot write. Files that were
+there stay as they are, or are replaced by whole ones. train.py --resume then goes on from the last
+good snapshot, and its weights equal those of an undisturbed run to the bit.
 """
 import hashlib
 import json
@@ -21,6 +21,7 @@ from experiments.reliability import runs
 from multibox.data.pictures import SUFFIXES, inspect
 from multibox.errors import UserError, ending_together
 from multibox.files import PART
+from multibox.locks import NAME as LOCK
 from multibox.weights.archives import read_arrays
 
 LIMITS = 0, 1000, 20_000, 600_000, 3_000_000, 10_000_000  # bytes of a file
@@ -50,7 +51,7 @@ def damage(path: Path) -> str | None:
 def contents(folder: Path) -> dict[str, str]:
     """The checksums of all files under a folder, by their relative paths."""
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob('*')) if path.is_file()}
+            for path in sorted(folder.rglob('*')) if path.is_file() and path.name != LOCK}
 
 
 def attempt(limit: int, out: Path, program: str, *flags: str | Path) -> dict[str, Any]:
@@ -67,8 +68,8 @@ def attempt(limit: int, out: Path, program: str, *flags: str | Path) -> dict[str
     if process.returncode not in (0, 1):
         faults.append(f'exit status {process.returncode}')
     lines = errors.strip().splitlines()
-    if process.returncode and len(lines) != 1:
-        faults.append(f'{len(lines)} lines on stderr')
+    if process.returncode and (not lines or any('Traceback' in line for line in lines)):
+        faults.append('a traceback on stderr' if lines else 'no line on stderr')
     # train.py removes old snapshots and keeps two.
     gone = [name for name in before if name not in after and not name.startswith('snapshot_iter_')]
     faults += [f'{name} is gone' for name in gone]

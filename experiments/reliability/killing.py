@@ -11,6 +11,9 @@ from typing import Any
 
 from experiments.reliability import processes, runs
 
+# Of the loader, 32 bytes each: mpiexec kills the process that would remove them, too.
+SEMAPHORE = '/dev/shm/sem.'
+
 
 def kill(folder: Path, number: int, iterations: int, seed: int, choose: Callable[..., int],
          ranks: int | None = None) -> dict[str, Any]:
@@ -28,7 +31,7 @@ def kill(folder: Path, number: int, iterations: int, seed: int, choose: Callable
         ranks: as for :func:`experiments.reliability.runs.start`.
 
     Returns:
-        ``kills``, one dict per kill with the second and what was left; ``equal``, per run whether
+        ``kills``, one dict per kill with the second, what was left, and the number of semaphores left; ``equal``, per run whether
         its model.npz is that of the undisturbed one, to the bit; ``faults``, messages of runs that
         failed by themselves; ``holds`` and ``summary``.
     """
@@ -53,8 +56,10 @@ def kill(folder: Path, number: int, iterations: int, seed: int, choose: Callable
                 os.kill(choose(rng, process), signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):  # one that is left holds the pipes
                 process.communicate(timeout=30)
-            kills.append({'second': round(second, 2), 'snapshot': runs.newest(out),
-                          **processes.left(process.pid, files)})
+            semaphores = {path for path in files if path.startswith(SEMAPHORE)}
+            left = processes.left(process.pid, files - semaphores)
+            kills.append({'second': round(second, 2), 'snapshot': runs.newest(out), **left,
+                          'semaphores': sum(map(os.path.exists, semaphores))})
             for pid in processes.members(process.pid):
                 os.kill(pid, signal.SIGKILL)
             print(f'kill {len(kills)} of {number}: second {second:.1f} of {duration:.1f}, '
@@ -71,7 +76,8 @@ def kill(folder: Path, number: int, iterations: int, seed: int, choose: Callable
             'equal': equal, 'faults': faults,
             'holds': bool(equal) and all(equal) and not faults and not n_left,
             'summary': f'{len(kills)} kills, {sum(equal)} of {len(equal)} runs equal to the bit, '
-                       f'{n_left} kills left something'}
+                       f'{n_left} kills left a process or memory, '
+                       f'{sum(bool(each["semaphores"]) for each in kills)} left semaphores'}
 
 
 def _wait(process: subprocess.Popen, seconds: float | None) -> set[str]:

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from multibox.errors import UserError
-from multibox.outputs import check_free
+from multibox.outputs import check_free, written_before
 from multibox.training.snapshots import NAME, find_snapshots
 
 DEFAULT = 'result'
+SETTINGS = 'model', 'loss', 'iteration', 'annotations'  # entries of a run's settings.json
 # All files of a run but its snapshots.
 FILES = ('settings.json', 'log', 'best.npz', 'model.npz', 'split.json', 'metrics.json',
          'report.html', 'loss.png', 'map.png', 'precision_recall.png', 'detections.png',
@@ -22,6 +23,8 @@ def has_begun(folder: Path) -> bool:
 def check_new(folder: Path) -> None:
     """Refuse a folder for a new run that holds a run, or a file that the run would overwrite.
 
+    A run that was killed before its first snapshot and its first weights may be begun anew.
+
     Raises:
         UserError: the message names the folder, and the files unless it holds a run.
     """
@@ -29,7 +32,8 @@ def check_new(folder: Path) -> None:
         raise UserError(f'{folder}: holds a run already; continue it with --resume, or give '
                         'another --out')
     odd = [path.name for path in folder.glob('snapshot_iter_*') if NAME.fullmatch(path.name)]
-    check_free(folder, [*FILES, *sorted(odd)])
+    is_unfinished = written_before(folder / 'settings.json', SETTINGS)
+    check_free(folder, ['best.npz'] if is_unfinished else [*FILES, *sorted(odd)])
 
 
 def is_free(folder: Path) -> bool:

@@ -85,7 +85,7 @@ def test_a_submission_is_of_the_data_of_the_run(run, data, monkeypatch):
     class Submitted(Exception):
         pass
 
-    def submit(folder):
+    def submit(folder, max_pixels):
         raise Submitted(str(folder))
     monkeypatch.setattr(evaluate, 'voc2012_test', submit)
     with pytest.raises(Submitted, match=str(data)):

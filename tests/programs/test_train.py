@@ -298,3 +298,12 @@ def test_an_output_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match=r'--out .*file: cannot be made'):
         train.main(['--out', str(tmp_path / 'file')])
+
+
+def test_a_run_killed_before_its_first_snapshot_may_be_begun_anew(out, tmp_path):
+    for name in 'log', 'settings.json', 'training.png':
+        (tmp_path / name).write_bytes((out / name).read_bytes())
+    settings.check_and_lock(parse_args(['--out', str(tmp_path)]), ONE).release()
+    (tmp_path / 'best.npz').write_bytes((out / 'best.npz').read_bytes())
+    with pytest.raises(UserError, match=r'holds best\.npz, which would be overwritten'):
+        settings.check_and_lock(parse_args(['--out', str(tmp_path)]), ONE)

@@ -120,7 +120,7 @@ def test_the_snapshot_before_a_bad_one_is_taken(began, capsys, monkeypatch):
     for n, weights in ((2, arrays[MODEL]), (3, arrays[MODEL] * np.inf)):
         with open(out / f'snapshot_iter_{n}', 'wb') as file:
             np.savez(file, **{**arrays, MODEL: weights})
-    monkeypatch.setattr(train, 'save_inputs', None)  # called after the snapshot is loaded
+    monkeypatch.setattr(train, 'expected_time', None)  # called after the snapshot is loaded
     with pytest.raises(TypeError):
         train.main([*flags, '--resume'])
     said = capsys.readouterr().out
