@@ -31,9 +31,9 @@ def kill(folder: Path, number: int, iterations: int, seed: int, choose: Callable
         ranks: as for :func:`experiments.reliability.runs.start`.
 
     Returns:
-        ``kills``, one dict per kill with the second, what was left, and the number of semaphores left; ``equal``, per run whether
-        its model.npz is that of the undisturbed one, to the bit; ``faults``, messages of runs that
-        failed by themselves; ``holds`` and ``summary``.
+        ``kills``, one dict per kill with the second, what was left, and the number of semaphores
+        left; ``equal``, per run whether its model.npz is that of the undisturbed one, to the bit;
+        ``faults``, messages of runs that failed by themselves; ``holds`` and ``summary``.
     """
     processes.check_system()
     rng, data = random.Random(seed), runs.draw(folder / 'data')
