@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from multibox.data.classes import MAX_CLASSES, MAX_NAME
 from multibox.errors import UserError
 
 import numpy as np
@@ -12,8 +13,6 @@ import numpy as np
 # of weights above the limit, float32 overflows.
 LIMIT = 1e6
 VARIANCE = 'avg_var'  # the leaf of the name of running variances, which are squares
-MAX_NAME = 200  # letters of a class name
-MAX_CLASSES = 20_000
 # The least bytes of weights, in float16, that a class adds to the heads of any network.
 BYTES_PER_CLASS = 60_000
 FREE_BYTES = 2 ** 24  # of so few classes a network is built, to list the layers that do not fit
