@@ -7,13 +7,24 @@ classes in these files have the published interfaces.
 """
 from types import ModuleType
 
-from multibox.losses import caffe, chainercv, notebook, ssd_keras, ssd_pytorch, super_gradients
+from multibox.losses import (
+    balancap,
+    caffe,
+    chainercv,
+    d2l,
+    gluoncv,
+    mmdet,
+    notebook,
+    nvidia,
+    rykov8,
+    sgrvinod,
+    ssd_keras,
+    ssd_pytorch,
+    super_gradients,
+    tf_od,
+    torchvision,
+)
 
-LOSSES: dict[str, ModuleType] = {
-    'caffe': caffe,
-    'chainercv': chainercv,
-    'notebook': notebook,
-    'ssd_keras': ssd_keras,
-    'ssd_pytorch': ssd_pytorch,
-    'super_gradients': super_gradients,
-}
+LOSSES: dict[str, ModuleType] = {module.__name__.rpartition('.')[2]: module for module in (
+    balancap, caffe, chainercv, d2l, gluoncv, mmdet, notebook, nvidia, rykov8, sgrvinod, ssd_keras,
+    ssd_pytorch, super_gradients, tf_od, torchvision)}

@@ -4,6 +4,7 @@ from multibox.losses import terms
 from multibox.losses.cross_entropy import in_single_precision
 from multibox.losses.mining import hard_negatives_of_batch
 from multibox.losses.normalizer import mean_count
+from multibox.losses.probabilities import FLOOR, log_loss, only, softmax
 from multibox.losses.terms import weigh
 from multibox.typing import ArrayOrVariable, Communicator
 
@@ -13,8 +14,6 @@ import numpy as np
 from chainer.backends import cuda
 
 __all__ = ['SSDLoss', 'match', 'multibox_loss', 'weigh']
-
-FLOOR = 1e-15  # least probability in the logarithm; a box below it has no gradient
 
 
 def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
@@ -36,19 +35,12 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     """
     mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
-    xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
         mb_confs = in_single_precision(mb_confs)
-        with np.errstate(invalid='ignore', over='ignore'):
-            probability = F.softmax(mb_confs.array, axis=2).array
-        counted = _counted(probability, gt_mb_labels, k, comm=comm)
-        # The other boxes stay out of the softmax, whose gradient would spread their nan.
-        read = xp.broadcast_to(counted[..., None], mb_confs.shape)
-        mb_confs = F.where(read, mb_confs, xp.zeros_like(mb_confs.array))
-        positive = gt_mb_labels > 0
+        counted = _counted(softmax(mb_confs.array), gt_mb_labels, k, comm=comm)
         return terms.mean_over_positives(
-            mb_locs, _log_loss(F.softmax(mb_confs, axis=2), gt_mb_labels, counted),
-            gt_mb_locs, positive, counted, comm)
+            mb_locs, log_loss(F.softmax(only(mb_confs, counted), axis=2), gt_mb_labels, counted),
+            gt_mb_locs, gt_mb_labels > 0, counted, comm)
 
 
 def _counted(probability, gt_mb_labels, k, n_neg_min=0, comm=None):
@@ -60,15 +52,6 @@ def _counted(probability, gt_mb_labels, k, n_neg_min=0, comm=None):
     return positive | hard_negatives_of_batch(
         -xp.log(xp.maximum(label_probability, FLOOR)), positive, k, n_neg_min,
         ignored=gt_mb_labels < 0, comm=comm)
-
-
-def _log_loss(probability, gt_mb_labels, counted):
-    """(B, K) Variable of -log max(p, 1e-15), 0 for a box that does not count."""
-    xp = cuda.get_array_module(counted)
-    is_label = gt_mb_labels[..., None] == xp.arange(probability.shape[2])
-    p = F.sum(F.where(is_label, probability, xp.zeros_like(probability.array)), axis=2)
-    p = F.where(counted, p, xp.ones_like(p.array))
-    return -F.log(F.maximum(p, xp.full_like(p.array, FLOOR)))
 
 
 class SSDLoss:
@@ -114,6 +97,6 @@ class SSDLoss:
         positive, probability = labels > 0, in_single_precision(probability)
         counted = _counted(probability.array, labels, self.neg_pos_ratio, self.n_neg_min)
         loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
-        conf_loss = terms.total(_log_loss(probability, labels, counted), counted, axis=1)
+        conf_loss = terms.total(log_loss(probability, labels, counted), counted, axis=1)
         n_positive = mean_count(positive, loc_loss.dtype)
         return weigh(loc_loss, conf_loss, self.alpha) * (len(labels) / n_positive)

@@ -25,13 +25,15 @@ def weigh(loc_loss: chainer.Variable, conf_loss: chainer.Variable,
 
 def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
                   gt_mb_locs: ArrayOrVariable, gt_mb_labels: ArrayOrVariable, k: float = 3,
-                  comm: Communicator = None) -> tuple[chainer.Variable, chainer.Variable]:
+                  comm: Communicator = None, count_twice: bool = True
+                  ) -> tuple[chainer.Variable, chainer.Variable]:
     """The loss of :class:`SSDLoss` for matched boxes, before its weights.
 
     Args:
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: as for :func:`multibox.multibox_loss`.
         comm: not used. If the processes have equal shares of a batch, the mean of their losses is
             the loss of the batch.
+        count_twice: see :class:`HardMiningCrossEntropyLoss`.
 
     Returns:
         ``(loc_loss, conf_loss)``: two scalar Variables. The sum of each image is divided by its
@@ -40,7 +42,7 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     Raises:
         ValueError: as :func:`multibox.multibox_loss`.
     """
-    return _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice=True)[1]
+    return _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice)[1]
 
 
 def _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice):

@@ -36,15 +36,19 @@ class _SmoothL1(chainer.FunctionNode):
         within_1 = cuda.get_array_module(distance).minimum(distance, 1)
         return (within_1 * (distance - within_1 / 2)).sum(axis=axis)
 
+    @staticmethod
+    def _slope(difference):
+        return difference.clip(-1, 1)
+
     def backward(self, indexes, grad_outputs):
         mb_locs, weight = self.get_retained_inputs()[0].array, grad_outputs[0].array
         if kernels.is_on_gpu(mb_locs):
             with cuda.get_device_from_array(mb_locs):
-                grad = self._difference(mb_locs).clip(-1, 1) * weight[..., None]
+                grad = self._slope(self._difference(mb_locs)) * weight[..., None]
             return chainer.Variable(grad),
         grad, weight = np.zeros((self.positive.size, 4), mb_locs.dtype), weight.reshape(-1)
         for rows, difference in self._differences(mb_locs):
-            grad[rows] = (difference.clip(-1, 1) * weight.take(rows)).T
+            grad[rows] = (self._slope(difference) * weight.take(rows)).T
         return chainer.Variable(grad.reshape(mb_locs.shape)),
 
     def _difference(self, mb_locs):
@@ -76,6 +80,22 @@ def smooth_l1(mb_locs: ArrayOrVariable, gt_mb_locs: Array, positive: Array) -> c
         (B, K) Variable, float32 (float64 for float64 predictions). Differentiable once.
     """
     return _SmoothL1(gt_mb_locs, positive).apply((in_single_precision(mb_locs),))[0]
+
+
+class _L1(_SmoothL1):
+
+    @staticmethod
+    def _loss(difference, axis):
+        return abs(difference).sum(axis=axis)
+
+    @staticmethod
+    def _slope(difference):
+        return cuda.get_array_module(difference).sign(difference)
+
+
+def l1(mb_locs: ArrayOrVariable, gt_mb_locs: Array, positive: Array) -> chainer.Variable:
+    """Distance of each matched box, summed over its four offsets; otherwise :func:`smooth_l1`."""
+    return _L1(gt_mb_locs, positive).apply((in_single_precision(mb_locs),))[0]
 
 
 class _Counted(chainer.FunctionNode):

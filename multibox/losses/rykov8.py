@@ -1,0 +1,71 @@
+"""The loss of rykov8/ssd_keras: every image of a batch gives the same number of negatives."""
+from multibox.boxes.matching import match_above_or_best as match
+from multibox.losses import terms
+from multibox.losses.cross_entropy import in_single_precision
+from multibox.losses.mining import hardest, quota
+from multibox.losses.probabilities import log_loss, only, softmax
+from multibox.processes import as_processes
+from multibox.typing import ArrayOrVariable, Communicator
+
+import chainer
+import chainer.functions as F
+import numpy as np
+from chainer.backends import cuda
+
+__all__ = ['match', 'multibox_loss', 'weigh']
+
+N_WITHOUT_POSITIVES = 100  # negatives of each image if no image has positives
+
+
+def weigh(loc_loss: chainer.Variable, conf_loss: chainer.Variable,
+          alpha: float = 1) -> chainer.Variable:
+    """The mean over images of conf + alpha * loc, as Keras averages."""
+    return F.mean(terms.weigh(loc_loss, conf_loss, alpha))
+
+
+def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
+                  gt_mb_locs: ArrayOrVariable, gt_mb_labels: ArrayOrVariable, k: float = 3,
+                  comm: Communicator = None) -> tuple[chainer.Variable, chainer.Variable]:
+    """``MultiboxLoss`` of rykov8's ssd_keras (commit a560b91) for logits and matched boxes.
+
+    Per image, the boxes to mine are min(k n, K - n) for n positives. The least such number above 0
+    is taken in all images, or 100 if there is none, whereas the original fails with fewer than 100
+    boxes. Negatives are ranked by their highest probability of an object.
+
+    Args:
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: as for :func:`multibox.multibox_loss`. The
+            logits pass through a softmax first, because the original reads probabilities.
+        comm: a ChainerMN communicator, or None. The number of negatives is that of all processes,
+            which need equal shares of the batch.
+
+    Returns:
+        ``(loc_loss, conf_loss)``: two (B,) Variables, one loss per image: smooth L1 divided by
+        max(1, n), and cross entropy divided by the n positives and the negatives together.
+
+    Raises:
+        ValueError: as :func:`multibox.multibox_loss`.
+    """
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
+    with cuda.get_device_from_array(gt_mb_labels):
+        mb_confs = in_single_precision(mb_confs)
+        positive = gt_mb_labels > 0
+        n_positive = positive.sum(axis=1)
+        n_negative = _n_negative(gt_mb_labels, quota(positive, k), comm)
+        highest = softmax(mb_confs.array)[..., 1:].max(axis=2)
+        counted = positive | hardest(
+            highest, gt_mb_labels == 0, n_negative.repeat(len(positive)))
+        loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
+        conf_loss = terms.total(
+            log_loss(F.softmax(only(mb_confs, counted), axis=2), gt_mb_labels, counted), counted, axis=1)
+        return (loc_loss / n_positive.clip(1, None).astype(loc_loss.dtype),
+                conf_loss / (n_positive + n_negative).astype(conf_loss.dtype))
+
+
+def _n_negative(labels, wanted, comm):
+    """0-dimensional array of the number of negatives of each image."""
+    xp = cuda.get_array_module(labels)
+    n = xp.minimum(wanted, (labels == 0).sum(axis=1))
+    least = -as_processes(comm).max(-xp.where(n > 0, n, np.inf).min(initial=np.inf))
+    return xp.floor(xp.where(xp.isfinite(least), least,
+                             min(N_WITHOUT_POSITIVES, labels.shape[1]))).clip(1, None)
