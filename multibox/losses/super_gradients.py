@@ -14,6 +14,8 @@ import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
 
+EPSILON = 1e-9  # added to the union of two boxes; it decides between objects of equal IoU
+
 __all__ = ['HardMiningCrossEntropyLoss', 'SSDLoss', 'match', 'multibox_loss', 'weigh']
 
 
@@ -131,7 +133,7 @@ class SSDLoss:
         targets = chainer.as_variable(targets).array
         with np.errstate(invalid='ignore'):  # inf - inf is not proper, so it matches nothing
             bbox = to_corners(targets[:, 2:])
-        index = match(iou_with_default_boxes(self.dboxes, bbox), self.iou_thresh)
+        index = match(iou_with_default_boxes(self.dboxes, bbox, EPSILON), self.iou_thresh)
         matched = index >= 0
         boxes, labels = self.dboxes.copy(), xp.zeros(len(self.dboxes), np.int32)
         boxes[matched] = targets[index[matched], 2:]

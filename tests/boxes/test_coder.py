@@ -2,10 +2,12 @@
 from multibox.boxes import Coder
 from multibox.boxes.coder import IGNORED
 from multibox.boxes.matching import RULES
+from multibox.networks import make_detector
 
 import numpy as np
 import pytest
 from chainer.backends import cuda
+from chainercv.links import SSD300
 
 # Centre and size of five default boxes; the last two are near each other.
 DEFAULT = [(20, 20, 20, 20), (20, 60, 20, 20), (60, 20, 20, 20), (60, 60, 20, 20), (60, 62, 20, 20)]
@@ -67,3 +69,25 @@ def test_objects_are_encoded_as_without_ignored_regions():
         assert (expected[mb_label == -1] == 0).all()
         near = coder.encode(bbox[~real], np.zeros((~real).sum(), 'i'))[1] > 0
         np.testing.assert_array_equal(mb_label == -1, near & (expected == 0))
+
+
+@pytest.fixture(scope='module')
+def coders():
+    """ChainerCV's coder of SSD300, and that of this package."""
+    theirs = SSD300(n_fg_class=20).coder
+    theirs.to_cpu()
+    return theirs, make_detector('ssd300', 20).coder
+
+
+@pytest.mark.parametrize('smallest, largest', [(.5, 3), (3, 8), (8, 16), (16, 300)])
+def test_small_objects_get_the_boxes_of_chainercv(coders, smallest, largest):
+    rng = np.random.RandomState(0)
+    for _ in range(30):
+        corner = rng.uniform(0, 300, (rng.randint(1, 6), 2))
+        size = rng.uniform(smallest, largest, corner.shape)
+        bbox = np.hstack((corner, corner + size)).astype('f')
+        label = rng.randint(0, 20, len(bbox)).astype('i')
+        (theirs, their_label), (ours, our_label) = (coder.encode(bbox, label) for coder in coders)
+        np.testing.assert_array_equal(our_label, their_label)
+        positive = our_label > 0
+        np.testing.assert_allclose(ours[positive], theirs[positive], rtol=1e-4, atol=1e-4)
