@@ -195,7 +195,7 @@ def _ranked(conf_loss, candidate):
     return xp.where(candidate, xp.where(xp.isfinite(conf_loss), conf_loss, last), -xp.inf)
 
 
-def quota(positive: Array, neg_pos_ratio: float) -> Array:
+def quota(positive: Array, neg_pos_ratio: float | np.floating) -> Array:
     """(B,) numbers of negatives: ``neg_pos_ratio`` per positive of the (B, K) bool array."""
     neg_pos_ratio = min(neg_pos_ratio, positive.shape[1])  # inf * 0 would be nan
     return positive.sum(axis=1) * neg_pos_ratio

@@ -47,17 +47,18 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     """
     mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
+    xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
         mb_confs = in_single_precision(mb_confs)
         positive = gt_mb_labels > 0
         n_positive = positive.sum(axis=1)
         n_negative = _n_negative(gt_mb_labels, quota(positive, k), comm)
         highest = softmax(mb_confs.array)[..., 1:].max(axis=2)
-        counted = positive | hardest(
-            highest, gt_mb_labels == 0, n_negative.repeat(len(positive)))
+        counted = positive | hardest(highest, gt_mb_labels == 0,
+                                     xp.broadcast_to(n_negative, n_positive.shape))
         loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
-        conf_loss = terms.total(
-            log_loss(F.softmax(only(mb_confs, counted), axis=2), gt_mb_labels, counted), counted, axis=1)
+        probability = F.softmax(only(mb_confs, counted), axis=2)
+        conf_loss = terms.total(log_loss(probability, gt_mb_labels, counted), counted, axis=1)
         return (loc_loss / n_positive.clip(1, None).astype(loc_loss.dtype),
                 conf_loss / (n_positive + n_negative).astype(conf_loss.dtype))
 
@@ -66,6 +67,7 @@ def _n_negative(labels, wanted, comm):
     """0-dimensional array of the number of negatives of each image."""
     xp = cuda.get_array_module(labels)
     n = xp.minimum(wanted, (labels == 0).sum(axis=1))
-    least = -as_processes(comm).max(-xp.where(n > 0, n, np.inf).min(initial=np.inf))
+    least = xp.where(n > 0, n, np.inf).min() if len(n) else xp.asarray(np.inf)
+    least = -as_processes(comm).max(-least)
     return xp.floor(xp.where(xp.isfinite(least), least,
                              min(N_WITHOUT_POSITIVES, labels.shape[1]))).clip(1, None)

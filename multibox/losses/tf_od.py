@@ -37,7 +37,7 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, comm: as for
             :func:`multibox.multibox_loss`; k times the positives is rounded down.
         priors: (K, 4) float array of default boxes (centre, then size), in the order of the
-            offsets; needed if ``iou_threshold`` is below 1.
+            offsets. None drops no box, because predicted boxes are then unknown.
         conf_loss: ``'sigmoid'`` sums over all C logits, the background among them, the sigmoid
             cross entropy against the one-hot label; ``'softmax'`` is softmax cross entropy.
         iou_threshold: see above; 1 drops nothing, and keeps any number of boxes.
@@ -48,7 +48,7 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
 
     Raises:
         ValueError: as :func:`multibox.multibox_loss`, an unknown ``conf_loss``, an
-            ``iou_threshold`` that is not from 0 to 1, or missing or misshaped ``priors``.
+            ``iou_threshold`` that is not from 0 to 1, or ``priors`` of another shape.
     """
     mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
@@ -60,7 +60,7 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         positive = gt_mb_labels > 0
         with chainer.no_backprop_mode():
             ranking = cuda.to_cpu(losses(mb_confs.array, gt_mb_labels).array)
-        bboxes = None if iou_threshold == 1 else [
+        bboxes = None if iou_threshold == 1 or priors is None else [
             decode(mb_loc, cuda.to_cpu(priors)) for mb_loc in cuda.to_cpu(mb_locs.array)]
         mined = xp.asarray(_mine(ranking, cuda.to_cpu(gt_mb_labels), k, bboxes, iou_threshold))
         loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive & mined)
@@ -102,7 +102,6 @@ def _validate(priors, conf_loss, iou_threshold, shape):
         raise ValueError(f'conf_loss must be one of {", ".join(CONF_LOSSES)}, got {conf_loss!r}')
     if not 0 <= iou_threshold <= 1:
         raise ValueError(f'iou_threshold must be from 0 to 1, got {iou_threshold}')
-    if iou_threshold < 1 and (priors is None or priors.shape != shape[1:]):
+    if priors is not None and priors.shape != shape[1:]:
         raise ValueError(f'priors must be {shape[1:]}, the default boxes of the predictions, got '
-                         f'{None if priors is None else priors.shape}; with iou_threshold=1 they '
-                         'are not needed')
+                         f'{priors.shape}')

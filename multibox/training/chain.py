@@ -1,4 +1,6 @@
 """The link that joins a network and its loss, and reports the terms of the loss."""
+import inspect
+from functools import partial
 from types import ModuleType
 
 from multibox.losses import chainercv
@@ -81,9 +83,12 @@ class TrainChain(chainer.Chain):
             ``(loc, conf, total)``, scalar Variables.
         """
         mb_locs, mb_confs = self.model(imgs)
-        loc, conf = self.formulation.multibox_loss(
-            mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, self.k, comm)
-        return loc, conf, self.formulation.weigh(loc, conf, self.alpha)
+        multibox_loss, weigh = self.formulation.multibox_loss, self.formulation.weigh
+        if 'priors' in inspect.signature(multibox_loss).parameters:
+            multibox_loss = partial(multibox_loss, priors=self.model.coder.default_bbox)
+        loc, conf = multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, self.k, comm)
+        # Some formulations give a loss per image, which only weigh knows how to join.
+        return weigh(loc, 0), weigh(0, conf), weigh(loc, conf, self.alpha)
 
     def check(self) -> None:
         """Read the losses since the last call, for which the host waits for the GPU.
