@@ -2,7 +2,7 @@
 from typing import Any, NamedTuple
 
 from multibox.losses import LOSSES
-from multibox.typing import Array
+from multibox.typing import Array, ArrayOrVariable
 
 import chainer
 import chainer.functions as F
@@ -52,16 +52,30 @@ def weigh_boxes(name: str, mb_locs: Array, mb_confs: Array, gt_mb_locs: Array,
     total = loss.weigh(*terms)
     total.backward()
     grad_loc, grad_conf = (x.grad for x in predictions)
-    one_hot = gt_mb_labels[..., None] == np.arange(mb_confs.shape[2])
-    slopes = [np.where(gt_mb_labels[..., None] < 0, 0, probability - one_hot) for probability in (
-        F.softmax(predictions[1], axis=2).array, F.sigmoid(predictions[1]).array)]
     difference = np.where(gt_mb_labels[..., None] > 0, mb_locs - gt_mb_locs, 0)
     loc, conf, value = (float(F.sum(x).array) for x in (*terms, total))
-    return Weights(loc, conf, value, _best_weight(grad_conf, slopes),
-                   _best_weight(grad_loc, [difference.clip(-1, 1), np.sign(difference)]))
+    return Weights(loc, conf, value, weight_by_gradient(grad_conf, predictions[1], gt_mb_labels),
+                   best_weight(grad_loc, [difference.clip(-1, 1), np.sign(difference)]))
 
 
-def _best_weight(gradient, slopes):
+def weight_by_gradient(gradient: Array, mb_confs: ArrayOrVariable, labels: Array) -> Array:
+    """The weight of the cross entropy of each box, by softmax or by sigmoids.
+
+    Args:
+        gradient: (B, K, C) float array, the gradient of the loss.
+        mb_confs: (B, K, C) logits at which the gradient was taken.
+        labels: (B, K) int array.
+
+    Returns:
+        (B, K) float array.
+    """
+    one_hot = labels[..., None] == np.arange(mb_confs.shape[2])
+    return best_weight(gradient, [np.where(labels[..., None] < 0, 0, probability - one_hot)
+                                  for probability in (F.softmax(mb_confs, axis=2).array,
+                                                      F.sigmoid(mb_confs).array)])
+
+
+def best_weight(gradient: Array, slopes: list[Array]) -> Array:
     """(B, K) factors by which one of the slopes gives the gradient, of the slope that fits best."""
     fits = []
     for slope in slopes:
