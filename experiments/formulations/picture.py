@@ -81,7 +81,7 @@ def draw_weights(path: Path, weights: dict[str, tuple[np.ndarray, np.ndarray]]) 
                 start += len(values)
             ends.append(start)
         axes.set(title=f'{name}, {start} boxes', xticks=[0, *ends], xticklabels=[],
-                 xlim=(0, max(1, start)), yscale='log', ylim=(.01, 30))
+                 xlim=(0, max(1, start)), yscale='log', ylim=(.001, 100))
     for axes in panels[len(weights):]:
         axes.set_axis_off()
     figure.supxlabel('boxes that count, image by image: positives green, negatives red')

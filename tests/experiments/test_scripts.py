@@ -29,12 +29,13 @@ def data(tmp_path_factory):
 
 
 def test_disagreements_of_the_rules_are_counted():
-    index = {'bipartite': np.array([0, 1, -1]), 'forced': np.array([1, -1, -1]),
-             'forced_above': np.array([1, -1, -1])}
+    index = {**dict.fromkeys(matching.RULES, np.array([1, -1, -1])),
+             'bipartite': np.array([0, 1, -1])}
     same = dict.fromkeys(matching.RULES, np.array([0, 1, -1]))
     totals = matching.count([(2, index), (2, same)])
-    assert totals['positives'] == {'bipartite': 4, 'forced': 3, 'forced_above': 3}
-    assert totals['objects_without_a_box'] == {'bipartite': 0, 'forced': 1, 'forced_above': 1}
+    others = set(matching.RULES) - {'bipartite'}
+    assert totals['positives'] == {'bipartite': 4, **dict.fromkeys(others, 3)}
+    assert totals['objects_without_a_box'] == {'bipartite': 0, **dict.fromkeys(others, 1)}
     assert totals['disagreements']['bipartite, forced'] == {'images': 1, 'boxes': 2}
     assert totals['disagreements']['forced, forced_above'] == {'images': 0, 'boxes': 0}
 
