@@ -1,7 +1,8 @@
 """The pieces that the formulations share, each on its own."""
 from multibox.losses import cross_entropy
 from multibox.losses.normalizer import mean_count
-from multibox.losses.terms import smooth_l1, total
+from multibox.losses.terms import smooth_l1
+from multibox.losses.totals import total
 
 import chainer
 import chainer.functions as F
