@@ -85,15 +85,23 @@ def _mine(ranking, labels, k, bboxes, iou_threshold):
         order = np.argsort(-loss, kind='stable')
         order = order[label[order] >= 0]
         if bboxes is not None:
-            # Boxes to ignore take no part: their places in the order are the last ones.
-            everything = np.concatenate([order, np.flatnonzero(label < 0)])
-            order = order[distinct(bboxes[i], everything, iou_threshold)[order]]
-            order = order[:N_HARD_EXAMPLES]
+            order = _first_distinct(bboxes[i], order, iou_threshold)
         is_positive = label[order] > 0
         n_negative = int(min(k * int(is_positive.sum()), len(label)))
         mined[i, order[is_positive]] = True
         mined[i, order[~is_positive][:n_negative]] = True
     return mined
+
+
+def _first_distinct(bbox, order, iou_threshold):
+    """The first 3000 boxes of an order that do not nearly coincide with an earlier one."""
+    n = N_HARD_EXAMPLES
+    while True:
+        n += n // 4  # boxes behind the first ones drop none of them, so these are searched alone
+        first = order[:n]
+        kept = first[distinct(bbox[first], np.arange(len(first)), iou_threshold)]
+        if len(kept) >= N_HARD_EXAMPLES or n >= len(order):
+            return kept[:N_HARD_EXAMPLES]
 
 
 def _validate(priors, conf_loss, iou_threshold, shape):
