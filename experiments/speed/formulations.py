@@ -2,8 +2,8 @@
 
     python -m experiments.speed.formulations
 
-The formulations of multibox.losses take turns with ChainerCV's own code at the size of the paper: 32
-images, 8732 boxes, 21 classes. The boxes are matched beforehand.
+The formulations of multibox.losses take turns with ChainerCV's own code at the size of the paper:
+32 images, 8732 boxes, 21 classes. The boxes are matched beforehand.
 """
 import functools
 import statistics

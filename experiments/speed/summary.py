@@ -140,8 +140,8 @@ def overview(folder: Path = FOLDER) -> str:
     return table(['ms', 'Chainer, ChainerCV', 'multibox', 'speed-up', 'PyTorch'], rows)
 
 
-TABLES = {'loss': (loss,), 'formulations': (formulations,), 'convolution': (convolution, layers), 'loader': (loader, workers),
-          'detections': (detections, end_to_end)}
+TABLES = {'loss': (loss,), 'formulations': (formulations,), 'convolution': (convolution, layers),
+          'loader': (loader, workers), 'detections': (detections, end_to_end)}
 
 
 def tables(folder: Path = FOLDER) -> Iterator[str]:

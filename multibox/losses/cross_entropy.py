@@ -52,7 +52,7 @@ def in_single_precision(x: ArrayOrVariable) -> chainer.Variable:
     return chainer.as_variable(x) if x.dtype == dtype else chainer.functions.cast(x, dtype)
 
 
-def selected_rows(mask: np.ndarray, width: int) -> Iterator[np.ndarray]:
+def selected_rows(mask: np.ndarray, width: int) -> Iterator[np.ndarray | slice]:
     """Find the selected rows of an array, one block after another.
 
     Args:
@@ -60,7 +60,7 @@ def selected_rows(mask: np.ndarray, width: int) -> Iterator[np.ndarray]:
         width: number of elements per row.
 
     Yields:
-        (n,) int array of rising row indices.
+        (n,) int array of rising row indices, or a slice where n rows follow each other.
     """
     height = max(1, BLOCK // 2 // width)  # half a block, because gathered rows are copied again
     n_selected = np.count_nonzero(mask.astype(bool, copy=False))
@@ -68,7 +68,14 @@ def selected_rows(mask: np.ndarray, width: int) -> Iterator[np.ndarray]:
     for start in range(0, len(mask), span):
         rows = np.flatnonzero(mask[start:start + span].astype(bool, copy=False)) + start
         for first in range(0, len(rows), height):
-            yield rows[first:first + height]
+            block = rows[first:first + height]
+            dense = block[-1] - block[0] < len(block)
+            yield slice(block[0], block[-1] + 1) if dense else block
+
+
+def pick(x: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
+    """The rows of :func:`selected_rows`; a view for a slice."""
+    return x[rows] if isinstance(rows, slice) else x.take(rows, axis=0)  # take(): twice as fast
 
 
 class _SoftmaxCrossEntropy(chainer.FunctionNode):
@@ -83,7 +90,8 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
     def backward(self, indexes, grad_outputs):
         logits, weight = self.get_retained_inputs()[0].array, grad_outputs[0].array
         with cuda.get_device_from_array(logits):
-            return chainer.Variable(gradient(logits, self.labels, weight, weight != 0)),
+            return chainer.Variable(gradient(
+                logits, self.labels, weight, (weight != 0) & (self.labels >= 0))),
 
 
 def losses(logits: Array, labels: Array) -> Array:
@@ -100,7 +108,7 @@ def gradient(logits: Array, labels: Array, weight: Array, counted: Array) -> Arr
         logits: (..., C) float array as for :func:`losses`.
         labels: (...) int array, -1 to C - 1.
         weight: (...) float array; on a CPU only its entries for boxes that count are read.
-        counted: (...) bool or int array, the number of times that a box counts.
+        counted: (...) bool or int array, the number of times that a box counts; 0 for the label -1.
 
     Returns:
         (..., C) array in the dtype of ``logits``.
@@ -128,8 +136,8 @@ def _losses_cpu(logits, labels):
             np.exp(np.subtract(block, shifted, out=shifted), out=shifted)
             loss[start:start + height] = np.log(shifted @ ones)  # faster than sum(axis=1)
     for rows in selected_rows(~np.isfinite(loss), n_class):
-        columns = _shifted_columns(logits.take(rows, axis=0))
-        label_logit = columns.take(_index(labels.take(rows)))
+        columns = _shifted_columns(pick(logits, rows))
+        label_logit = columns.take(_index(pick(labels, rows)))
         loss[rows] = np.log(np.exp(columns).sum(axis=0)) - label_logit
     loss[labels < 0] = 0
     return loss.reshape(shape)
@@ -145,16 +153,14 @@ def _losses_gpu(logits, labels):
 
 def _gradient_cpu(logits, labels, weight, counted):
     shape, logits = logits.shape, logits.reshape(-1, logits.shape[-1])
-    labels, counted = labels.reshape(-1), counted.reshape(-1)
+    weight, labels, counted = (x.reshape(-1) for x in (weight, labels, counted))
     grad = np.zeros(logits.shape, logits.dtype)
     for rows in selected_rows(counted, logits.shape[1]):
-        rows = rows[labels.take(rows) >= 0]
-        columns = _shifted_columns(logits.take(rows, axis=0))  # take() is twice as fast as []
+        columns = _shifted_columns(pick(logits, rows))
         np.exp(columns, out=columns)
-        row_weight = weight[np.unravel_index(rows, shape[:-1])]
-        row_weight = row_weight * counted.take(rows).astype(weight.dtype)
+        row_weight = weight[rows] * pick(counted, rows).astype(weight.dtype)
         columns *= row_weight / columns.sum(axis=0)
-        columns.reshape(-1)[_index(labels.take(rows))] -= row_weight
+        columns.reshape(-1)[_index(pick(labels, rows))] -= row_weight
         grad[rows] = columns.T
     return grad.reshape(shape)
 

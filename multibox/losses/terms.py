@@ -1,6 +1,6 @@
 """The parts that every formulation of the loss shares: inputs, two terms, weights, normaliser."""
 from multibox.engines import kernels
-from multibox.losses.cross_entropy import in_single_precision, selected_rows
+from multibox.losses.cross_entropy import in_single_precision, pick, selected_rows
 from multibox.losses.normalizer import mean_count
 from multibox.losses.totals import CrossEntropy, of_boxes
 from multibox.typing import Array, ArrayOrVariable, Communicator
@@ -29,7 +29,7 @@ class _SmoothL1(chainer.FunctionNode):
         else:
             loss = np.zeros(self.positive.size, inputs[0].dtype)
             for rows, difference in self._differences(*inputs):
-                loss[rows] = self._loss(difference, axis=0)
+                loss[rows] = self._loss(difference.T.copy(), axis=0)
         return xp.asarray(loss.reshape(self.positive.shape).sum(axis=self.axis)),
 
     @staticmethod
@@ -49,10 +49,9 @@ class _SmoothL1(chainer.FunctionNode):
             with cuda.get_device_from_array(mb_locs):
                 grad = self._slope(self._difference(mb_locs)) * weight[..., None]
             return chainer.Variable(grad),
-        grad = np.zeros((self.positive.size, 4), mb_locs.dtype)
+        grad, weight = np.zeros((self.positive.size, 4), mb_locs.dtype), weight.reshape(-1)
         for rows, difference in self._differences(mb_locs):
-            row_weight = weight[np.unravel_index(rows, weight.shape)]
-            grad[rows] = (self._slope(difference) * row_weight).T
+            grad[rows] = self._slope(difference) * weight[rows].repeat(4).reshape(-1, 4)
         return chainer.Variable(grad.reshape(mb_locs.shape)),
 
     def _difference(self, mb_locs):
@@ -62,14 +61,12 @@ class _SmoothL1(chainer.FunctionNode):
         return xp.where(self.positive[..., None], difference, mb_locs.dtype.type(0))
 
     def _differences(self, mb_locs):
-        """Yield n row indices of positive boxes, and their predictions minus targets, (4, n)."""
-        positive, zero = self.positive.reshape(-1), mb_locs.dtype.type(0)
+        """Yield n row indices of positive boxes, and their predictions minus targets, (n, 4)."""
         predicted, target = mb_locs.reshape(-1, 4), self.target.reshape(-1, 4)
-        for rows in selected_rows(positive, width=4):
+        for rows in selected_rows(self.positive.reshape(-1), width=4):
             with np.errstate(invalid='ignore'):
-                difference = predicted.take(rows, axis=0) - target.take(rows, axis=0)
-            difference = difference.T.astype(mb_locs.dtype, order='C')
-            yield rows, np.where(positive.take(rows), difference, zero)
+                difference = pick(predicted, rows) - pick(target, rows)
+            yield rows, difference.astype(mb_locs.dtype, copy=False)
 
 
 def smooth_l1(mb_locs: ArrayOrVariable, gt_mb_locs: Array, positive: Array,

@@ -1,6 +1,7 @@
 """Sums over the boxes that count; a box that does not count passes back exactly 0, even for nan."""
 from multibox.engines import kernels
 from multibox.losses import cross_entropy, gpu
+from multibox.losses.cross_entropy import in_single_precision, pick, selected_rows
 from multibox.typing import Array, ArrayOrVariable
 
 import chainer
@@ -49,8 +50,7 @@ class CrossEntropy:
 
     def __init__(self, logits: ArrayOrVariable, labels: Array):
         logits = chainer.as_variable(logits)
-        self.logits = (logits if gpu.takes(logits.array)
-                       else cross_entropy.in_single_precision(logits))
+        self.logits = logits if gpu.takes(logits.array) else in_single_precision(logits)
         self.labels = labels
         self.array = self._losses()
 
@@ -106,6 +106,6 @@ def _times(x, counted):
         return xp.where(counted > 0, x, zero) * counted.astype(x.dtype)
     shape, counted, x = x.shape, counted.reshape(-1), x.reshape(-1)
     result = np.zeros(counted.shape, x.dtype)
-    for rows in cross_entropy.selected_rows(counted, width=1):
-        result[rows] = x.take(rows) * counted.take(rows).astype(x.dtype)
+    for rows in selected_rows(counted, width=1):
+        result[rows] = pick(x, rows) * pick(counted, rows).astype(x.dtype)
     return result.reshape(shape)
