@@ -103,6 +103,24 @@ def l1(mb_locs: ArrayOrVariable, gt_mb_locs: Array, positive: Array,
     return _L1(gt_mb_locs, positive, axis).apply((in_single_precision(mb_locs),))[0]
 
 
+class _Divided(chainer.FunctionNode):
+    """Divides both terms in one node, where Chainer's divisions take four in both passes."""
+
+    def __init__(self, divisor):
+        self.divisor = divisor
+
+    def forward(self, inputs):
+        return tuple(map(self._quotient, inputs))
+
+    def backward(self, indexes, grad_outputs):
+        return tuple(None if grad is None else chainer.Variable(self._quotient(grad.array))
+                     for grad in grad_outputs)
+
+    def _quotient(self, x):
+        with cuda.get_device_from_array(x):
+            return cuda.get_array_module(x).asarray(x / self.divisor.astype(x.dtype))
+
+
 def mean_over_positives(mb_locs: ArrayOrVariable, conf_loss: CrossEntropy, gt_mb_locs: Array,
                         positive: Array, counted: Array, comm: Communicator = None
                         ) -> tuple[chainer.Variable, chainer.Variable]:
@@ -121,7 +139,7 @@ def mean_over_positives(mb_locs: ArrayOrVariable, conf_loss: CrossEntropy, gt_mb
     """
     loc, conf = smooth_l1(mb_locs, gt_mb_locs, positive, axis=None), conf_loss.total(counted)
     n_positive = mean_count(positive, loc.dtype, comm)
-    return loc / n_positive, conf / n_positive.astype(conf.dtype)
+    return _Divided(n_positive).apply((loc, conf))
 
 
 def validate_inputs(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
