@@ -164,4 +164,4 @@ def test_the_speeds_are_those_of_their_files():
     assert summary.overview() in read('cpu.md')
     page = (ROOT / 'experiments/speed/README.md').read_text(encoding='utf-8')
     tables = list(summary.tables())
-    assert len(tables) == 7 and all(table in page for table in tables)
+    assert len(tables) == 8 and all(table in page for table in tables)

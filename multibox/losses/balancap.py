@@ -1,13 +1,12 @@
 """The loss of balancap/SSD-Tensorflow: no forced match, a cut through the batch, divided by B."""
 from multibox.boxes.matching import match_above as match
 from multibox.losses import terms
-from multibox.losses.cross_entropy import softmax_cross_entropy
 from multibox.losses.terms import weigh
+from multibox.losses.totals import CrossEntropy
 from multibox.processes import as_processes
 from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
-import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
 
@@ -40,11 +39,11 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
-        conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
+        conf_loss = CrossEntropy(mb_confs, gt_mb_labels)
         negative = _below_the_cut(conf_loss.array, gt_mb_labels, k, comm)
         n_image = max(1, len(positive))
-        return (F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive)) / n_image,
-                terms.total(conf_loss, positive | negative) / n_image)
+        return (terms.smooth_l1(mb_locs, gt_mb_locs, positive, axis=None) / n_image,
+                conf_loss.total(positive | negative) / n_image)
 
 
 def _below_the_cut(conf_loss, labels, k, comm):

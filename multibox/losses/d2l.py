@@ -1,12 +1,11 @@
 """The loss of the book Dive into Deep Learning (d2l.ai, section 14.7): no mining at all."""
 from multibox.boxes.matching import match_bipartite as match
 from multibox.losses import terms
-from multibox.losses.cross_entropy import softmax_cross_entropy
 from multibox.losses.rykov8 import weigh
+from multibox.losses.totals import CrossEntropy
 from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
-import chainer.functions as F
 from chainer.backends import cuda
 
 __all__ = ['match', 'multibox_loss', 'weigh']
@@ -37,7 +36,7 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     with cuda.get_device_from_array(gt_mb_labels):
         positive, counted = gt_mb_labels > 0, gt_mb_labels >= 0
         n_box = counted.sum(axis=1).clip(1, None)
-        loc_loss = F.sum(terms.l1(mb_locs, gt_mb_locs, positive), axis=1)
-        conf_loss = terms.total(softmax_cross_entropy(mb_confs, gt_mb_labels), counted, axis=1)
+        loc_loss = terms.l1(mb_locs, gt_mb_locs, positive, axis=1)
+        conf_loss = CrossEntropy(mb_confs, gt_mb_labels).total(counted, axis=1)
         return (loc_loss / (4 * n_box).astype(loc_loss.dtype),
                 conf_loss / n_box.astype(conf_loss.dtype))

@@ -1,14 +1,13 @@
 """The loss of dmlc/gluon-cv: every image may have a least number of negatives."""
 from multibox.boxes.matching import match_bipartite as match
 from multibox.losses import terms
-from multibox.losses.cross_entropy import softmax_cross_entropy
 from multibox.losses.mining import hardest, quota
 from multibox.losses.mmdet import weigh
 from multibox.losses.normalizer import mean_count
+from multibox.losses.totals import CrossEntropy
 from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
-import chainer.functions as F
 from chainer.backends import cuda
 
 __all__ = ['match', 'multibox_loss', 'weigh']
@@ -39,10 +38,10 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
-        conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
+        conf_loss = CrossEntropy(mb_confs, gt_mb_labels)
         negative = hardest(conf_loss.array, gt_mb_labels == 0,
                            quota(positive, k).clip(min_hard_negatives, None))
-        loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
-        conf_loss = terms.total(conf_loss, positive | negative, axis=1)
+        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive, axis=1)
+        conf_loss = conf_loss.total(positive | negative, axis=1)
         n = mean_count(positive, loc_loss.dtype, comm)
         return loc_loss / n, conf_loss / n.astype(conf_loss.dtype)

@@ -91,7 +91,7 @@ def hardest_with_positives(conf_loss: Array, positive: Array, neg_pos_ratio: flo
     _validate(conf_loss, positive, neg_pos_ratio, ignored)
     xp = cuda.get_array_module(conf_loss)
     ranked = xp.where(positive, conf_loss.dtype.type(0), conf_loss)
-    n = quota(positive, np.float32(neg_pos_ratio)).astype(np.float32).clip(None, at_most)
+    n = quota(positive, float(np.float32(neg_pos_ratio))).astype(np.float32).clip(None, at_most)
     return hardest(ranked, _neither(xp.zeros_like(positive), ignored), n)
 
 

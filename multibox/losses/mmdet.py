@@ -1,8 +1,8 @@
 """The loss of open-mmlab/mmdetection: an image without objects counts as one positive."""
 from multibox.boxes.matching import match_forced as match
 from multibox.losses import terms
-from multibox.losses.cross_entropy import softmax_cross_entropy
 from multibox.losses.mining import hard_negatives
+from multibox.losses.totals import CrossEntropy
 from multibox.processes import as_processes
 from multibox.typing import ArrayOrVariable, Communicator
 
@@ -43,10 +43,10 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
-        conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
+        conf_loss = CrossEntropy(mb_confs, gt_mb_labels)
         negative = hard_negatives(conf_loss.array, positive, k, ignored=gt_mb_labels < 0)
-        loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
-        conf_loss = terms.total(conf_loss, positive | negative, axis=1)
+        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive, axis=1)
+        conf_loss = conf_loss.total(positive | negative, axis=1)
         n = as_processes(comm).mean(xp.asarray(positive.sum(axis=1).clip(1, None).sum()))
         return (loc_loss / (n + EPSILON).astype(loc_loss.dtype),
                 conf_loss / n.astype(conf_loss.dtype))

@@ -1,5 +1,7 @@
 """Cross entropy of probabilities with a floor, as losses in Keras compute it."""
-from multibox.typing import Array
+from multibox.losses.cross_entropy import in_single_precision
+from multibox.losses.totals import CrossEntropy
+from multibox.typing import Array, ArrayOrVariable
 
 import chainer
 import chainer.functions as F
@@ -9,25 +11,38 @@ from chainer.backends import cuda
 FLOOR = 1e-15  # least probability in the logarithm; a box below it has no gradient
 
 
-def softmax(logits: Array) -> Array:
-    """Probabilities of (B, K, C) float logits, nan where a logit is not finite."""
-    with np.errstate(invalid='ignore', over='ignore'):
-        return F.softmax(logits, axis=2).array
+class LogLoss(CrossEntropy):
+    """-log max(p, 1e-15) of the label of every box, whose sums pass gradients to the logits.
 
-
-def only(logits: chainer.Variable, counted: Array) -> chainer.Variable:
-    """The logits of the boxes that count, and 0 for others, whose nan a gradient would spread.
-
-    Args:
-        logits: (B, K, C) float Variable.
-        counted: (B, K) bool array.
-
-    Returns:
-        (B, K, C) Variable.
+    Attributes:
+        array: (B, K) float array of the losses.
+        probability: (B, K, C) softmax of the logits, nan where a logit is not finite.
     """
-    xp = cuda.get_array_module(counted)
-    read = xp.broadcast_to(counted[..., None], logits.shape)
-    return F.where(read, logits, xp.zeros_like(logits.array))
+
+    def __init__(self, logits: ArrayOrVariable, labels: Array):
+        super().__init__(in_single_precision(chainer.as_variable(logits)), labels)
+
+    def _losses(self):
+        with np.errstate(invalid='ignore', over='ignore'):
+            self.probability = F.softmax(self.logits.array, axis=2).array
+        p = of_label(self.probability, self.labels)
+        self._has_gradient = p >= FLOOR
+        return floored_log(p)
+
+    def _taught(self, counted):
+        return counted & self._has_gradient
+
+
+def of_label(probability: Array, labels: Array) -> Array:
+    """The (B, K) probabilities of labels, from (B, K, C); of class 0 for the label -1."""
+    xp = cuda.get_array_module(probability)
+    return xp.take_along_axis(probability, xp.maximum(labels, 0)[..., None], axis=2)[..., 0]
+
+
+def floored_log(probability: Array) -> Array:
+    """-log max(p, 1e-15) of an array of any shape."""
+    xp = cuda.get_array_module(probability)
+    return -xp.log(xp.maximum(probability, FLOOR))
 
 
 def log_loss(probability: chainer.Variable, labels: Array, counted: Array) -> chainer.Variable:

@@ -1,9 +1,8 @@
 """The loss of rykov8/ssd_keras: every image of a batch gives the same number of negatives."""
 from multibox.boxes.matching import match_above_or_best as match
 from multibox.losses import terms
-from multibox.losses.cross_entropy import in_single_precision
 from multibox.losses.mining import hardest, quota
-from multibox.losses.probabilities import log_loss, only, softmax
+from multibox.losses.probabilities import LogLoss
 from multibox.processes import as_processes
 from multibox.typing import ArrayOrVariable, Communicator
 
@@ -49,16 +48,15 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
-        mb_confs = in_single_precision(mb_confs)
         positive = gt_mb_labels > 0
         n_positive = positive.sum(axis=1)
         n_negative = _n_negative(gt_mb_labels, quota(positive, k), comm)
-        highest = softmax(mb_confs.array)[..., 1:].max(axis=2)
+        conf_loss = LogLoss(mb_confs, gt_mb_labels)
+        highest = conf_loss.probability[..., 1:].max(axis=2)
         counted = positive | hardest(highest, gt_mb_labels == 0,
                                      xp.broadcast_to(n_negative, n_positive.shape))
-        loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
-        probability = F.softmax(only(mb_confs, counted), axis=2)
-        conf_loss = terms.total(log_loss(probability, gt_mb_labels, counted), counted, axis=1)
+        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive, axis=1)
+        conf_loss = conf_loss.total(counted, axis=1)
         return (loc_loss / n_positive.clip(1, None).astype(loc_loss.dtype),
                 conf_loss / (n_positive + n_negative).astype(conf_loss.dtype))
 

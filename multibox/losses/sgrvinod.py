@@ -1,14 +1,13 @@
 """The loss of sgrvinod's PyTorch tutorial on object detection: L1 instead of smooth L1."""
 from multibox.boxes.matching import match_forced as match
 from multibox.losses import terms
-from multibox.losses.cross_entropy import softmax_cross_entropy
 from multibox.losses.mining import hard_negatives
 from multibox.losses.normalizer import mean_count
 from multibox.losses.terms import weigh
+from multibox.losses.totals import CrossEntropy
 from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
-import chainer.functions as F
 from chainer.backends import cuda
 
 __all__ = ['match', 'multibox_loss', 'weigh']
@@ -36,9 +35,9 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
-        conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
+        conf_loss = CrossEntropy(mb_confs, gt_mb_labels)
         negative = hard_negatives(conf_loss.array, positive, k, ignored=gt_mb_labels < 0)
-        loc_loss = terms.l1(mb_locs, gt_mb_locs, positive)
+        loc_loss = terms.l1(mb_locs, gt_mb_locs, positive, axis=None)
         n = mean_count(positive, loc_loss.dtype, comm)
-        return (F.sum(loc_loss) / (4 * n),
-                terms.total(conf_loss, positive | negative) / n.astype(conf_loss.dtype))
+        conf_loss = conf_loss.total(positive | negative)
+        return loc_loss / (4 * n), conf_loss / n.astype(conf_loss.dtype)

@@ -4,12 +4,12 @@ from multibox.losses import terms
 from multibox.losses.cross_entropy import in_single_precision
 from multibox.losses.mining import hard_negatives_of_batch
 from multibox.losses.normalizer import mean_count
-from multibox.losses.probabilities import FLOOR, log_loss, only, softmax
+from multibox.losses.probabilities import LogLoss, floored_log, log_loss, of_label
 from multibox.losses.terms import weigh
+from multibox.losses.totals import total
 from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
-import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
 
@@ -36,22 +36,17 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
-        mb_confs = in_single_precision(mb_confs)
-        counted = _counted(softmax(mb_confs.array), gt_mb_labels, k, comm=comm)
+        conf_loss = LogLoss(mb_confs, gt_mb_labels)
+        counted = _counted(conf_loss.array, gt_mb_labels, k, comm=comm)
         return terms.mean_over_positives(
-            mb_locs, log_loss(F.softmax(only(mb_confs, counted), axis=2), gt_mb_labels, counted),
-            gt_mb_locs, gt_mb_labels > 0, counted, comm)
+            mb_locs, conf_loss, gt_mb_locs, gt_mb_labels > 0, counted, comm)
 
 
-def _counted(probability, gt_mb_labels, k, n_neg_min=0, comm=None):
+def _counted(losses, gt_mb_labels, k, n_neg_min=0, comm=None):
     """(B, K) bool array of the boxes in the confidence term."""
-    xp = cuda.get_array_module(probability)
-    column = xp.maximum(gt_mb_labels, 0)[..., None]
-    label_probability = xp.take_along_axis(probability, column, axis=2)[..., 0]
     positive = gt_mb_labels > 0
     return positive | hard_negatives_of_batch(
-        -xp.log(xp.maximum(label_probability, FLOOR)), positive, k, n_neg_min,
-        ignored=gt_mb_labels < 0, comm=comm)
+        losses, positive, k, n_neg_min, ignored=gt_mb_labels < 0, comm=comm)
 
 
 class SSDLoss:
@@ -95,8 +90,9 @@ class SSDLoss:
         mb_locs, probability, gt_mb_locs, labels = terms.validate_inputs(
             y_pred[..., -12:-8], y_pred[..., :-12], y_true[..., -12:-8], labels, self.neg_pos_ratio)
         positive, probability = labels > 0, in_single_precision(probability)
-        counted = _counted(probability.array, labels, self.neg_pos_ratio, self.n_neg_min)
-        loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
-        conf_loss = terms.total(log_loss(probability, labels, counted), counted, axis=1)
+        counted = _counted(floored_log(of_label(probability.array, labels)), labels,
+                           self.neg_pos_ratio, self.n_neg_min)
+        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive, axis=1)
+        conf_loss = total(log_loss(probability, labels, counted), counted, axis=1)
         n_positive = mean_count(positive, loc_loss.dtype)
         return weigh(loc_loss, conf_loss, self.alpha) * (len(labels) / n_positive)

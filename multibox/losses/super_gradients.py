@@ -5,8 +5,8 @@ from multibox.boxes.geometry import floating, iou_with_default_boxes, to_corners
 from multibox.boxes.matching import match_forced_above as match
 from multibox.boxes.offsets import offsets
 from multibox.losses import terms
-from multibox.losses.cross_entropy import softmax_cross_entropy
 from multibox.losses.mining import hardest_with_positives
+from multibox.losses.totals import CrossEntropy
 from multibox.typing import Array, ArrayOrVariable, Communicator
 
 import chainer
@@ -53,7 +53,7 @@ def _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice)
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
-        loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
+        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive, axis=1)
         sums = loc_loss, _mined(mb_confs, gt_mb_labels, k, count_twice)
         n_positive = positive.sum(axis=1).clip(1, None)  # without a positive the sums are 0
         return sums, tuple(F.sum(loss / n_positive.astype(loss.dtype)) / max(1, len(positive))
@@ -62,11 +62,11 @@ def _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice)
 
 def _mined(mb_confs, gt_mb_labels, neg_pos_ratio, count_twice):
     positive = gt_mb_labels > 0
-    loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
+    loss = CrossEntropy(mb_confs, gt_mb_labels)
     mined = hardest_with_positives(
-        loss.array, positive, neg_pos_ratio, loss.shape[1], ignored=gt_mb_labels < 0)
+        loss.array, positive, neg_pos_ratio, positive.shape[1], ignored=gt_mb_labels < 0)
     counted = positive.astype(np.int32) + mined if count_twice else positive | mined
-    return terms.total(loss, counted, axis=1)
+    return loss.total(counted, axis=1)
 
 
 class HardMiningCrossEntropyLoss:

@@ -5,7 +5,6 @@ from multibox.boxes.offsets import decode
 from multibox.losses import terms
 from multibox.losses.cross_entropy import in_single_precision, softmax_cross_entropy
 from multibox.losses.normalizer import mean_count
-from multibox.losses.probabilities import only
 from multibox.losses.terms import weigh
 from multibox.typing import Array, ArrayOrVariable, Communicator
 
@@ -63,19 +62,19 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         bboxes = None if iou_threshold == 1 or priors is None else [
             decode(mb_loc, cuda.to_cpu(priors)) for mb_loc in cuda.to_cpu(mb_locs.array)]
         mined = xp.asarray(_mine(ranking, cuda.to_cpu(gt_mb_labels), k, bboxes, iou_threshold))
-        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive & mined)
+        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive & mined, axis=None)
         n = mean_count(positive, loc_loss.dtype, comm)
-        conf = terms.total(losses(only(mb_confs, mined), gt_mb_labels), mined)
-        return F.sum(loc_loss) / n, conf / n.astype(conf.dtype)
+        conf = F.sum(losses(mb_confs[mined], gt_mb_labels[mined]))
+        return loc_loss / n, conf / n.astype(conf.dtype)
 
 
 def _sigmoid_cross_entropy(logits, labels):
-    """(B, K) Variable: the sum over classes; 0 for the label -1."""
+    """(...) Variable of (..., C) logits: the sum over classes; 0 for the label -1."""
     xp = cuda.get_array_module(labels)
-    one_hot = (labels[..., None] == xp.arange(logits.shape[2])).astype(np.int32)
+    one_hot = (labels[..., None] == xp.arange(logits.shape[-1])).astype(np.int32)
     one_hot = xp.where(labels[..., None] < 0, -1, one_hot)
     with np.errstate(invalid='ignore', over='ignore'):
-        return F.sum(F.sigmoid_cross_entropy(logits, one_hot, reduce='no'), axis=2)
+        return F.sum(F.sigmoid_cross_entropy(logits, one_hot, reduce='no'), axis=-1)
 
 
 def _mine(ranking, labels, k, bboxes, iou_threshold):
@@ -86,15 +85,23 @@ def _mine(ranking, labels, k, bboxes, iou_threshold):
         order = np.argsort(-loss, kind='stable')
         order = order[label[order] >= 0]
         if bboxes is not None:
-            # Boxes to ignore take no part: their places in the order are the last ones.
-            everything = np.concatenate([order, np.flatnonzero(label < 0)])
-            order = order[distinct(bboxes[i], everything, iou_threshold)[order]]
-            order = order[:N_HARD_EXAMPLES]
+            order = _first_distinct(bboxes[i], order, iou_threshold)
         is_positive = label[order] > 0
         n_negative = int(min(k * int(is_positive.sum()), len(label)))
         mined[i, order[is_positive]] = True
         mined[i, order[~is_positive][:n_negative]] = True
     return mined
+
+
+def _first_distinct(bbox, order, iou_threshold):
+    """The first 3000 boxes of an order that do not nearly coincide with an earlier one."""
+    n = N_HARD_EXAMPLES
+    while True:
+        n += n // 4  # boxes behind the first ones drop none of them, so these are searched alone
+        first = order[:n]
+        kept = first[distinct(bbox[first], np.arange(len(first)), iou_threshold)]
+        if len(kept) >= N_HARD_EXAMPLES or n >= len(order):
+            return kept[:N_HARD_EXAMPLES]
 
 
 def _validate(priors, conf_loss, iou_threshold, shape):

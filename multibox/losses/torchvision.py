@@ -1,9 +1,9 @@
 """The loss of torchvision's SSD: mining does not stop at the last negative."""
 from multibox.boxes.matching import match_forced as match
 from multibox.losses import terms
-from multibox.losses.cross_entropy import softmax_cross_entropy
 from multibox.losses.mining import hardest_then_positives
 from multibox.losses.terms import weigh
+from multibox.losses.totals import CrossEntropy
 from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
@@ -38,7 +38,7 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
-        conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
+        conf_loss = CrossEntropy(mb_confs, gt_mb_labels)
         mined = hardest_then_positives(conf_loss.array, positive, k, ignored=gt_mb_labels < 0)
         counted = positive.astype(np.int32) + mined if count_twice else positive | mined
         return terms.mean_over_positives(

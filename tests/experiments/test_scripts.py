@@ -6,6 +6,7 @@ import pathlib
 from experiments.formulations import matching, one_batch
 from experiments.gpu import convolution as gpu_convolution
 from experiments.scaling import measure, model
+from experiments.speed import formulations as formulations_speed
 from experiments.speed import loader
 from experiments.speed import loss as loss_speed
 from experiments.speed.paths import ChainerCV, Multibox
@@ -103,6 +104,15 @@ def test_the_losses_are_timed_beside_each_other(tmp_path, monkeypatch, capsys):
         assert result['peak_memory_in_logits']['ours'] > 1
     with Image.open(tmp_path / 'loss.png') as picture:
         assert min(picture.size) > 200
+
+
+def test_every_formulation_is_timed_beside_the_original(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(formulations_speed, 'SHAPE', (2, 20, 3, .2))
+    formulations_speed.main(['--repeat', '2', '--out', str(tmp_path / 'formulations.json')])
+    assert 'original' in capsys.readouterr().out
+    results = json.loads((tmp_path / 'formulations.json').read_text())['results']
+    assert set(results['times_chainercv']) == {'original', *LOSSES}
+    assert all(len(seconds) == 2 for seconds in results['seconds'].values())
 
 
 @pytest.mark.parametrize('name', ['ssd.pytorch', 'super-gradients', 'notebook', 'torchvision'])
