@@ -1,11 +1,13 @@
-# make setup | demo | test | test-slow | test-gpu | docs | hed
+# make setup | demo | test | test-slow | test-gpu | fuzz | docs | hed
 # Each sets up first; PYTHON=python3.12 chooses another Python.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 DONE := $(VENV)/.complete
+# The duration of make fuzz.
+MINUTES ?= 30
 
-.PHONY: setup demo test test-slow test-gpu docs hed clean
+.PHONY: setup demo test test-slow test-gpu fuzz docs hed clean
 setup: $(DONE)
 
 # The mark is written last: an interrupted installation is begun again, a complete one is not.
@@ -39,6 +41,9 @@ test-gpu: setup
 	@$(PY) -c 'from multibox.devices import hardware, select_device as use; print(hardware(use("0")))' \
 	  || { echo "CuPy finds no GPU; docs/gpu.md says what to install"; exit 1; }
 	$(PY) -m pytest -m gpu -rs
+
+fuzz: setup
+	$(PY) -m tests.fuzz --minutes $(MINUTES)
 
 docs: setup
 	$(PY) -m pip install --quiet -r requirements-docs.txt

@@ -7,15 +7,17 @@ Writes a picture with boxes per photograph, and all boxes, classes and scores to
 import functools
 import pathlib
 import sys
+from typing import NamedTuple
 
 from multibox import engines
-from multibox.data.images import find_images
-from multibox.data.pictures import SUFFIXES, Unreadable, read_upright
+from multibox.data.images import add_max_pixels, find_images
+from multibox.data.marked import mark
+from multibox.data.pictures import SUFFIXES, Unreadable, read_resized
+from multibox.data.pool import map_batches, map_files
 from multibox.devices import is_gpu, select_device
-from multibox.drawing import draw_boxes
 from multibox.errors import UserError, ending_together
 from multibox.evaluation.threshold import DEFAULT_THRESHOLD
-from multibox.files import make_out, open_whole, write_json
+from multibox.files import open_whole, write_json
 from multibox.flags import (
     add_hardware_flags,
     check_all,
@@ -24,6 +26,8 @@ from multibox.flags import (
     check_path,
     make_parser,
 )
+from multibox.locks import Lock
+from multibox.outputs import PictureNames, check_free, written_before
 from multibox.processes import join_processes
 from multibox.weights import load_model
 
@@ -32,7 +36,7 @@ import numpy as np
 MAX_LISTED = 8  # detections in the line of a photograph
 MAX_BOXES = 200  # per picture, as in the paper; the place of a name depends on all other names
 LEAST_SCORE = 0.01  # a photograph without a score above this has nothing worth naming
-PNG_LEVEL = 1  # takes a third of the time of Pillow's default 6; pictures are about 7 % larger
+N_PICTURES = 4  # that are drawn ahead; a large one takes some 100 MB
 
 
 def main(argv=None):
@@ -42,11 +46,18 @@ def main(argv=None):
     each = functools.partial
     check_all(each(check_numbers, args, ('nms',) if args.score is None else ('score', 'nms'),
                    lowest=0, highest=1),
-              each(check_numbers, args, ('batchsize',), lowest=1),
+              each(check_numbers, args, ('batchsize', 'max_pixels'), lowest=1),
               each(check_path, args.model, 'give --model a model.npz'), each(check_out, args.out),
               *[each(check_path, path, 'give an image, or a folder of images')
                 for path in args.images])
     paths = find_images(args.images)
+    with Lock(args.out):
+        search(args, paths)
+
+
+def search(args, paths):
+    """Detect in photographs, and write the results into the folder, which is locked."""
+    names = PictureNames(args.out, earlier_pictures(args.out / 'detections.json'), paths)
     device = select_device(args.device)
     engines.set_up(device, args.conv or engines.fastest(is_gpu(args.device)))
     model, _, label_names = load_model(args.model)
@@ -55,31 +66,43 @@ def main(argv=None):
     model.score_thresh, model.nms_thresh = args.score, args.nms
     model.to_device(device)
     model.coder = BestBelow(model.coder)
-    make_out(args.out)
     results, broken = [], {}
-    taken = {path.name.casefold() for path in paths if path.parent.resolve() == args.out.resolve()}
+    batches = map_batches(read_resized, [(path, model.insize) for path in paths], args.batchsize,
+                          args.max_pixels, overlap=is_gpu(args.device))
     try:
-        for start in range(0, len(paths), args.batchsize):
-            batch = []
-            for path in paths[start:start + args.batchsize]:
-                try:
-                    batch.append((path, read_upright(path)))
-                except Unreadable as error:
-                    broken[path] = str(error)
+        for start, images in zip(range(0, len(paths), args.batchsize), batches):
+            batch = list(zip(paths[start:], images))
+            broken.update((path, str(img)) for path, img in batch if isinstance(img, Unreadable))
+            batch = [(path, img) for path, img in batch if path not in broken]
             predicted = model.predict([img for _, img in batch]) if batch else ((), (), ())
-            for (path, img), *found in zip(batch, *predicted):
-                results.append(save_picture(path, img, *found, label_names, args, taken))
+            found = [find(path, img.shape[1:], *each, label_names, args.score)
+                     for (path, img), *each in zip(batch, *predicted)]
+            pictures = map_files(mark, [(each.path, *each.drawn) for each in found],
+                                 args.max_pixels, N_PICTURES)
+            for each, picture in zip(found, pictures):
+                if isinstance(picture, Unreadable):  # it was readable a moment ago
+                    broken[each.path] = str(picture)
+                    results.append({**each.entry, 'picture': None})
+                else:
+                    name = names.choose(each.path.stem)
+                    with open_whole(args.out / name) as file:
+                        file.write(picture)
+                    results.append({**each.entry, 'picture': name})
+                print(each.line)
+        n_removed = names.remove_rest()
     finally:  # the detections so far stay if the rest fails
         write_json(args.out / 'detections.json', {
             'model': str(args.model), 'score': args.score, 'nms': args.nms,
             'bbox': 'y_min, x_min, y_max, x_max in pixels; size: height, width', 'images': results,
-            'unreadable': list(broken)})
+            'unreadable': list(broken), 'earlier': sorted(names.rest)})
     for path, reason in broken.items():
         print(f'{path}: {reason}; left out', file=sys.stderr)
     n_found = sum(len(result['label']) for result in results)
     n_with = sum(bool(result['label']) for result in results)
     print(f'{n_found} objects in {n_with} of {len(results)} photographs, from a score of '
           f'{args.score:.2f} on')
+    if n_removed:
+        print(f'{n_removed} pictures of an earlier detect.py removed from {args.out}')
     print(f'{len(results)} pictures and detections.json in {args.out}')
     if broken:
         sys.exit(1)
@@ -100,6 +123,7 @@ def parse_args(argv=None):
                         'class have at least this IoU, only the better one is kept')
     parser.add_argument('--batchsize', type=int, default=8, metavar='N',
                         help='images that the network processes at once')
+    add_max_pixels(parser)
     add_hardware_flags(parser, many_processes=False)
     return parser.parse_args(argv)
 
@@ -124,37 +148,46 @@ class BestBelow:
         return bbox[best], label[best], score[best]
 
 
-def free_name(stem, taken):
-    """Make a file name for a picture from the stem of its photograph, and add it to ``taken``.
+def earlier_pictures(path):
+    """The names of the pictures that an earlier run wrote beside its detections.json.
 
-    Names that differ in case only count as equal, because some file systems ignore case.
+    Raises:
+        UserError: the file is not by detect.py.
     """
-    name, n = f'{stem}.png', 2
-    while name.casefold() in taken:
-        name, n = f'{stem}-{n}.png', n + 1
-    taken.add(name.casefold())
-    return name
+    content = written_before(path, ('model', 'score', 'nms', 'images', 'unreadable'))
+    if not content:
+        check_free(path.parent, [path.name])
+    # An interrupted run has left pictures of the run before it.
+    images, earlier = (part if isinstance(part := content.get(key), list) else []
+                       for key in ('images', 'earlier'))
+    names = [image.get('picture') for image in images if isinstance(image, dict)]
+    return [name for name in names + earlier if isinstance(name, str)]
 
 
-def save_picture(path, img, bbox, label, score, label_names, args, taken):
-    """Draw, save and print the detections in an image; returns its entry in detections.json."""
+class Found(NamedTuple):
+    """The detections in a photograph: its entry in detections.json, its line, and the boxes."""
+    path: pathlib.Path
+    entry: dict
+    line: str
+    drawn: tuple
+
+
+def find(path, size, bbox, label, score, label_names, least):
+    """Sort the detections in a photograph of (H, W) pixels, and put them in words."""
     order = np.argsort(-score, kind='stable')
-    below = [f'{label_names[n]} {s:.2f}' for n, s in zip(label, score) if s < args.score]
-    order = order[score[order] >= args.score]
+    below = [f'{label_names[n]} {s:.2f}' for n, s in zip(label, score) if s < least]
+    order = order[score[order] >= least]
     bbox, label, score = bbox[order], label[order], score[order]
-    bbox = bbox.clip(0, np.tile(img.shape[1:], 2))  # a network's boxes may pass the edges
+    bbox = bbox.clip(0, np.tile(size, 2))  # a network's boxes may pass the edges
     names = [label_names[n] for n in label]
     captions = [f'{name} {s:.2f}' for name, s in zip(names, score)]
-    picture = free_name(path.stem, taken)
-    with open_whole(args.out / picture) as file:
-        draw_boxes(img, bbox[:MAX_BOXES], label[:MAX_BOXES], captions[:MAX_BOXES]).save(
-            file, 'PNG', compress_level=PNG_LEVEL)
-    nothing = f' from {args.score:.2f} on; the best below is {below[0]}' if below else ''
+    nothing = f' from {least:.2f} on; the best below is {below[0]}' if below else ''
     more = f' and {len(captions) - MAX_LISTED} more' if len(captions) > MAX_LISTED else ''
-    print(f'{path}: {", ".join(captions[:MAX_LISTED]) or "nothing" + nothing}{more}')
-    return {'image': str(path), 'picture': picture, 'size': list(img.shape[1:]),
-            'bbox': bbox.astype(float).round(2).tolist(), 'label': names,
-            'score': score.astype(float).round(4).tolist()}
+    line = f'{path}: {", ".join(captions[:MAX_LISTED]) or "nothing" + nothing}{more}'
+    entry = {'image': str(path), 'picture': None, 'size': list(size),
+             'bbox': bbox.astype(float).round(2).tolist(), 'label': names,
+             'score': score.astype(float).round(4).tolist()}
+    return Found(path, entry, line, (bbox[:MAX_BOXES], label[:MAX_BOXES], captions[:MAX_BOXES]))
 
 
 def command():

@@ -11,10 +11,12 @@ import time
 from multibox import engines
 from multibox.data import SPLITS, load_data, relabel, voc2012_test
 from multibox.data.drawings import CLASSES
+from multibox.data.images import add_max_pixels
 from multibox.data.voc import SERVER
 from multibox.devices import hardware, is_gpu, local_device, select_device
 from multibox.errors import UserError, ending_together
 from multibox.evaluation import (
+    SUBMISSION,
     detect,
     examine,
     precision_recall,
@@ -22,7 +24,6 @@ from multibox.evaluation import (
     threshold_curve,
     write_submission,
 )
-from multibox.files import make_out
 from multibox.flags import (
     add_hardware_flags,
     check_all,
@@ -31,12 +32,17 @@ from multibox.flags import (
     check_path,
     make_parser,
 )
+from multibox.locks import Lock
+from multibox.outputs import check_free, written_before
 from multibox.processes import join_processes
 from multibox.report import write_results
+from multibox.training.folders import has_begun
 from multibox.training.origin import find_origin
 from multibox.weights import load_model
 
 from chainercv.datasets import voc_bbox_label_names
+
+RESULTS = 'report.html', 'metrics.json', 'precision_recall.png', 'detections.png'
 
 
 def main(argv=None):
@@ -44,6 +50,12 @@ def main(argv=None):
     begin = time.monotonic()
     processes = join_processes(args.communicator, is_gpu(args.device))
     check_args(args)
+    with Lock(args.out, processes):
+        evaluate(args, processes, begin)
+
+
+def evaluate(args, processes, begin):
+    """Detect in the test images, and write the results into the folder, which is locked."""
     device = select_device(local_device(args.device, processes))
     engines.set_up(device, args.conv)
     model, _, label_names = load_model(args.model)
@@ -52,7 +64,6 @@ def main(argv=None):
     data, dataset, remarks = load_dataset(args, label_names)
     if processes.is_first:
         print('\n'.join(remarks), flush=True)
-        make_out(args.out)
     images = detect(model, dataset, args.batchsize, processes)
     if not processes.is_first:
         return
@@ -66,8 +77,7 @@ def main(argv=None):
         learning=examine(model, data, images, threshold), settings=vars(args),
         seconds=time.monotonic() - begin, device=args.device,
         hardware=hardware(device, processes.size))
-    print(f'written to {args.out}: report.html, metrics.json, precision_recall.png, '
-          'detections.png')
+    print(f'written to {args.out}: {", ".join(RESULTS)}')
 
 
 def parse_args(argv=None):
@@ -85,6 +95,7 @@ def parse_args(argv=None):
                         help="detect in VOC2012 test and write the files for PASCAL's server")
     parser.add_argument('--batchsize', type=int, default=32, metavar='N',
                         help='images per process that the network processes at once')
+    add_max_pixels(parser)
     add_hardware_flags(parser)
     args = parser.parse_args(argv)
     args.out = args.out or args.model.parent / 'evaluation'
@@ -100,11 +111,23 @@ def check_args(args):
         args.data, args.split = origin.data, origin.split
     each = functools.partial
     check_all(
-        each(check_numbers, args, ('batchsize',), lowest=1),
+        each(check_numbers, args, ('batchsize', 'max_pixels'), lowest=1),
         each(check_path, args.model, 'give --model a model.npz'), each(check_out, args.out),
-        each(check_data, args, origin))
+        each(check_results, args), each(check_data, args, origin))
     if args.data and origin:
         print(f'no --data: using {origin}')
+
+
+def check_results(args):
+    """Refuse a folder that holds a run, or files of the results that evaluate.py did not write."""
+    if has_begun(args.out):
+        raise UserError(f'--out {args.out}: holds a run of train.py; give another --out')
+    before = written_before(args.out / 'metrics.json', ('map', 'iteration', 'settings'))
+    if args.submission:
+        check_free(args.out, [str(path.relative_to(args.out))
+                              for path in sorted(args.out.glob(f'{SUBMISSION}*.txt'))])
+    elif not before or before['iteration'] is not None:
+        check_free(args.out, RESULTS)
 
 
 def check_data(args, origin):
@@ -118,13 +141,14 @@ def check_data(args, origin):
 def load_dataset(args, label_names):
     """Load the data (None for a submission), its test set in the network's classes, and remarks."""
     if args.submission:
-        dataset = relabel(voc2012_test(args.data or 'VOCdevkit'), voc_bbox_label_names,
-                          label_names, args.model)
+        dataset = relabel(voc2012_test(args.data or 'VOCdevkit', args.max_pixels),
+                          voc_bbox_label_names, label_names, args.model)
         return None, dataset, [f'{len(dataset)} images']
     if args.data is None and not set(CLASSES) <= set(label_names):
         raise UserError(f'{args.model}: no file beside it names the data of a run, and the '
                         'built-in set has other classes; give --data')
-    data = load_data(args.data, split=args.split, train=False, run=args.model.parent)
+    data = load_data(args.data, split=args.split, train=False, run=args.model.parent,
+                     max_pixels=args.max_pixels)
     dataset = relabel(data.test, data.label_names, label_names, args.model)
     remarks = [*data.notes, f'{len(dataset)} images; {len(data.problems)} problems in the '
                'annotations' + ', listed in report.html' * bool(data.problems)]

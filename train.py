@@ -22,12 +22,13 @@ from multibox.evaluation import Evaluation
 from multibox.losses import LOSSES
 from multibox.networks import make_detector
 from multibox.processes import join_processes
-from multibox.report import plot_curves, save_inputs
+from multibox.report import plot_curves
 from multibox.training import (
     OPTIMIZERS,
     Best,
     Every,
     LearningRate,
+    Log,
     Progress,
     Results,
     Stop,
@@ -48,7 +49,6 @@ from multibox.training import (
 from multibox.weights import start
 
 import chainer
-from chainer.training import extensions
 
 # PAPER is ChainerCV's run of 77.5 mAP. SLIM, and LITE on some hundred photographs, take minutes.
 PAPER = {'iteration': 120000, 'batchsize': 32, 'optimizer': 'momentum_sgd', 'lr': 1e-3,
@@ -63,29 +63,30 @@ LITE = {**SLIM, 'iteration': None, 'epochs': 30, 'lr': 1e-3, 'augmentation': 'fi
 def main(argv=None):
     args = settings.parse_args(argv, __doc__, PAPER, SLIM, LITE)
     processes = join_processes(args.communicator, is_gpu(args.device))
-    settings.check_args(args, processes)
-    device = select_device(local_device(args.device, processes))
-    engines.set_up(device, args.conv, args.precision,
-                   spare_cores=settings.cores_of_the_loader(args))
-    data = load_data(args.data, args.difficult, args.strict, args.split, run=args.out)
-    print(describe(data))
-    settings.count_iterations(args, len(data.train))
+    with settings.check_and_lock(args, processes):
+        device = select_device(local_device(args.device, processes))
+        engines.set_up(device, args.conv, args.precision,
+                       spare_cores=settings.cores_of_the_loader(args))
+        data = load_data(args.data, args.difficult, args.strict, args.split, run=args.out,
+                         max_pixels=args.max_pixels)
+        print(describe(data))
+        settings.count_iterations(args, len(data.train))
 
-    seed_all(args.seed)
-    model = make_detector(args.model, len(data.label_names))
-    print(start(model, args.model, data.label_names, args.pretrained, args.reuse, args.resume))
-    model.use_preset('evaluate')
-    loader = make_loader(args, data, model, processes)
-    updater = make_updater(args, loader, model, device, processes)
-    results = Results(args, data, model, hardware(device, processes.size), processes)
-    best = Best(args.out / 'best.npz', results.save_weights, args.patience, processes)
-    trainer = chainer.training.Trainer(updater, Stop(args.iteration, processes, best), args.out)
-    add_extensions(trainer, args, data, model, results, processes)
-    settings.begin_or_resume(trainer, args, data, processes)
-    save_inputs(args.out, data, loader.sequence, processes)
-    print(expected_time(trainer))
-    run(trainer, data.train.paths)
-    results.finish(trainer)
+        seed_all(args.seed)
+        model = make_detector(args.model, len(data.label_names))
+        print(start(model, args.model, data.label_names, args.pretrained, args.reuse, args.resume))
+        model.use_preset('evaluate')
+        loader = make_loader(args, data, model, processes)
+        updater = make_updater(args, loader, model, device, processes)
+        results = Results(args, data, model, hardware(device, processes.size), processes)
+        best = Best(args.out / 'best.npz', results.save_weights, args.patience, processes)
+        trainer = chainer.training.Trainer(updater, Stop(args.iteration, processes, best), args.out)
+        add_extensions(trainer, args, data, model, results, processes)
+        settings.begin_or_resume(trainer, args, data, processes)
+        results.save_inputs(loader.sequence)
+        print(expected_time(trainer))
+        run(trainer, data.train.paths)
+        results.finish(trainer)
 
 
 def make_loader(args, data, model, processes):
@@ -130,10 +131,10 @@ def add_extensions(trainer, args, data, model, results, processes):
             stop.best):
         trainer.extend(extension, trigger=Every(evaluate, stop=stop))
     if processes.is_first:  # the first process writes for all
-        trainer.extend(extensions.LogReport(trigger=Every(log, evaluate, stop=stop)))
+        trainer.extend(Log(Every(log, evaluate, stop=stop)))
         trainer.extend(Progress(args.iteration, args.batchsize))
         trainer.extend(without_ending(lambda trainer: plot_curves(trainer.out)), name='curves',
-                       trigger=Every(save, stop=stop))
+                       trigger=Every(save, stop=stop, at_end=False))
         trainer.extend(without_ending(results.report), name='results',
                        trigger=Every(evaluate, stop=stop, at_end=False))
         trainer.extend(snapshot(chain), name='snapshot', trigger=Every(save, stop=stop))

@@ -18,6 +18,8 @@ from multibox.devices import available_cores
 from multibox.errors import ending_together
 from multibox.files import make_out
 from multibox.flags import check_numbers, make_parser
+from multibox.training.folders import FILES
+from multibox.training.snapshots import find_snapshots
 
 ROOT = Path(__file__).parents[1]
 
@@ -113,7 +115,9 @@ def train(flags: Sequence[str], seed: int, more: Sequence[str], out: Path,
         return f'{name}: there already'
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
-    resume = ['--resume'] if list(folder.glob('snapshot_iter_*')) else []
+    resume = ['--resume'] if find_snapshots(folder) else []
+    for file in () if resume else FILES:  # of a run that was killed before its first snapshot
+        (folder / file).unlink(missing_ok=True)
     command = [sys.executable, ROOT / 'train.py', *common, *flags, '--seed', str(seed),
                '--loader-processes', '0', *more, '--out', folder, *resume]
     environment = dict(os.environ)

@@ -1,10 +1,13 @@
 """Pictures in a grid, and plots."""
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from multibox.files import open_whole
 
+import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -32,7 +35,8 @@ def grid(tiles: list[Image.Image], n_column: int, cell: tuple[int, int]) -> Imag
 def plot(path: str | Path, size: tuple[float, float], dpi: int = 100) -> Iterator[Figure]:
     """Make a figure, and write it at the end of the block.
 
-    The figure needs neither a display nor pyplot's global state.
+    The figure needs neither a display nor pyplot's global state. Its texts are drawn as they are:
+    a dollar sign begins no formula.
 
     Args:
         path: the PNG file to write.
@@ -46,6 +50,10 @@ def plot(path: str | Path, size: tuple[float, float], dpi: int = 100) -> Iterato
         UserError: the file cannot be written.
     """
     figure = Figure(figsize=size, layout='constrained')
-    yield figure
-    with open_whole(path) as file:
-        figure.savefig(file, format='png', dpi=dpi)
+    with (matplotlib.rc_context({'text.parse_math': False}), warnings.catch_warnings(),
+          np.errstate(all='ignore')):
+        # A name may have characters that the font lacks, or be too long for the layout.
+        warnings.filterwarnings('ignore', 'Glyph|constrained_layout')
+        yield figure
+        with open_whole(path) as file:
+            figure.savefig(file, format='png', dpi=dpi)

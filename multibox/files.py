@@ -15,6 +15,7 @@ from chainer.serializers import save_npz as chainer_save_npz
 
 T = TypeVar('T', dict, list)
 PART = re.compile(r'\.multibox-[0-9a-f]{16}\.part')  # the name of a file that is not complete
+CHAINERS = re.compile(r'tmp(snapshot_iter_[0-9]+)[a-z0-9_]{8}')  # a folder of Chainer's snapshot
 MAX_JSON = 2 ** 25  # bytes of a JSON file that this package wrote
 
 
@@ -51,11 +52,22 @@ def open_whole(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove the incomplete files that killed programs have left in a folder."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if PART.fullmatch(path.name):
-            with contextlib.suppress(OSError):
+    """Remove the incomplete files that killed programs have left in a folder.
+
+    These are files of the name :data:`PART`, and the folders in which Chainer, and so earlier
+    versions, wrote a snapshot. A folder that holds anything else stays.
+    """
+    for path in [*folder.iterdir()] if folder.is_dir() else ():
+        with contextlib.suppress(OSError):
+            if PART.fullmatch(path.name):
                 path.unlink()
+            elif match := CHAINERS.fullmatch(path.name):
+                names = match[1], f'.{match[1]}.part'
+                parts = [*path.iterdir()] if not path.is_symlink() else []
+                if all(part.name in names or PART.fullmatch(part.name) for part in parts):
+                    for part in parts:
+                        part.unlink()
+                    path.rmdir()
 
 
 def read_whole(path: str | Path, limit: int) -> bytes:
@@ -66,17 +78,39 @@ def read_whole(path: str | Path, limit: int) -> bytes:
         limit: the most bytes that the file may have.
 
     Raises:
-        UserError: the file is missing, is no regular file, such as a pipe, or is too large.
+        UserError: the file is missing, is no regular file, such as a pipe, is too large, or grows
+            while it is read.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise UserError(f'{path}: is larger than {limit:,} bytes, so it was not read')
+        content = file.read(size + 1)  # not limit + 1, because Python allocates as much
+    if len(content) > size:
+        raise UserError(f'{path}: grows while it is read; try again when it is complete')
+    return content
+
+
+@contextlib.contextmanager
+def open_regular(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a regular file to read from it, and name it in the errors of the system.
+
+    Args:
+        path: the file.
+
+    Yields:
+        the file, binary.
+
+    Raises:
+        UserError: the file is missing, is a folder, is no regular file, such as a pipe, or cannot
+            be read.
     """
     with reading(path):
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe may take for ever
-            raise UserError(f'{path}: is not a regular file')
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise UserError(f'{path}: is not a regular file')  # opening a pipe may take for ever
         with open(path, 'rb') as file:
-            content = file.read(limit + 1)
-    if len(content) > limit:
-        raise UserError(f'{path}: is larger than {limit:,} bytes, so it was not read')
-    return content
+            yield file
 
 
 @contextlib.contextmanager
@@ -96,8 +130,8 @@ def reading(path: str | Path) -> Iterator[None]:
         raise UserError(f'{path}: cannot be read ({error.strerror})') from None
 
 
-def make_out(folder: Path) -> None:
-    """Make the folder of ``--out`` with its parents, unless it exists.
+def make_out(folder: Path, flag: str = '--out') -> None:
+    """Make the folder that a flag names with its parents, unless it exists.
 
     Raises:
         UserError: the folder cannot be made.
@@ -105,7 +139,7 @@ def make_out(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f'--out {folder}: cannot be made ({error.strerror}); give a folder that '
+        raise UserError(f'{flag} {folder}: cannot be made ({error.strerror}); give a folder that '
                         'can be written to') from None
 
 
@@ -123,12 +157,13 @@ def write_json(path: str | Path, value: Any) -> None:
         file.write(f'{text}\n'.encode(errors='backslashreplace'))
 
 
-def read_json(path: Path, kind: type[T]) -> T:
+def read_json(path: Path, kind: type[T], limit: int = MAX_JSON) -> T:
     """Read a JSON file.
 
     Args:
         path: the file.
         kind: the type of its content, dict or list.
+        limit: the most bytes that the file may have.
 
     Returns:
         The content; an empty one without such a file.
@@ -138,7 +173,7 @@ def read_json(path: Path, kind: type[T]) -> T:
     """
     if not path.exists():
         return kind()
-    text = read_whole(path, MAX_JSON)
+    text = read_whole(path, limit)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -9,8 +9,11 @@ from typing import Any
 from multibox import engines
 from multibox.devices import DEVICES
 from multibox.errors import UserError
+from multibox.files import reading
 from multibox.parser import Parser, suggestion
 from multibox.processes import COMMUNICATORS
+
+MAX_NUMBER = 2 ** 32 - 1  # of any flag; NumPy takes no larger seed
 
 
 def make_parser(description: str | None, prog: str | None = None) -> Parser:
@@ -47,15 +50,16 @@ def check_numbers(args: argparse.Namespace, names: tuple, lowest: float,
     Args:
         args: the values of all flags.
         names: the flags to check, with underscores.
-        lowest, highest: the ends of the range, both included unless infinite.
+        lowest, highest: the ends of the range, both included; :data:`MAX_NUMBER` ends every range.
 
     Raises:
         UserError: the message names the flag, its range and its value.
     """
     for name in names:
         value = getattr(args, name)
-        if not (lowest <= value <= highest and math.isfinite(value)):
-            to = '' if highest == math.inf else f' to {highest}'
+        if not lowest <= value <= min(highest, MAX_NUMBER):  # also false for nan
+            to = '' if highest == math.inf and value < MAX_NUMBER else (
+                f' to {min(highest, MAX_NUMBER)}')
             raise UserError(f'--{name.replace("_", "-")} must be a number from {lowest}{to}, '
                             f'got {value}')
 
@@ -90,8 +94,9 @@ def check_path(path: Path, remedy: str, folder: bool = False) -> None:
     Raises:
         UserError: the message suggests the nearest name in the same folder.
     """
-    if path.is_dir() if folder else path.exists():
-        return
+    with reading(path):
+        if path.is_dir() if folder else path.exists():
+            return
     if path.is_file():
         raise UserError(f'{path}: is a file; give its folder, {path.parent}')
     kind = 'folder' if folder else 'file'

@@ -1,6 +1,7 @@
 """The parser of the programs: flags by their whole names only, and one line per mistake."""
 import argparse
 import difflib
+import itertools
 import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -12,6 +13,10 @@ ALIASES = {
     'imgsz': ('model',), 'iters': ('iteration',), 'learningrate': ('lr',),
     'lr0': ('lr',), 'numworkers': ('loader-processes',), 'output': ('out',),
     'savefolder': ('out',), 'weights': ('pretrained', 'model'), 'workers': ('loader-processes',)}
+
+
+MAX_KNOWN = 1000  # names that a misspelt one is compared with
+MAX_LENGTH = 200  # characters of a misspelt name that is compared
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -73,7 +78,8 @@ def suggestion(value: str, known: Iterable[str]) -> str:
     Returns:
         ``' (did you mean NAME?)'`` with the nearest name, or an empty text if none is near.
     """
-    near = _nearest(value, {_plain(name): name for name in known})
+    names = {_plain(name): name for name in itertools.islice(known, MAX_KNOWN)}
+    near = _nearest(value, names) if len(value) <= MAX_LENGTH else None
     return f' (did you mean {near}?)' if near else ''
 
 

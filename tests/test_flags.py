@@ -1,5 +1,6 @@
 """Flags: misspelt names and choices, missing files, and one line per mistake."""
 import functools
+from pathlib import Path
 
 import detect
 import evaluate
@@ -129,7 +130,7 @@ def at_work(monkeypatch, tmp_path):
         pytest.fail('read before the checks')
     monkeypatch.chdir(tmp_path)
     for program, name in ((train, 'load_data'), (evaluate, 'load_model'), (detect, 'load_model'),
-                          (detect, 'read_upright')):
+                          (detect, 'map_batches')):
         monkeypatch.setattr(program, name, read)
     return tmp_path
 
@@ -154,3 +155,8 @@ def test_all_faults_are_found_before_anything_is_read(at_work, main, flags, faul
     assert len(lines) == len(faults)
     assert all(line.startswith(fault) for line, fault in zip(lines, faults))
     assert not list(at_work.iterdir())
+
+
+def test_a_path_that_is_too_long_is_refused():
+    with pytest.raises(UserError, match='a: cannot be read'):
+        check_path(Path(300 * 'a'), 'give a folder', folder=True)

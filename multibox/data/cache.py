@@ -7,7 +7,7 @@ from typing import Any
 
 from multibox.files import open_whole
 
-VERSION = 1  # raise it with every change of the facts
+VERSION = 2  # raise it with every change of the facts
 
 
 def cache_folder() -> Path:

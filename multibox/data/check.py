@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from multibox.data.annotations import Example
+from multibox.data.images import add_max_pixels
 from multibox.data.load import (
     count_difficult,
     describe,
@@ -17,12 +18,17 @@ from multibox.data.splits import SPLITS
 from multibox.data.voc import VOCData, VOCDataset
 from multibox.errors import UserError, ending_together
 from multibox.files import write_json
+from multibox.outputs import written_before
 from multibox.parser import Parser
+
+PICTURES = 'sample.png', 'statistics.png', 'positions.png'  # of multibox.data.gallery
+RESULT = 'train', 'test', 'label_names', 'problems', 'notes'  # the keys of --json
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line, check the data set, and print and write the result."""
     args = parse_args(argv)
+    _check_targets(args)
     try:
         data = read(args)
     except UserError as error:
@@ -39,6 +45,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.pictures:
         from multibox.data.gallery import save_pictures  # matplotlib takes a second to import
         print('pictures: ' + ', '.join(map(str, save_pictures(data, args.pictures))))
+
+
+def _check_targets(args):
+    """Refuse to write over a file of the data set, but for an earlier result of this command."""
+    pictures = [args.pictures / name for name in PICTURES] if args.pictures else []
+    if all(path.exists() for path in pictures):
+        pictures = []
+    if args.json and not written_before(args.json, RESULT):
+        pictures.append(args.json)
+    for path in pictures:
+        if args.data.resolve() in path.resolve().parents and path.exists():
+            raise UserError(f'{path}: is a file in the data set, which would be overwritten; give '
+                            'another name')
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -61,6 +80,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                        help='end with an error if there is a fault')
     check.add_argument('--split', choices=SPLITS, default=SPLITS[1],
                        help='for a VOCdevkit: a split of the paper')
+    add_max_pixels(check)
     return parser.parse_args(argv)
 
 
@@ -71,10 +91,10 @@ def read(args: argparse.Namespace) -> VOCData:
         UserError: there is nothing to train or evaluate on.
     """
     try:
-        data = look(args.data, split=args.split)
+        data = look(args.data, split=args.split, max_pixels=args.max_pixels)
     except UserError as error:
         try:
-            data = look(args.data, split=args.split, train=False)
+            data = look(args.data, split=args.split, train=False, max_pixels=args.max_pixels)
         except UserError:
             raise error from None
         data.notes.append(f'can be evaluated on, but not trained on: {error}')

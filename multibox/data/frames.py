@@ -4,8 +4,11 @@ from typing import Any, NamedTuple
 
 from multibox.data.annotations import NO_BOXES, Annotation, Example, Problem
 from multibox.data.pictures import TURNS, Picture
+from multibox.data.reading import number
 
 import numpy as np
+
+MAX_OBJECTS = 10_000  # per image
 
 
 class Placed(NamedTuple):
@@ -27,7 +30,7 @@ class _Unfit(ValueError):
     """The frame or a box cannot be used, for the reason in its text."""
 
 
-def place(annotation: Annotation, picture: Picture | str, label_names: tuple) -> Placed:
+def place(annotation: Annotation, picture: Picture | str, numbers: dict[str, int]) -> Placed:
     """Place the objects of an annotation in its image.
 
     The coordinates belong to the frame whose size the annotation states: the upright image, or the
@@ -39,7 +42,8 @@ def place(annotation: Annotation, picture: Picture | str, label_names: tuple) ->
     Args:
         annotation: the image and its objects, as their files have them.
         picture: the size of the stored pixels, or the reason why they cannot be read.
-        label_names: class names; an object of another class becomes an ignored region.
+        numbers: the labels of the classes by their names; an object of another class becomes an
+            ignored region.
 
     Returns:
         :class:`Placed`.
@@ -50,6 +54,9 @@ def place(annotation: Annotation, picture: Picture | str, label_names: tuple) ->
         return Placed(None, [Problem(where, None, None, reason)], [], [])
     if isinstance(picture, str):
         return Placed(None, [Problem(image, None, None, picture)], [], [])
+    if len(annotation.entries) > MAX_OBJECTS:
+        return Placed(None, [Problem(file, None, None, f'holds {len(annotation.entries):,} objects '
+                                     f'of {image.name}, more than {MAX_OBJECTS:,}')], [], [])
     try:
         frame, turned, notes = _find_frame(annotation, picture)
     except _Unfit as fault:
@@ -69,9 +76,9 @@ def place(annotation: Annotation, picture: Picture | str, label_names: tuple) ->
         if _reaches_outside(box, frame):
             notes.append(f'{Problem(file, entry.number, entry.written, "")}the box reaches outside '
                          f'of {frame[0]:g} x {frame[1]:g} pixels; it was cut at the edges{where}')
-        if entry.name in label_names:
+        if entry.name in numbers:
             objects['bbox'].append(bbox)
-            objects['label'].append(label_names.index(entry.name))
+            objects['label'].append(numbers[entry.name])
             objects['difficult'].append(entry.difficult)
         else:
             unnamed.append(entry.name or '')
@@ -137,7 +144,8 @@ def _move(box, frame, turned, picture, origin):
     """The box in pixels of the upright image, whose first pixel begins at 0."""
     box = box - origin
     size = (picture.width, picture.height) if turned else picture.upright
-    box *= np.tile(np.divide(size, frame), 2)
+    with np.errstate(over='ignore'):  # an infinite corner is cut at the edge, too
+        box *= np.tile(np.divide(size, frame), 2)
     if turned:
         swap, flip_x, flip_y = TURNS[picture.orientation]
         x, y = box[0::2], box[1::2]
@@ -174,7 +182,7 @@ def stated_size(width: Any, height: Any) -> tuple | None:
         (width, height); None if a side is missing, is no number or is 0, as some tools write.
     """
     try:
-        sides = float(width), float(height)
+        sides = number(width), number(height)
         size = tuple(round(side) for side in sides if math.isfinite(side))
     except (TypeError, ValueError, OverflowError):
         return None

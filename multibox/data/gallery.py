@@ -5,7 +5,8 @@ from pathlib import Path
 from multibox.canvas import grid, plot
 from multibox.data.pictures import read
 from multibox.data.voc import VOCData
-from multibox.drawing import COLORS, draw_boxes
+from multibox.drawing import COLORS, draw_boxes, short_name
+from multibox.faults import Faults
 from multibox.files import make_out, open_whole
 
 import numpy as np
@@ -16,6 +17,7 @@ N_CELL = 64  # of the map of positions, per side
 MAX_CLASSES = 40  # bars in one chart
 
 
+@np.errstate(all='ignore')  # for boxes without an area, or beyond all numbers
 def save_pictures(data: VOCData, folder: Path, max_pixels: float = math.inf) -> list[Path]:
     """Draw what a person looks at before training.
 
@@ -33,18 +35,21 @@ def save_pictures(data: VOCData, folder: Path, max_pixels: float = math.inf) -> 
         The three files.
 
     Raises:
-        UserError: a file cannot be written, or an image cannot be read.
+        UserError: a file cannot be written, or an image cannot be read. The other files are
+            written nevertheless.
     """
-    make_out(folder)
+    make_out(folder, '--pictures')
     sets = {name: split.examples for name, split in (('train', data.train), ('test', data.test))
             if len(split)}
     paths = [folder / f'{name}.png' for name in ('sample', 'statistics', 'positions')]
-    with open_whole(paths[0]) as file:
-        picture = _sample(sets, data.label_names, max_pixels)
-        picture.save(file, 'PNG', compress_level=1)  # a higher level takes a second
-    for path, draw in zip(paths[1:], (_draw_statistics, _draw_positions)):
-        with plot(path, (14, 4.5), dpi=80) as figure:
-            draw(figure, sets, data.label_names)
+    with Faults() as faults:
+        with faults.of(paths[0]):
+            picture = _sample(sets, data.label_names, max_pixels)
+            with open_whole(paths[0]) as file:
+                picture.save(file, 'PNG', compress_level=1)  # a higher level takes a second
+        for path, draw in zip(paths[1:], (_draw_statistics, _draw_positions)):
+            with faults.of(path), plot(path, (14, 4.5), dpi=80) as figure:
+                draw(figure, sets, data.label_names)
     return paths
 
 
@@ -59,7 +64,7 @@ def _sample(sets, label_names, max_pixels):
 
 
 def _tile(example, label_names):
-    img = read(example.path, np.uint8)
+    img = read(example.path, np.uint8, example.size)
     bbox = np.concatenate([example.bbox, example.ignored])
     names = [label_names[n] + ' (difficult)' * bool(hard)
              for n, hard in zip(example.label, example.difficult)]
@@ -84,19 +89,20 @@ def _draw_statistics(figure, sets, label_names):
     for (name, count), color in zip(counts.items(), COLORS):
         classes.barh(np.arange(len(order)), count[order], left=left, color=color, label=name)
         left += count[order]
-    classes.set_yticks(np.arange(len(order)), [label_names[n][:30] for n in order],
-                       parse_math=False)
+    classes.set_yticks(np.arange(len(order)), [short_name(label_names[n])[:30] for n in order])
     classes.invert_yaxis()
     classes.set_xlabel('objects')
     classes.legend()
     for (name, split), color in zip(sets.items(), COLORS):
         boxes = _boxes(split)
         height, width = (boxes[:, 2:] - boxes[:, :2]).T
-        sizes.hist(np.sqrt(height * width), np.linspace(0, 1, 41), color=color, alpha=0.6,
+        side = np.sqrt(height * width)
+        sizes.hist(side[np.isfinite(side)], np.linspace(0, 1, 41), color=color, alpha=0.6,
                    label=name)
         pixels = np.concatenate([each.bbox[:, 2:] - each.bbox[:, :2] for each in split])
-        shapes.hist(np.log2(pixels[:, 1] / pixels[:, 0]).clip(-4, 4), np.linspace(-4, 4, 41),
-                    color=color, alpha=0.6, label=name)
+        ratio = np.log2(pixels[:, 1] / pixels[:, 0])
+        shapes.hist(ratio[np.isfinite(ratio)].clip(-4, 4), np.linspace(-4, 4, 41), color=color,
+                    alpha=0.6, label=name)
     sizes.set_xlabel('side of the box, as a share of the side of the image')
     shapes.set_xlabel('width over height')
     shapes.set_xticks(range(-4, 5, 2), ['1:16', '1:4', '1', '4:1', '16:1'])

@@ -1,9 +1,10 @@
-"""Photographs that are not part of an annotated data set."""
+"""Photographs that are not part of an annotated data set, and the flag for their size."""
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from multibox.data.listing import is_image
-from multibox.data.pictures import SUFFIXES
+from multibox.data.pictures import MAX_PIXELS, SUFFIXES
 from multibox.errors import UserError
 
 
@@ -26,3 +27,10 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
         raise UserError(f'{", ".join(map(str, paths))}: no image with a suffix of '
                         + ', '.join(SUFFIXES))
     return found
+
+
+def add_max_pixels(parser: Any) -> None:
+    """Add ``--max-pixels`` to a parser, or to a group of its arguments."""
+    parser.add_argument('--max-pixels', type=int, default=MAX_PIXELS, metavar='N',
+                        help='leave out images of more pixels; decoding takes up to 32 bytes per '
+                        'pixel')

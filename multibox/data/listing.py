@@ -1,15 +1,15 @@
 """Names of files, as lists write them and as folders have them."""
 import os
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from multibox.data.pictures import SUFFIXES
+from multibox.data.reading import read_lines
 from multibox.errors import UserError
 
-FLAG = re.compile(r'\s+[-+]?[01]$')  # the second column in the lists of one class: 1, 0 or -1
-BACKGROUND = 'background', '__background__', '_background_'
+FLAGS = '0', '1', '-1', '+1', '-0', '+0'  # the second column in the lists of one class
+MAX_DEPTH = 100  # folders in folders
 IMAGE_FOLDERS = 'images', 'image', 'imgs', 'img', 'jpegimages', 'photos', 'pictures', 'jpg'
 
 
@@ -62,20 +62,22 @@ class Tree:
 
     def __init__(self, folder: Path):
         self.images = [path for path in walk(folder) if is_image(path)]
-        self._by_stem: dict[str, list] = {}
+        self._exact: dict[str, dict] = {}  # {stem: {folder: images}}
+        self._folded: dict[str, dict] = {}
         for path in self.images:
-            for key in {normal(path.stem), normal(path.stem).casefold()}:
-                self._by_stem.setdefault(key, []).append(path)
+            stem = normal(path.stem)
+            for stems, key in ((self._exact, stem), (self._folded, stem.casefold())):
+                stems.setdefault(key, {}).setdefault(path.parent, []).append(path)
 
     def _find(self, stem):
+        """{folder: images} of a name; case counts only if that decides."""
         key = normal(stem)
-        exact = [path for path in self._by_stem.get(key, []) if normal(path.stem) == key]
-        return exact or self._by_stem.get(key.casefold(), [])
+        return self._exact.get(key) or self._folded.get(key.casefold(), {})
 
     def named(self, name: str) -> list[Path]:
         """The images of a name, with or without suffix; case counts only if that decides."""
         suffix = Path(name).suffix.lower()
-        return [path for path in self._find(Path(name).stem)
+        return [path for paths in self._find(Path(name).stem).values() for path in paths
                 if path.suffix.lower() == suffix or not suffix]
 
     def nearest(self, stem: str, beside: Path, name: str | None = None) -> list[Path]:
@@ -90,15 +92,21 @@ class Tree:
             The images in the nearest folder, or of several those in a folder of the same name, or
             in one that is called after images; several folders may remain.
         """
-        def distance(path):
-            near, far = beside.parent.parts, path.parent.parts
+        near = beside.parent.parts
+
+        def distance(folder):
+            far = folder.parts
             # Of images/a/1.jpg and images/b/1.jpg, the first belongs to xml/a/1.xml.
             return (len(near) + len(far) - 2 * shared(near, far), -shared(near[::-1], far[::-1]),
-                    path.parent.name.lower() not in IMAGE_FOLDERS)
+                    folder.name.lower() not in IMAGE_FOLDERS)
 
         found = self._find(stem)
-        least = min(map(distance, found), default=None)
-        return sorted((path for path in found if distance(path) == least),
+        # Only the folder of the file itself is at distance 0, so the others need not be measured.
+        distances = {folder: distance(folder)
+                     for folder in ([beside.parent] if beside.parent in found else found)}
+        least = min(distances.values(), default=None)
+        return sorted((path for folder in distances if distances[folder] == least
+                       for path in found[folder]),
                       key=lambda path: (path.name != name, path.stem != stem))
 
 
@@ -120,15 +128,40 @@ def walk(folder: Path, hidden: str = '.') -> list[Path]:
     Args:
         folder: the folder.
         hidden: the beginning of the names of hidden files; those of macOS begin with '._'.
+
+    Raises:
+        UserError: the folders are nested more than :data:`MAX_DEPTH` deep.
+        OSError: a folder cannot be listed.
     """
-    found, seen = [], set()
-    for root, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith(('.', '__MACOSX')))
-        if (real := os.path.realpath(root)) in seen:  # links may form a circle
-            folders[:], names = [], []
-        seen.add(real)
-        found += [Path(root, name) for name in sorted(names) if not name.startswith(hidden)]
+    found: list[Path] = []
+    waiting, seen = [(folder, 0)], set()
+    while waiting:
+        parent, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise UserError(f'{folder}: holds folders that are nested more than {MAX_DEPTH} deep; '
+                            'give a folder of images and annotations alone')
+        try:
+            status = os.stat(parent)
+            with os.scandir(parent) as listed:
+                entries = sorted(listed, key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if (status.st_dev, status.st_ino) in seen:  # links may form a circle
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        inner_folders = {entry.name for entry in entries if _is_folder(entry)}
+        found += [Path(entry.path) for entry in entries
+                  if entry.name not in inner_folders and not entry.name.startswith(hidden)]
+        waiting += [(Path(parent, name), depth + 1) for name in sorted(inner_folders, reverse=True)
+                    if not name.startswith(('.', '__MACOSX'))]
     return found
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def inner(folder: Path, name: str) -> Path:
@@ -136,13 +169,8 @@ def inner(folder: Path, name: str) -> Path:
     if (folder / name).is_dir() or not folder.is_dir():
         return folder / name
     alike = [path for path in folder.iterdir()
-             if path.is_dir() and path.name.casefold() == name.casefold()]
+             if path.name.casefold() == name.casefold() and path.is_dir()]
     return alike[0] if len(alike) == 1 else folder / name
-
-
-def _refuse(error):
-    if not isinstance(error, FileNotFoundError):
-        raise error
 
 
 def files_near(folder: Path, suffix: str) -> list[Path]:
@@ -158,20 +186,6 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that are not blank, without spaces around them.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f'{path}: cannot be read ({error}); it should list one name per line '
-                        'in UTF-8') from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
 def resolve(line: str, known: Iterable) -> str:
     """The name without suffix that a line of a list means.
 
@@ -185,12 +199,16 @@ def resolve(line: str, known: Iterable) -> str:
     Returns:
         The first reading of the line that is known, else the most likely one.
     """
+    if normal(line) in known:
+        return line
+    *rest, last = line.rsplit(maxsplit=1)
+    unflagged = rest[0] if rest and last in FLAGS else line
     readings = []
-    for text in (line, FLAG.sub('', line), FLAG.sub('', line).strip('"\'')):
-        for name in text, text.replace('\\', '/').rpartition('/')[2]:
-            path = Path(name)
-            has_suffix = is_image(path) or path.suffix.lower() == '.xml'
-            readings += [name, name[:-len(path.suffix)] if has_suffix else name]
+    for text in dict.fromkeys((line, unflagged, unflagged.strip('"\''))):
+        for name in dict.fromkeys((text, text.replace('\\', '/').rpartition('/')[2])):
+            suffix = Path(name).suffix
+            has_suffix = suffix.lower() in (*SUFFIXES, '.xml')
+            readings += [name, name[:-len(suffix)] if has_suffix else name]
     for reading in readings:
         if normal(reading) in known:
             return reading
@@ -214,27 +232,3 @@ def read_names(path: Path, known: Iterable, notes: list) -> list[str]:
         notes.append(f'{path}: {len(names) - len(unique)} names are listed more than once; each '
                      'image counts once')
     return unique
-
-
-def read_label_names(path: Path, notes: list) -> tuple[str, ...]:
-    """The class names of labels.txt, one per line, or of CVAT's labelmap.txt.
-
-    Args:
-        path: the file.
-        notes: list of str, to which a remark on a line for the background is added.
-
-    Raises:
-        UserError: the file cannot be read, a name occurs twice, or there is none.
-    """
-    names = [normal(line) for line in read_lines(path) if not line.startswith('#')]
-    if path.name == 'labelmap.txt':  # label:color_rgb:parts:actions
-        names = [line.partition(':')[0] for line in names]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f'{path}: names {", ".join(twice)} twice; name every class once')
-    classes = tuple(name for name in names if name.casefold() not in BACKGROUND)
-    if len(classes) < len(names) and path.name != 'labelmap.txt':
-        notes.append(f'{path}: the line for the background is not counted as a class')
-    if not classes:
-        raise UserError(f'{path}: names no class; write one name per line')
-    return classes

@@ -3,9 +3,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from multibox.data.classes import check_names, short_list
 from multibox.data.frames import place
+from multibox.data.inspection import inspect_all
 from multibox.data.layouts.find import read_layout
-from multibox.data.pictures import Picture, inspect_all
+from multibox.data.pictures import MAX_PIXELS, Picture
 from multibox.data.split import divide, load, note
 from multibox.data.splits import SPLITS
 from multibox.data.synthetic import drawn_set
@@ -15,11 +17,13 @@ from multibox.parser import suggestion
 
 MAX_SHOWN = 10  # problems that an error about the whole data set lists
 MAX_LISTED = 30  # problems that the description lists
+MAX_STRICT = 1000  # problems that --strict lists, and remarks on boxes that are kept
 MAX_CLASSES = 20  # of a data set whose classes without objects are named
 
 
 def load_data(folder: str | Path | None, difficult: bool = False, strict: bool = False,
-              split: str = SPLITS[1], train: bool = True, run: Path | None = None) -> VOCData:
+              split: str = SPLITS[1], train: bool = True, run: Path | None = None,
+              max_pixels: int = MAX_PIXELS) -> VOCData:
     """Read a folder of images and annotations, and check all of it.
 
     The layouts are VOC's, COCO's and YOLO's, labelImg's files beside their images, and a table; see
@@ -41,6 +45,7 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
         train: False reads only the images to evaluate on; the folder need not hold others.
         run: the folder of a run. If the data have no split, that of the run is taken; images that
             are new since then are not used.
+        max_pixels: the largest number of pixels of an image; larger ones are left out.
 
     Returns:
         :class:`multibox.data.voc.VOCData`.
@@ -49,7 +54,7 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
         UserError: the folder has none of these layouts, the settings do not fit it, nothing usable
             is left to train or evaluate on, or a problem was found under ``strict``.
     """
-    data = look(folder, strict, split, train, run)
+    data = look(folder, strict, split, train, run, max_pixels)
     if difficult and data.crowds:
         raise UserError(f'{folder}: is COCO; leave out --difficult and --split, which are for VOC')
     if not difficult:
@@ -63,7 +68,8 @@ def load_data(folder: str | Path | None, difficult: bool = False, strict: bool =
 
 
 def look(folder: str | Path | None, strict: bool = False, split: str = SPLITS[1],
-         train: bool = True, run: Path | None = None) -> VOCData:
+         train: bool = True, run: Path | None = None,
+         max_pixels: int = MAX_PIXELS) -> VOCData:
     """Read a folder as :func:`load_data` does, but keep difficult objects in the training set.
 
     The sets may be empty. Arguments and errors are those of :func:`load_data`.
@@ -79,14 +85,17 @@ def look(folder: str | Path | None, strict: bool = False, split: str = SPLITS[1]
     label_names = found.label_names
     if label_names is None:
         label_names = _names_of(sets)
-        notes.append(f'{folder}: no labels.txt; found {len(label_names)} classes: '
-                     + ', '.join(label_names))
+        notes.append(f'{folder}: no labels.txt; found {len(label_names)} '
+                     f'class{"es" * (len(label_names) != 1)}: ' + ', '.join(label_names))
+    check_names(label_names, folder)
     _note_case(label_names, folder, notes)
     problems = list(found.problems)
-    (examples, test), unnamed = _place(sets, label_names, folder, problems, notes)
-    for name, n in sorted(unnamed.items()):
+    (examples, test), unnamed = _place(sets, label_names, folder, problems, notes, max_pixels)
+    for name, n in sorted(unnamed.items())[:MAX_CLASSES]:
         notes.append(f'{folder}: {n} objects of class {name!r} are ignored, because it is not one '
                      f'of the {len(label_names)} label names{suggestion(name, label_names)}')
+    if len(unnamed) > MAX_CLASSES:
+        notes.append(f'{folder}: so are the objects of {len(unnamed) - MAX_CLASSES:,} more classes')
     if unnamed:  # a class may be misspelt
         _note_empty(label_names, examples + test, folder, notes)
     if strict:
@@ -115,7 +124,9 @@ def refuse(problems: list, folder: Path) -> None:
     """Raise a UserError that lists the problems of a data set, if it has any."""
     if problems:
         raise UserError(f'{folder}: {len(problems)} problems in the annotations:\n'
-                        + '\n'.join(map(str, problems)))
+                        + '\n'.join(map(str, problems[:MAX_STRICT]))
+                        + f'\nand {len(problems) - MAX_STRICT:,} more'
+                        * (len(problems) > MAX_STRICT))
 
 
 def has_objects(dataset: VOCDataset) -> bool:
@@ -128,7 +139,7 @@ def nothing_usable(data: VOCData, folder: str | Path | None, use: str, dataset: 
     shown = ''.join(f'\n{problem}' for problem in data.problems[:MAX_SHOWN])
     listed = f'; the first of {len(data.problems)} problems:{shown}' if data.problems else ''
     n_ignored = sum(len(example.ignored) for example in dataset.examples)
-    ignored = f'; {n_ignored} objects have other classes than {", ".join(data.label_names)}'
+    ignored = f'; {n_ignored} objects have other classes than {short_list(data.label_names)}'
     return (f'{folder}: no usable object to {use}, in {len(dataset)} usable images'
             + ignored * bool(n_ignored) + listed)
 
@@ -180,11 +191,12 @@ def _names_of(sets):
 
 
 def _note_case(names, folder, notes):
-    folded = Counter(name.casefold() for name in names)
-    for key in (key for key, n in folded.items() if n > 1):
-        alike = ' and '.join(name for name in names if name.casefold() == key)
-        notes.append(f'{folder}: the classes {alike} differ in upper and lower case only; are they '
-                     'one class?')
+    folded: dict[str, list] = {}
+    for name in names:
+        folded.setdefault(name.casefold(), []).append(name)
+    several = [' and '.join(alike) for alike in folded.values() if len(alike) > 1]
+    notes.extend(f'{folder}: the classes {alike} differ in upper and lower case only; are they '
+                 'one class?' for alike in several[:MAX_CLASSES])
 
 
 def _note_empty(names, examples, folder, notes):
@@ -194,25 +206,31 @@ def _note_empty(names, examples, folder, notes):
         notes.append(f'{folder}: no object of class {", ".join(empty)}')
 
 
-def _place(sets, label_names, folder, problems, notes):
+def _place(sets, label_names, folder, problems, notes, max_pixels):
     """Both sets as examples, and how often each class is not among the label names."""
     pictures = inspect_all([annotation.image for annotations in sets for annotation in annotations
-                            if annotation.image and not annotation.fault], str(folder.resolve()))
+                            if annotation.image and not annotation.fault], str(folder.resolve()),
+                           max_pixels)
     n_turned = sum(isinstance(picture, Picture) and picture.orientation > 1
                    for picture in pictures.values())
     if n_turned:
         notes.append(f'{folder}: {n_turned} photographs are turned upright, as EXIF says')
     unnamed = Counter()
     result = []
+    remarks = []
+    numbers = {name: number for number, name in enumerate(label_names)}
     for annotations in sets:
         result.append(examples := [])
         for annotation in annotations:
-            placed = place(annotation, pictures.get(annotation.image, ''), label_names)
+            placed = place(annotation, pictures.get(annotation.image, ''), numbers)
             problems += placed.problems
-            notes += placed.notes
+            remarks += placed.notes
             unnamed.update(placed.unnamed)
             if placed.example:
                 examples.append(placed.example)
+    notes += remarks[:MAX_STRICT]
+    if len(remarks) > MAX_STRICT:
+        notes.append(f'{folder}: {len(remarks) - MAX_STRICT:,} more boxes or sizes were adapted')
     return result, unnamed
 
 

@@ -1,6 +1,7 @@
 """Training batches in order from several worker processes, whose errors are raised."""
 import collections
 import concurrent.futures
+import concurrent.futures.process
 import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
@@ -73,9 +74,11 @@ class Loader(chainer.dataset.Iterator):
         try:
             self._submit()
             return [self._receive() for _ in range(self.n_own)]
-        except concurrent.futures.process.BrokenProcessPool:
-            raise UserError('a loader process died, most often for lack of memory; try fewer '
-                            'with --loader-processes') from None
+        except OSError as error:  # no space or no permission for the memory that is shared
+            raise UserError(f'the loader processes cannot be started ({error.strerror}); give '
+                            '--loader-processes 0') from None
+        except concurrent.futures.BrokenExecutor:
+            raise UserError(self._cause_of_death()) from None
         except UserError:
             self.finalize()  # part of the batch is gone: the next call loads it again
             raise
@@ -124,6 +127,18 @@ class Loader(chainer.dataset.Iterator):
                     for worker in workers:
                         worker.kill()
                     self._executor._result_queue._writer.close()
+
+    def _cause_of_death(self):
+        workers = self._workers()
+        self._executor._executor_manager_thread.join(GRACE)  # it reads the status of each worker
+        crashed = {-worker.exitcode for worker in workers if (worker.exitcode or 0) < 0} - {
+            signal.SIGKILL, signal.SIGTERM}
+        if crashed:
+            return (f'a loader process died by {signal.Signals(min(crashed)).name}: a library '
+                    'crashed, most often on a damaged image; python -m multibox.data check DIR '
+                    'decodes all images, and --loader-processes 1 loads one at a time')
+        return ('a loader process died, most often for lack of memory; try fewer with '
+                '--loader-processes')
 
     def _workers(self):
         return list((self._executor._processes or {}).values())

@@ -1,23 +1,22 @@
-"""Image files: reading them upright, and finding those that cannot be read before training."""
+"""Image files: decoding them whole, and reading them upright.
+
+Worker processes import this module, so it imports no module that imports Chainer.
+"""
 import stat
 import warnings
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from multibox.data.cache import Cache
-from multibox.devices import available_cores
 from multibox.errors import UserError
+from multibox.resized import Resized, resize
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 SUFFIXES = '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'
 FORMATS = 'JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'GIF'
-MAX_PIXELS = 100_000_000
-N_THREADS = 4  # each may hold an image of MAX_PIXELS
+MAX_PIXELS = 100_000_000  # of an image, unless --max-pixels gives another limit
+LONGEST = 300  # characters of a reason that Pillow gives
 ORIENTATION = 0x0112  # the tag of EXIF
 SIXTEEN_BITS = 'I', 'F'  # first letters of Pillow's modes with more than 8 bits per channel
 warnings.filterwarnings('ignore', module=r'PIL\.')  # they name no file; damage is found below
@@ -45,7 +44,13 @@ class Unreadable(Exception):
     """The image cannot be used, for the reason in its text."""
 
 
-def _open(path):
+class Refused(Unreadable):
+    """The reason is a limit or a crash: another run may be able to use the unchanged file."""
+
+
+def _open(path, max_pixels):
+    if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit is that of the whole process
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise Unreadable('is not a regular file')
@@ -55,13 +60,28 @@ def _open(path):
     except UnidentifiedImageError:
         raise Unreadable('image cannot be read (it is not an image of a known format)') from None
     except Image.DecompressionBombError as error:
-        raise Unreadable(f'image is too large ({error})') from None
+        raise Refused(f'image is too large ({error}; --max-pixels sets another limit)') from None
+    except (Unreadable, MemoryError):
+        raise
     except Exception as error:  # Pillow's readers raise errors of many classes
-        raise Unreadable(f'image cannot be read ({error})') from None
-    if image.width * image.height > MAX_PIXELS:
-        raise Unreadable(f'image is too large: {image.width} x {image.height} pixels, more than '
-                         f'{MAX_PIXELS // 10 ** 6} million')
+        raise Unreadable(f'image cannot be read ({_text(error)})') from None
+    check_size(*image.size, max_pixels)
     return image
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse an image of more pixels than ``max_pixels``.
+
+    Raises:
+        Refused: the message names the size, the limit and the flag.
+    """
+    if width * height > max_pixels:
+        raise Refused(f'image is too large: {width} x {height} pixels, more than {max_pixels:,}; '
+                      '--max-pixels sets another limit')
+
+
+def _text(error):
+    return ' '.join(str(error).split())[:LONGEST] or type(error).__name__
 
 
 def _orientation(image):
@@ -72,13 +92,17 @@ def _orientation(image):
     return number if number in range(1, 9) else 1
 
 
-def inspect(path: Path) -> Picture:
+def inspect(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode a whole image file, and tell its size and orientation.
+
+    Args:
+        path: the file.
+        max_pixels: the largest number of pixels that are decoded; the header tells the number.
 
     Raises:
         Unreadable: the file is missing, damaged, truncated, too large or not an image.
     """
-    with _open(path) as image:
+    with _open(path, max_pixels) as image:
         orientation, stored = _orientation(image), image.size
         if image.format == 'JPEG':  # an eighth of the size: the file is read whole, in less time
             image.draft(None, (-(-image.width // 8), -(-image.height // 8)))
@@ -91,51 +115,32 @@ def inspect(path: Path) -> Picture:
 def _load(image):
     try:
         image.load()
+    except MemoryError:
+        raise
     except Exception as error:
-        raise Unreadable(f'image is damaged or truncated ({error})') from None
+        raise Unreadable(f'image is damaged or truncated ({_text(error)})') from None
 
 
-def inspect_all(paths: Iterable[Path], name: str) -> dict[Path, Picture | str]:
-    """Inspect image files in parallel; a cache answers for files that did not change.
+def read(path: Path, dtype: Any = np.float32, size: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """Read an image as :func:`read_upright` does, for an image that was inspected before.
 
     Args:
-        paths: the files.
-        name: a text that names the set of files, such as their folder.
-
-    Returns:
-        Per path a :class:`Picture`, or the reason why it cannot be used.
-    """
-    def find(path):
-        known = cache.get(path)
-        if known is None:
-            try:
-                known = list(inspect(path))
-            except Unreadable as error:
-                known = str(error)
-            cache.set(path, known)
-        return path, (known if isinstance(known, str) else Picture(*known))
-
-    cache, paths = Cache(name), list(dict.fromkeys(paths))
-    with ThreadPoolExecutor(min(N_THREADS, available_cores())) as pool:  # Pillow frees the GIL
-        found = dict(tqdm(pool.map(find, paths), total=len(paths), desc='Checking images',
-                          unit='file', delay=2, leave=False, disable=None))
-    cache.save()
-    return found
-
-
-def read(path: Path, dtype: Any = np.float32) -> np.ndarray:
-    """Read an image as :func:`read_upright` does, for an image that was inspected before.
+        path: the file.
+        dtype: float32 or uint8.
+        size: (H, W) that the inspection found. An image of this size is read whatever the limit
+            is, and the limit of any other size is :data:`MAX_PIXELS`.
 
     Raises:
         UserError: the file is no longer an image that can be decoded.
     """
     try:
-        return read_upright(path, dtype)
+        return read_upright(path, dtype, max(MAX_PIXELS, int(size[0]) * int(size[1])))
     except Unreadable as error:
         raise UserError(f'{path}: {error}; replace it, or take it out of the data') from None
 
 
-def read_upright(path: Path, dtype: Any = np.float32) -> np.ndarray:
+def read_upright(path: Path, dtype: Any = np.float32,
+                 max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read an image upright, as EXIF says.
 
     Grey values of 16 bits are scaled, so that the range that occurs becomes 0 to 255.
@@ -143,6 +148,7 @@ def read_upright(path: Path, dtype: Any = np.float32) -> np.ndarray:
     Args:
         path: the file.
         dtype: float32 or uint8.
+        max_pixels: the largest number of pixels that are decoded.
 
     Returns:
         (3, H, W) ``dtype`` array, RGB, 0 to 255.
@@ -150,12 +156,21 @@ def read_upright(path: Path, dtype: Any = np.float32) -> np.ndarray:
     Raises:
         Unreadable: the file is not an image that can be decoded.
     """
-    with _open(path) as image:
+    with _open(path, max_pixels) as image:
         orientation = 1 if image.format == 'TIFF' else _orientation(image)
         _load(image)
         img = np.asarray((_to_8_bits(image) if image.mode[0] in SIXTEEN_BITS else image)
                          .convert('RGB'))
     return turn(img.transpose(2, 0, 1), orientation).astype(dtype, copy=False)
+
+
+def read_resized(path: Path, side: int, max_pixels: int = MAX_PIXELS) -> Resized:
+    """Read an image upright, and resize it to a network's input of ``side`` pixels per side.
+
+    Raises:
+        Unreadable: the file is not an image that can be decoded.
+    """
+    return resize(read_upright(path, np.uint8, max_pixels), side)
 
 
 def _to_8_bits(image):

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from multibox.data.listing import normal
-from multibox.files import write_json
+from multibox.files import read_whole, write_json
 
 FILE = 'split.json'
+MAX_BYTES = 2 ** 28
 TEST_SHARE = 0.2
 SEED = 0
 
@@ -59,8 +60,8 @@ def save(run: Path, folder: Path, names: dict) -> None:
 def load(run: Path | None, folder: Path) -> dict | None:
     """The division that a run wrote, or None if there is none of this folder."""
     try:
-        content = json.loads((run / FILE).read_text(encoding='utf-8')) if run else {}
+        content = json.loads(read_whole(run / FILE, MAX_BYTES)) if run else {}
         names = {part: set(content[part]) for part in ('train', 'test')}
         return names if content['data'] == str(folder.resolve()) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -1,9 +1,12 @@
 """The training and test splits of a VOCdevkit, or of a folder with the layout of VOC."""
+import os
 from pathlib import Path
 
 from multibox.data.listing import Files, inner, read_names
 from multibox.data.pictures import SUFFIXES
+from multibox.data.reading import MAX_LIST
 from multibox.errors import UserError
+from multibox.files import read_whole
 
 SPLITS = ('07', '07+12', '07++12')
 LISTS = 'trainval', 'train', 'val', 'test'
@@ -19,7 +22,7 @@ def split_file(folder: Path, split: str) -> Path:
     names = [split, split.capitalize(), *['Validation'] * (split == 'val')]
     paths = [folder / parent / f'{name}.txt'
              for parent in ('ImageSets/Main', 'ImageSets', '') for name in names]
-    return next((path for path in paths if path.is_file()), paths[0])
+    return next(filter(os.path.lexists, paths), paths[0])  # a pipe is refused when it is read
 
 
 def read_ids(folder: Path, split: str, notes: list | None = None) -> list[str]:
@@ -39,7 +42,7 @@ def read_ids(folder: Path, split: str, notes: list | None = None) -> list[str]:
 
 
 def _has_test_annotations(folder):
-    return split_file(folder, 'test').is_file() and any(
+    return os.path.lexists(split_file(folder, 'test')) and any(
         (folder / 'Annotations' / f'{i}.xml').is_file() for i in read_ids(folder, 'test'))
 
 
@@ -76,7 +79,8 @@ def devkit_splits(devkit: Path, split: str) -> tuple[list, list, list]:
 
 
 def _has_lines(path):
-    return path.is_file() and bool(path.read_bytes().strip(b'\xef\xbb\xbf \r\n\t'))
+    return os.path.lexists(path) and bool(
+        read_whole(path, MAX_LIST).strip(b'\xef\xbb\xbf \r\n\t'))
 
 
 def folder_splits(folder: Path, train: bool) -> tuple[list, list, list]:
@@ -107,7 +111,8 @@ def folder_splits(folder: Path, train: bool) -> tuple[list, list, list]:
     if sum(has.values()) == 1 and (has['trainval'] or has['train']):
         return [split for split in has if has[split]], [], notes
     if not any(has.values()):
-        return [UNDIVIDED] if split_file(folder, UNDIVIDED).is_file() else [], [], notes
+        return [UNDIVIDED] if os.path.lexists(
+            split_file(folder, UNDIVIDED)) else [], [], notes
     found = ', '.join(f'{split}.txt' for split in has if has[split])
     needed = ('trainval.txt (or train.txt) and test.txt, or train.txt and val.txt' if train
               else 'test.txt or val.txt')

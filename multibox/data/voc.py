@@ -1,13 +1,23 @@
 """A data set in memory: images that are decoded on demand, and their objects."""
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from multibox.boxes.coder import IGNORED
 from multibox.data.annotations import NO_BOXES, Example
-from multibox.data.pictures import inspect_all, read
+from multibox.data.inspection import inspect_all
+from multibox.data.pictures import (
+    MAX_PIXELS,
+    Unreadable,
+    read,
+    read_resized,
+    read_upright,
+)
+from multibox.data.pool import map_batches, map_files
 from multibox.data.splits import find_devkit, read_ids, split_file
 from multibox.errors import UserError
+from multibox.resized import Resized
 
 import chainer
 import numpy as np
@@ -40,7 +50,44 @@ class VOCDataset(chainer.dataset.DatasetMixin):
             UserError: the file is not an image that can be decoded.
         """
         example = self.examples[i]
-        return (read(example.path, self.dtype), example.bbox, example.label, example.difficult)
+        return (read(example.path, self.dtype, example.size), example.bbox, example.label,
+                example.difficult)
+
+    def resized(self, indices: Iterable[int], side: int, batchsize: int,
+                overlap: bool = False) -> Iterator[list[Resized | Unreadable]]:
+        """Read images in worker processes, in the size of a network's input.
+
+        Args:
+            indices: the numbers of the images.
+            side: side of the input in pixels.
+            batchsize, overlap: as for :func:`multibox.data.pool.map_batches`.
+
+        Returns:
+            An iterator over lists. Each has per image :class:`multibox.resized.Resized`, or the
+            reason why it cannot be read.
+        """
+        examples = [self.examples[i] for i in indices]
+        largest = max((int(example.size[0]) * int(example.size[1]) for example in examples),
+                      default=0)
+        return map_batches(read_resized, [(example.path, side) for example in examples], batchsize,
+                           max(MAX_PIXELS, largest), overlap)
+
+    def picture(self, i: int) -> np.ndarray:
+        """Read image ``i`` in a worker process to show it.
+
+        Returns:
+            (3, H, W) uint8 array, RGB.
+
+        Raises:
+            UserError: the file is no longer an image that can be decoded.
+        """
+        example = self.examples[i]
+        height, width = map(int, example.size)
+        img, = map_files(read_upright, [(example.path, np.uint8)],
+                         max(MAX_PIXELS, height * width))
+        if isinstance(img, Unreadable):
+            raise UserError(f'{example.path}: {img}')
+        return img
 
     def as_decoded(self) -> 'VOCDataset':
         """The same data set as training reads it.
@@ -102,11 +149,12 @@ def with_ignored(example: Example) -> Example:
         difficult=np.concatenate([example.difficult, np.zeros(n, bool)]), ignored=NO_BOXES)
 
 
-def voc2012_test(folder: str | Path) -> VOCDataset:
+def voc2012_test(folder: str | Path, max_pixels: int = MAX_PIXELS) -> VOCDataset:
     """The images of VOC2012 test, whose annotations are on PASCAL's evaluation server only.
 
     Args:
         folder: a VOCdevkit, or a folder that holds one.
+        max_pixels: the largest number of pixels of an image.
 
     Returns:
         :class:`VOCDataset` without objects.
@@ -121,7 +169,7 @@ def voc2012_test(folder: str | Path) -> VOCDataset:
     images = devkit / 'VOC2012' / 'JPEGImages'
     paths = [images / f'{i}.jpg' for i in read_ids(devkit / 'VOC2012', 'test')]
     examples = []
-    for path, picture in inspect_all(paths, str(devkit)).items():
+    for path, picture in inspect_all(paths, str(devkit), max_pixels).items():
         if isinstance(picture, str):
             raise UserError(f'{path}: {picture}')
         examples.append(Example(path, NO_BOXES, np.zeros(0, np.int32), np.zeros(0, bool),

@@ -59,7 +59,7 @@ def using(name: str | None = None, precision: str = 'float32') -> Iterator[None]
     Raises:
         UserError: there is no such engine or precision, or this machine cannot use the engine.
     """
-    chosen = choice.choose(name, precision)
+    chosen = choice.choose(name, precision, words=('engine', 'precision'))
     context = object()
     with _lock:
         if not choice.contexts:

@@ -34,7 +34,8 @@ class Choice(NamedTuple):
         return next((engine for engine in self.engines if engine.covers(arrays)), None)
 
 
-def choose(name: str | None = None, precision: str = 'float32') -> Choice:
+def choose(name: str | None = None, precision: str = 'float32',
+           words: tuple[str, str] = ('--conv', '--precision')) -> Choice:
     """Check a choice of engine and precision.
 
     Args:
@@ -43,6 +44,7 @@ def choose(name: str | None = None, precision: str = 'float32') -> Choice:
         precision: one of :data:`PRECISIONS`, in which ``cudnn`` multiplies float32 arrays; see
             :class:`multibox.engines.convolution.cudnn.CuDNN`. The other engines have neither
             'tf32' nor 'bfloat16'.
+        words: what the messages call the two arguments: by default the flags of the programs.
 
     Returns:
         :class:`Choice`.
@@ -51,9 +53,10 @@ def choose(name: str | None = None, precision: str = 'float32') -> Choice:
         UserError: there is no such engine or precision, this machine cannot use the engine, or the
             engine does not have the precision.
     """
-    for option, value, known in (('conv', name, ENGINES), ('precision', precision, PRECISIONS)):
-        if value not in known and value is not None:
-            raise UserError(f'--{option} {value}: unknown; choose from {", ".join(known)}')
+    conv, in_precision = words
+    for option, value, known in ((conv, name, ENGINES), (in_precision, precision, PRECISIONS)):
+        if value is not None and (not isinstance(value, str) or value not in known):
+            raise UserError(f'{option} {value}: unknown; choose from {", ".join(known)}')
     if name is None:
         cudnn = () if CuDNN().missing() else (CuDNN(precision),)
         return Choice(fastest(), cudnn + ENGINES[fastest()], precision)
@@ -61,11 +64,11 @@ def choose(name: str | None = None, precision: str = 'float32') -> Choice:
                     for engine in ENGINES[name])
     for engine in engines:
         if engine.missing():
-            raise UserError(f'--conv {name}: {engine.missing()}; use --conv '
+            raise UserError(f'{conv} {name}: {engine.missing()}; use {conv} '
                             f'{"chainer" if isinstance(engine, CuDNN) else "blas"}')
     if precision in ('tf32', 'bfloat16') and name != 'cudnn':
-        raise UserError(f'--precision {precision}: --conv {name} does not compute in it; use '
-                        '--conv cudnn')
+        raise UserError(f'{in_precision} {precision}: {conv} {name} does not compute in it; use '
+                        f'{conv} cudnn')
     return Choice(name, engines, precision)
 
 

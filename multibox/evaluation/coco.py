@@ -33,9 +33,12 @@ def coco_score(images: list, label_names: tuple) -> dict:
 
     *predicted, bboxes, labels, difficults = images
     truth, found = COCO(), COCO()
+    # A class without an object has no precision, and the list of 10,000 such classes would take
+    # minutes and gigabytes.
+    classes = sorted({int(n) for label in labels for n in label})
     for coco in truth, found:
         coco.dataset = {'images': [{'id': i} for i in range(len(bboxes))],
-                        'categories': [{'id': n} for n in range(len(label_names))]}
+                        'categories': [{'id': n} for n in classes]}
     truth.dataset['annotations'] = _annotations('iscrowd', bboxes, labels, difficults)
     found.dataset['annotations'] = _annotations('score', *predicted)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints each step
@@ -46,8 +49,10 @@ def coco_score(images: list, label_names: tuple) -> dict:
         evaluation.accumulate()
         evaluation.summarize()
     precision = evaluation.eval['precision'][:, :, :, 0, -1]  # (IoUs, recalls, classes)
-    return {**dict(zip(SUMMARY, map(_known, evaluation.stats))),
-            'ap': {name: _known(precision[:, :, n].mean()) for n, name in enumerate(label_names)}}
+    ap = dict.fromkeys(label_names)
+    for i, n in enumerate(classes):
+        ap[label_names[n]] = _known(precision[:, :, i].mean())
+    return {**dict(zip(SUMMARY, map(_known, evaluation.stats))), 'ap': ap}
 
 
 def _known(value):

@@ -30,6 +30,35 @@ def confusion_matrix(outcome: Outcome, n_class: int) -> np.ndarray:
     return matrix
 
 
+def part_of_matrix(outcome: Outcome, n_class: int, n_shown: int) -> tuple[np.ndarray, list[int]]:
+    """Count as :func:`confusion_matrix` does, for the classes that are confused most often.
+
+    The whole matrix of 10,000 classes would take 800 MB. Memory grows with the matches instead.
+
+    Args:
+        outcome, n_class: as for :func:`confusion_matrix`.
+        n_shown: S, the number of classes to choose. Of equally often confused classes, those with
+            more missed objects and false detections are chosen.
+
+    Returns:
+        ``(matrix, labels)``: (S + 2, S + 2) int64 array of the classes, all others, and background
+        or missed; and the S labels in their order.
+    """
+    cells = _cells(outcome, n_class)
+    index, counts = np.array([*cells]).reshape(-1, 2), np.array([*cells.values()], np.int64)
+    wrong = index[:, 0] != index[:, 1]
+    among = wrong & (index < n_class).all(axis=1)
+    confused, other = (
+        np.bincount(index[chosen].T.ravel(), np.tile(counts[chosen], 2), n_class + 1)[:n_class]
+        for chosen in (among, wrong & ~among))
+    labels = sorted(np.lexsort((-other, -confused))[:n_shown].tolist())
+    place = np.full(n_class + 1, len(labels))
+    place[labels], place[n_class] = np.arange(len(labels)), len(labels) + 1
+    matrix = np.zeros((len(labels) + 2,) * 2, np.int64)
+    np.add.at(matrix, tuple(place[index].T), counts)
+    return matrix, labels
+
+
 def _cells(outcome, n_class):
     """{(row, column): count} of the matrix."""
     cells = Counter((match.object[1], match.detection[1]) for match in outcome.found)
@@ -43,45 +72,6 @@ def _cells(outcome, n_class):
     for (_, true, _), n in missed.items():
         cells[true, n_class] += n
     return cells
-
-
-def most_confused(matrix: np.ndarray, n_class: int) -> list[int]:
-    """Choose the classes that are confused most often with other classes, in their order.
-
-    Of equally often confused classes, those with more missed objects and false detections are
-    chosen.
-
-    Args:
-        matrix: (C + 1, C + 1) int array from :func:`confusion_matrix`.
-        n_class: the number of classes to choose.
-
-    Returns:
-        Labels, all of them if there are no more than ``n_class``.
-    """
-    wrong = matrix - np.diag(matrix.diagonal())
-    among = wrong[:-1, :-1]
-    confused = among.sum(axis=0) + among.sum(axis=1)
-    other = wrong[-1, :-1] + wrong[:-1, -1]
-    return sorted(np.lexsort((-other, -confused))[:n_class].tolist())
-
-
-def fold(matrix: np.ndarray, labels: list[int]) -> np.ndarray:
-    """Join all classes but some into one, so that the sums stay.
-
-    Args:
-        matrix: (C + 1, C + 1) int array from :func:`confusion_matrix`.
-        labels: L classes to keep.
-
-    Returns:
-        (L + 2, L + 2) int array: the classes, all others, and background or missed.
-    """
-    n_class = len(matrix) - 1
-    place = np.full(n_class + 1, len(labels))
-    place[labels] = np.arange(len(labels))
-    place[n_class] = len(labels) + 1
-    folded = np.zeros((len(labels) + 2,) * 2, matrix.dtype)
-    np.add.at(folded, (place[:, None], place), matrix)
-    return folded
 
 
 def _key(match):

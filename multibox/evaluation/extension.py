@@ -11,6 +11,9 @@ import chainer
 class Evaluation(chainer.training.Extension):
     """Evaluate the network, report ``validation/main/map`` and keep the whole result.
 
+    An image that can no longer be read does not end the run; see
+    :func:`multibox.evaluation.detect`.
+
     Args:
         model: the network.
         dataset: a :class:`multibox.data.VOCDataset`.
@@ -34,7 +37,7 @@ class Evaluation(chainer.training.Extension):
 
     def __call__(self, trainer: chainer.training.Trainer) -> None:
         self.result = None  # frees the last detections before new ones take memory
-        score, images = evaluate(*self.arguments, processes=self.processes)
+        score, images = evaluate(*self.arguments, processes=self.processes, strict=False)
         if images is not None:
             score['threshold'] = threshold_curve(images).best
         self.result = trainer.updater.iteration, score, images

@@ -1,4 +1,5 @@
 """Whether a run has learned: three signs in numbers, and a sentence for each bad sign."""
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from multibox.evaluation.signs import (
@@ -11,6 +12,7 @@ from multibox.evaluation.signs import (
     same_box,
 )
 from multibox.evaluation.threshold import DEFAULT_THRESHOLD, threshold_curve
+from multibox.faults import Faults
 
 import numpy as np
 
@@ -31,25 +33,29 @@ class Learning(NamedTuple):
             the formulation does not divide it by the positives of the batch.
         constant_loss: float, the least loss of a network with the same output for every box, or
             None as for ``conf_loss``.
-        black, noise: floats, the highest scores in a black image and in one of noise.
+        black, noise: floats, the highest scores in a black image and in one of noise; None if the
+            check failed.
         typical: float, the median over the test images of the highest score; None without images.
         same_box: :class:`multibox.evaluation.signs.SameBox`; None without detections.
         findings: list of str, one sentence or more per bad sign; :data:`PASSED` without one.
+        failed: one line per check that ended in an error.
     """
     threshold: float
     threshold_from: str
     conf_loss: float | None
     constant_loss: float | None
-    black: float
-    noise: float
+    black: float | None
+    noise: float | None
     typical: float | None
     same_box: SameBox | None
     findings: list[str]
+    failed: Sequence[str] = ()
 
     def metrics(self) -> dict:
         """The entries for metrics.json: ``threshold``, ``threshold_from`` and ``learning``."""
         numbers = self._asdict()
         threshold = {name: numbers.pop(name) for name in ('threshold', 'threshold_from')}
+        del numbers['failed']
         return {**threshold, 'learning': {
             **numbers, 'same_box': self.same_box and self.same_box._asdict()}}
 
@@ -75,11 +81,17 @@ def examine(model: Any, data: Any, images: list, threshold: float | None,
               'the default, because there is no test image' if not images[2] else
               'the threshold of the best F1 on the test images' if threshold is not None else
               'the default, because no detection is right')
-    conf_loss = constant = None
-    if run is not None and run.loss in PER_POSITIVE:
-        conf_loss, constant = final_loss(run.out), constant_loss(_count(data), run.k)
-    black, noise = best_on_empty_images(model)
-    box = same_box(images, [example.size for example in data.test.examples])
+    conf_loss = constant = risen = black = noise = box = None
+    faults = Faults()
+    with faults.of('the check of the loss'):
+        if run is not None and run.loss in PER_POSITIVE:
+            conf_loss, constant = final_loss(run.out), constant_loss(_count(data), run.k)
+    with faults.of('the check of the loss on the test images'):
+        risen = run and rise(run.out)
+    with faults.of('the check of empty images'):
+        black, noise = best_on_empty_images(model)
+    with faults.of('the check of equal boxes'):
+        box = same_box(images, [example.size for example in data.test.examples])
     best = [score.max(initial=0) for score in images[2]]
     typical = float(np.median(best)) if best else None
     used = DEFAULT_THRESHOLD if threshold is None else threshold
@@ -89,12 +101,12 @@ def examine(model: Any, data: Any, images: list, threshold: float | None,
     longer = '(--iteration)' if run is None else (
         f'than these {run.iteration} (--iteration {2 * run.iteration})')
     findings = [*_on_loss(conf_loss, constant, start, longer),
-                *_on_memory(run and rise(run.out)),
+                *_on_memory(risen),
                 *_on_empty_images(black, noise, used, typical),
                 *_on_same_box(box, data.label_names, start, longer),
-                *_on_nothing(nothing_right, longer)]
+                *_on_nothing(nothing_right, longer), *faults.found]
     return Learning(used, origin, conf_loss, constant, black, noise, typical, box,
-                    findings or [PASSED])
+                    findings or [PASSED], faults.found)
 
 
 def _count(data):
@@ -124,7 +136,8 @@ def _on_empty_images(black, noise, threshold, typical):
     # only if it lies nearer to the best scores in photographs.
     least = max(threshold, (threshold + (typical or 0)) / 2)
     found = [f'{score:.2f} in {image}' for score, image in (
-        (black, 'a black image'), (noise, 'an image of noise')) if score >= least]
+        (black, 'a black image'), (noise, 'an image of noise'))
+             if score is not None and score >= least]
     if found:
         yield (f'The best detection has a score of {" and of ".join(found)}, and detections count '
                f'from {threshold:.2f} on: the network also finds objects where there are none. '

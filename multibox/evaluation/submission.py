@@ -2,7 +2,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from multibox.files import open_whole
+from multibox.errors import UserError
+from multibox.files import make_out, open_whole
+
+SUBMISSION = 'results/VOC2012/Main/comp4_det_test_'  # the beginning of a file's name
 
 
 def write_submission(out: Path, paths: Iterable[Path], predictions: Iterable[list],
@@ -25,16 +28,19 @@ def write_submission(out: Path, paths: Iterable[Path], predictions: Iterable[lis
         The folder that holds the files.
 
     Raises:
-        UserError: a file cannot be written.
+        UserError: a file cannot be written, or the name of a class would lead to another folder.
     """
-    folder = out / 'results' / 'VOC2012' / 'Main'
-    folder.mkdir(parents=True, exist_ok=True)
+    for name in label_names:
+        if '/' in name or '\0' in name:
+            raise UserError(f'the class {name!r} cannot be part of the name of a file; rename it')
+    folder = (out / SUBMISSION).parent
+    make_out(folder)
     lines: list[list[str]] = [[] for _ in label_names]
     for path, *objects in zip(paths, *predictions):
         for (y_min, x_min, y_max, x_max), label, score in zip(*objects):
             lines[label].append(f'{path.stem} {score:.6f} {x_min + 1:.2f} {y_min + 1:.2f} '
                                 f'{x_max + 1:.2f} {y_max + 1:.2f}\n')
     for name, found in zip(label_names, lines):
-        with open_whole(folder / f'comp4_det_test_{name}.txt') as file:
+        with open_whole(out / f'{SUBMISSION}{name}.txt') as file:
             file.write(''.join(found).encode())
     return folder

@@ -25,7 +25,8 @@ def precision_recall(images: list, label_names: tuple) -> dict:
     curves = dict.fromkeys(label_names)
     *predicted, bboxes, labels, difficults = images
     if any((~np.asarray(difficult, bool)).any() for difficult in difficults):
-        with np.errstate(invalid='ignore'):  # 0/0 where the best detection is a difficult object
+        # 0/0 where the best detection is a difficult object; areas of wild boxes overflow.
+        with np.errstate(invalid='ignore', over='ignore'):
             found = calc_detection_voc_prec_rec(*predicted, bboxes, labels, difficults)
         for name, precision, recall in zip(label_names, *found):
             if recall is not None:
@@ -55,14 +56,15 @@ def score(curves: dict, use_07_metric: bool = True) -> dict:
 
 
 def evaluate(model: Any, dataset: Any, label_names: tuple, batchsize: int = 32,
-             use_07_metric: bool = True, processes: OneProcess = ONE) -> tuple[dict, list | None]:
+             use_07_metric: bool = True, processes: OneProcess = ONE,
+             strict: bool = True) -> tuple[dict, list | None]:
     """Detect and score in one call; see :func:`multibox.evaluation.detect` and :func:`score`.
 
     Returns:
         ``(score, images)``: the dict with ``map`` and ``ap``, the same on every process, and the
         result of ``detect``.
     """
-    images = detect(model, dataset, batchsize, processes)
+    images = detect(model, dataset, batchsize, processes, strict)
     result = None
     if images is not None:
         result = score(precision_recall(images, label_names), use_07_metric)

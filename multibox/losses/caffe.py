@@ -2,6 +2,7 @@
 from multibox.boxes.matching import ignore_near_misses
 from multibox.boxes.matching import match_bipartite as match
 from multibox.losses import terms
+from multibox.losses.inputs import at_least_0, validate_inputs
 from multibox.losses.matching_loss import MatchingLoss
 from multibox.losses.mining import hardest
 from multibox.losses.normalizer import mean_count
@@ -43,12 +44,12 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         ``(loc_loss, conf_loss)``: two scalar Variables.
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`, or an unknown normalisation.
+        TypeError, ValueError: as :func:`multibox.multibox_loss`, or an unknown normalisation.
     """
     if normalization not in NORMALIZATIONS:
         raise ValueError(f'normalization must be one of {", ".join(NORMALIZATIONS)}, '
                          f'got {normalization}')
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
@@ -89,6 +90,8 @@ class MultiBoxLoss(MatchingLoss):
     def __init__(self, num_classes: int, overlap_threshold: float = 0.5,
                  neg_pos_ratio: float = 3.0, neg_overlap: float = 0.5, loc_weight: float = 1.0,
                  normalization: str = 'VALID', variance: tuple = (0.1, 0.2)):
+        neg_pos_ratio = at_least_0('neg_pos_ratio', neg_pos_ratio)
+
         def match_outside_the_band(iou):
             return ignore_near_misses(match(iou, overlap_threshold), iou, neg_overlap)
 

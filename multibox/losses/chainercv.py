@@ -1,6 +1,7 @@
 """multibox_loss with the signature and the values of ChainerCV."""
 from multibox.boxes.matching import match_bipartite as match
 from multibox.losses import gpu, terms
+from multibox.losses.inputs import validate_inputs
 from multibox.losses.mining import hard_negatives
 from multibox.losses.terms import weigh
 from multibox.losses.totals import CrossEntropy
@@ -29,20 +30,24 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         gt_mb_labels: (B, K) int. 0 is background and 1 to C - 1 are classes. -1 ignores a box: it
             is neither positive nor negative.
         k: hard negatives per positive of the same image, >= 0; may be fractional, 3 in the paper.
+            Infinity takes all negatives.
         comm: a ChainerMN communicator, or None. With a communicator the positives of all processes
             are counted. The mean over processes of the losses, and that of the gradients, then
             belong to the whole batch.
 
     Returns:
         ``(loc_loss, conf_loss)``: two scalar Variables, each divided by the number of positive
-        boxes. float32, or float64 for float64 predictions.
+        boxes. float32, or float64 for float64 predictions. Differentiable once: a second derivative
+        raises ``NotImplementedError``.
 
     Raises:
+        TypeError: an argument is no array, predictions are no floats, arrays lie on a CPU and on a
+            GPU, or ``k`` is no number.
         ValueError: wrong rank or shape, labels that are not integers, below -1 or not below C, or
             a negative ``k``. Labels on a GPU are checked in Chainer's debug mode only, because
             the host would have to wait for them.
     """
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         if (gpu.takes(mb_locs.array, mb_confs.array) and mb_locs.dtype == mb_confs.dtype

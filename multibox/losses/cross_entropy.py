@@ -7,6 +7,7 @@ float64) therefore compute all boxes and mask them.
 from collections.abc import Iterator
 
 from multibox.engines import kernels
+from multibox.engines.once import differentiable_once
 from multibox.losses import gpu
 from multibox.typing import Array, ArrayOrVariable
 
@@ -88,10 +89,11 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
         return losses(*inputs, self.labels),
 
     def backward(self, indexes, grad_outputs):
-        logits, weight = self.get_retained_inputs()[0].array, grad_outputs[0].array
+        inputs = *self.get_retained_inputs(), *grad_outputs
+        logits, weight = (x.array for x in inputs)
         with cuda.get_device_from_array(logits):
-            return chainer.Variable(gradient(
-                logits, self.labels, weight, (weight != 0) & (self.labels >= 0))),
+            grad = gradient(logits, self.labels, weight, (weight != 0) & (self.labels >= 0))
+        return differentiable_once('softmax_cross_entropy', (grad,), inputs)
 
 
 def losses(logits: Array, labels: Array) -> Array:

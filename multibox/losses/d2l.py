@@ -1,6 +1,7 @@
 """The loss of the book Dive into Deep Learning (d2l.ai, section 14.7): no mining at all."""
 from multibox.boxes.matching import match_bipartite as match
 from multibox.losses import terms
+from multibox.losses.inputs import validate_inputs
 from multibox.losses.rykov8 import weigh
 from multibox.losses.totals import CrossEntropy
 from multibox.typing import ArrayOrVariable, Communicator
@@ -29,9 +30,9 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         means. Boxes of the label -1 are left out.
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`.
+        TypeError, ValueError: as :func:`multibox.multibox_loss`.
     """
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive, counted = gt_mb_labels > 0, gt_mb_labels >= 0

@@ -1,6 +1,7 @@
 """The loss of dmlc/gluon-cv: every image may have a least number of negatives."""
 from multibox.boxes.matching import match_bipartite as match
 from multibox.losses import terms
+from multibox.losses.inputs import at_least_0, validate_inputs
 from multibox.losses.mining import hardest, quota
 from multibox.losses.mmdet import weigh
 from multibox.losses.normalizer import mean_count
@@ -30,17 +31,17 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         the positives of the batch, or by 1 if it has none.
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`, or ``min_hard_negatives`` is negative.
+        TypeError, ValueError: as :func:`multibox.multibox_loss`; ``min_hard_negatives`` is checked
+            as ``k`` is.
     """
-    if not min_hard_negatives >= 0:
-        raise ValueError(f'min_hard_negatives must be >= 0, got {min_hard_negatives}')
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    least = at_least_0('min_hard_negatives', min_hard_negatives)
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
         conf_loss = CrossEntropy(mb_confs, gt_mb_labels)
         negative = hardest(conf_loss.array, gt_mb_labels == 0,
-                           quota(positive, k).clip(min_hard_negatives, None))
+                           quota(positive, k).clip(least, None))
         loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive, axis=1)
         conf_loss = conf_loss.total(positive | negative, axis=1)
         n = mean_count(positive, loc_loss.dtype, comm)

@@ -2,6 +2,7 @@
 from pathlib import Path
 
 from multibox.engines import kernels
+from multibox.engines.once import differentiable_once
 from multibox.losses.normalizer import mean_count
 from multibox.processes import as_processes
 from multibox.typing import Array
@@ -112,7 +113,8 @@ class MultiboxLoss(chainer.FunctionNode):
         return loc_loss, conf_loss
 
     def backward(self, indexes, grad_outputs):
-        mb_locs, mb_confs = (x.array for x in self.get_retained_inputs())
+        inputs = self.get_retained_inputs()
+        mb_locs, mb_confs = (x.array for x in inputs)
         xp = cuda.get_array_module(mb_locs)
         weights = (xp.zeros((), np.float32) if grad is None else grad.array
                    for grad in grad_outputs)
@@ -121,8 +123,8 @@ class MultiboxLoss(chainer.FunctionNode):
         _launch('gradients', mb_locs, -(-n_box // BLOCK), BLOCK, xp.ascontiguousarray(mb_locs),
                 xp.ascontiguousarray(mb_confs), self.gt_mb_locs, self.gt_mb_labels, self.counted,
                 self.n_positive, *weights, *grads, np.int32(n_box), np.int32(mb_confs.shape[2]))
-        return tuple(None if weight is None else chainer.Variable(grad)
-                     for weight, grad in zip(grad_outputs, grads))
+        grads = differentiable_once('multibox_loss', grads, (*inputs, *grad_outputs))
+        return tuple(None if weight is None else grad for weight, grad in zip(grad_outputs, grads))
 
 
 def _launch(kernel, typed_as, grid, block, *args):

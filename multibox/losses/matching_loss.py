@@ -3,6 +3,7 @@ from collections.abc import Callable, Sequence
 
 from multibox.boxes.geometry import iou_with_default_boxes
 from multibox.boxes.offsets import encode
+from multibox.losses.inputs import as_array, as_prediction, on_one_device, unpack
 from multibox.typing import Array, ArrayOrVariable
 
 import chainer
@@ -41,13 +42,24 @@ class MatchingLoss:
             ``(loss_l, loss_c)``: two scalar Variables, 0 if nothing is matched.
 
         Raises:
+            TypeError: as :func:`multibox.multibox_loss`, or ``predictions`` or ``targets`` is no
+                sequence.
             ValueError: wrong shapes, the numbers of targets and images differ, or C is not
                 ``num_classes``.
         """
-        locs, confs, priors = predictions
+        locs, confs, priors = unpack('predictions', predictions, ('locs', 'confs', 'priors'))
+        confs = as_prediction('confs', confs)
         if self.num_classes not in (None, confs.shape[-1]):
             raise ValueError(f'confs must be (B, K, num_classes = {self.num_classes}), '
                              f'got {confs.shape}')
+        locs = as_prediction('locs', locs)
+        for name, prediction in ('locs', locs), ('confs', confs):
+            if prediction.ndim != 3:
+                raise ValueError(f'{name} must be (B, K, 4 or C), got {prediction.shape}')
+        on_one_device(locs=locs, confs=confs, priors=priors)
+        if not hasattr(targets, '__len__'):
+            raise TypeError(f'targets must be a list of B = {len(locs)} arrays, '
+                            f'got {type(targets).__name__}')
         if len(targets) != len(locs):
             raise ValueError(f'targets must be a list of B = {len(locs)} arrays, '
                              f'got {len(targets)}')
@@ -74,15 +86,19 @@ def match_targets(targets: Sequence[ArrayOrVariable], priors: ArrayOrVariable,
     Raises:
         ValueError: an array has another shape, or (checked on a CPU only) a class is below 0.
     """
-    priors = chainer.as_variable(priors).array
+    priors = as_array('priors', priors)
     if priors.ndim != 2 or priors.shape[1] != 4:
         raise ValueError(f'priors must be (K, 4), got {priors.shape}')
     matched = []
+    xp = cuda.get_array_module(priors)
+    if not len(targets):
+        return xp.zeros((0, len(priors), 4), np.float32), xp.zeros((0, len(priors)), np.int32)
     for i, target in enumerate(targets):
         if not hasattr(target, 'dtype'):
             raise ValueError(f'targets[{i}] must be an array (R, 5), (0, 5) without objects; '
                              f'got {type(target).__name__}')
-        target = chainer.as_variable(target).array
+        on_one_device(priors=priors, **{f'targets[{i}]': target})
+        target = as_array(f'targets[{i}]', target)
         if target.ndim != 2 or target.shape[1] != 5:
             raise ValueError(f'targets[{i}] must be (R, 5): xmin, ymin, xmax, ymax, label; '
                              f'got {target.shape}')
@@ -91,5 +107,4 @@ def match_targets(targets: Sequence[ArrayOrVariable], priors: ArrayOrVariable,
             raise ValueError(f'targets[{i}]: classes count from 0, got {label.min()}')
         index = match(iou_with_default_boxes(priors, bbox))
         matched.append(encode(bbox, label, index, priors, variance))
-    xp = cuda.get_array_module(priors)
     return tuple(map(xp.stack, zip(*matched)))

@@ -5,6 +5,7 @@ whose loss is not finite ranks last.
 """
 from multibox.engines import kernels
 from multibox.losses import gpu
+from multibox.losses.inputs import at_least_0
 from multibox.processes import OneProcess, as_processes
 from multibox.typing import Array, Communicator
 
@@ -28,9 +29,10 @@ def hard_negatives(conf_loss: Array, positive: Array, neg_pos_ratio: float = 3,
         positives keeps no negatives.
 
     Raises:
+        TypeError: ``neg_pos_ratio`` is no number.
         ValueError: the shapes differ, or ``neg_pos_ratio`` is negative.
     """
-    _validate(conf_loss, positive, neg_pos_ratio, ignored)
+    neg_pos_ratio = _validate(conf_loss, positive, neg_pos_ratio, ignored)
     return hardest(conf_loss, _neither(positive, ignored), quota(positive, neg_pos_ratio))
 
 
@@ -51,17 +53,17 @@ def hard_negatives_of_batch(conf_loss: Array, positive: Array, neg_pos_ratio: fl
         (B, K) bool array. A box with a loss of exactly 0 is never kept.
 
     Raises:
+        TypeError: ``neg_pos_ratio`` or ``n_neg_min`` is no number.
         ValueError: the shapes differ, or a number is negative.
     """
-    _validate(conf_loss, positive, neg_pos_ratio, ignored)
-    if not n_neg_min >= 0:
-        raise ValueError(f'n_neg_min must be >= 0, got {n_neg_min}')
+    neg_pos_ratio = _validate(conf_loss, positive, neg_pos_ratio, ignored)
     processes = as_processes(comm)
     negative = _neither(positive, ignored) & (conf_loss != 0)
     xp = cuda.get_array_module(conf_loss)
     n_box = processes.sum(xp.asarray(positive.size))
     n_positive = processes.sum(xp.asarray(positive.sum()))
-    n = (n_positive * xp.minimum(neg_pos_ratio, n_box)).clip(n_neg_min, None)
+    n = (n_positive * xp.minimum(neg_pos_ratio, n_box)).clip(
+        at_least_0('n_neg_min', n_neg_min), None)
     ranked = _ranked(conf_loss.reshape(1, -1), negative.reshape(1, -1))
     n = xp.asarray(count_among_largest(ranked[0], n, processes)).reshape(1)
     return n_largest(ranked, n).reshape(conf_loss.shape)
@@ -86,9 +88,10 @@ def hardest_with_positives(conf_loss: Array, positive: Array, neg_pos_ratio: flo
         (B, K) bool array, possibly True where ``positive`` is True.
 
     Raises:
+        TypeError: ``neg_pos_ratio`` is no number.
         ValueError: the shapes differ, or ``neg_pos_ratio`` is negative.
     """
-    _validate(conf_loss, positive, neg_pos_ratio, ignored)
+    neg_pos_ratio = _validate(conf_loss, positive, neg_pos_ratio, ignored)
     xp = cuda.get_array_module(conf_loss)
     ranked = xp.where(positive, conf_loss.dtype.type(0), conf_loss)
     n = quota(positive, float(np.float32(neg_pos_ratio))).astype(np.float32).clip(None, at_most)
@@ -109,9 +112,10 @@ def hardest_then_positives(conf_loss: Array, positive: Array, neg_pos_ratio: flo
         (B, K) bool array, possibly True where ``positive`` is True.
 
     Raises:
+        TypeError: ``neg_pos_ratio`` is no number.
         ValueError: the shapes differ, or ``neg_pos_ratio`` is negative.
     """
-    _validate(conf_loss, positive, neg_pos_ratio, ignored)
+    neg_pos_ratio = _validate(conf_loss, positive, neg_pos_ratio, ignored)
     xp = cuda.get_array_module(conf_loss)
     ranked = xp.where(positive, conf_loss.dtype.type(-np.inf), conf_loss)
     return hardest(ranked, _neither(xp.zeros_like(positive), ignored),
@@ -211,5 +215,4 @@ def _validate(conf_loss, positive, neg_pos_ratio, ignored):
                          f'{conf_loss.shape} and {positive.shape}')
     if ignored is not None and ignored.shape != positive.shape:
         raise ValueError(f'ignored must be (B, K) = {positive.shape}, got {ignored.shape}')
-    if not neg_pos_ratio >= 0:
-        raise ValueError(f'neg_pos_ratio must be >= 0, got {neg_pos_ratio}')
+    return at_least_0('neg_pos_ratio', neg_pos_ratio)

@@ -1,6 +1,7 @@
 """The loss of open-mmlab/mmdetection: an image without objects counts as one positive."""
 from multibox.boxes.matching import match_forced as match
 from multibox.losses import terms
+from multibox.losses.inputs import validate_inputs
 from multibox.losses.mining import hard_negatives
 from multibox.losses.totals import CrossEntropy
 from multibox.processes import as_processes
@@ -36,9 +37,9 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         divisor, the sum over the batch of max(1, positives of the image).
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`.
+        TypeError, ValueError: as :func:`multibox.multibox_loss`.
     """
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):

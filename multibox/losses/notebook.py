@@ -7,6 +7,7 @@ from functools import partial
 
 from multibox.boxes.matching import match_forced as match
 from multibox.losses.chainercv import multibox_loss
+from multibox.losses.inputs import at_least_0
 from multibox.losses.matching_loss import MatchingLoss
 from multibox.losses.terms import weigh
 
@@ -25,4 +26,4 @@ class MultiBoxLoss(MatchingLoss):
 
     def __init__(self, jaccard_thresh: float = 0.5, neg_pos: float = 3):
         super().__init__(partial(match, threshold=jaccard_thresh),
-                         partial(multibox_loss, k=neg_pos))
+                         partial(multibox_loss, k=at_least_0('neg_pos', neg_pos)))

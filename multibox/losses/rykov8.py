@@ -1,6 +1,7 @@
 """The loss of rykov8/ssd_keras: every image of a batch gives the same number of negatives."""
 from multibox.boxes.matching import match_above_or_best as match
 from multibox.losses import terms
+from multibox.losses.inputs import validate_inputs
 from multibox.losses.mining import hardest, quota
 from multibox.losses.probabilities import LogLoss
 from multibox.processes import as_processes
@@ -18,8 +19,9 @@ N_WITHOUT_POSITIVES = 100  # negatives of each image if no image has positives
 
 def weigh(loc_loss: chainer.Variable, conf_loss: chainer.Variable,
           alpha: float = 1) -> chainer.Variable:
-    """The mean over images of conf + alpha * loc, as Keras averages."""
-    return F.mean(terms.weigh(loc_loss, conf_loss, alpha))
+    """The mean over images of conf + alpha * loc, as Keras averages; 0 without images."""
+    loss = terms.weigh(loc_loss, conf_loss, alpha)
+    return F.sum(loss) / max(1, loss.size)
 
 
 def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
@@ -42,9 +44,9 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         max(1, n), and cross entropy divided by the n positives and the negatives together.
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`.
+        TypeError, ValueError: as :func:`multibox.multibox_loss`.
     """
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):

@@ -1,6 +1,7 @@
 """The loss of sgrvinod's PyTorch tutorial on object detection: L1 instead of smooth L1."""
 from multibox.boxes.matching import match_forced as match
 from multibox.losses import terms
+from multibox.losses.inputs import validate_inputs
 from multibox.losses.mining import hard_negatives
 from multibox.losses.normalizer import mean_count
 from multibox.losses.terms import weigh
@@ -29,9 +30,9 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         nan.
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`.
+        TypeError, ValueError: as :func:`multibox.multibox_loss`.
     """
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0

@@ -1,7 +1,15 @@
 """The loss of pierluigiferrari/ssd_keras: on probabilities, mined from the whole batch."""
 from multibox.boxes.matching import match_bipartite as match
+from multibox.engines.once import Once
 from multibox.losses import terms
 from multibox.losses.cross_entropy import in_single_precision
+from multibox.losses.inputs import (
+    as_array,
+    as_prediction,
+    at_least_0,
+    on_one_device,
+    validate_inputs,
+)
 from multibox.losses.mining import hard_negatives_of_batch
 from multibox.losses.normalizer import mean_count
 from multibox.losses.probabilities import LogLoss, floored_log, log_loss, of_label
@@ -31,9 +39,9 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         ``(loc_loss, conf_loss)``: two scalar Variables, each divided by the positives of the batch.
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`.
+        TypeError, ValueError: as :func:`multibox.multibox_loss`.
     """
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         conf_loss = LogLoss(mb_confs, gt_mb_labels)
@@ -59,7 +67,8 @@ class SSDLoss:
     """
 
     def __init__(self, neg_pos_ratio: float = 3, n_neg_min: int = 0, alpha: float = 1.0):
-        self.neg_pos_ratio, self.n_neg_min, self.alpha = neg_pos_ratio, n_neg_min, alpha
+        self.neg_pos_ratio = at_least_0('neg_pos_ratio', neg_pos_ratio)
+        self.n_neg_min, self.alpha = at_least_0('n_neg_min', n_neg_min), alpha
 
     def compute_loss(self, y_true: ArrayOrVariable, y_pred: ArrayOrVariable) -> chainer.Variable:
         """Mine, weigh and normalise; the matching is done by the caller.
@@ -75,10 +84,12 @@ class SSDLoss:
             there is none) and multiplied by B, because Keras averages over images.
 
         Raises:
+            TypeError: as :func:`multibox.multibox_loss`.
             ValueError: the shapes differ, the last axis holds fewer than two classes, or (checked
                 on a CPU only) a class is not one-hot, as with smoothed labels.
         """
-        y_true, y_pred = chainer.as_variable(y_true).array, chainer.as_variable(y_pred)
+        on_one_device(y_true=y_true, y_pred=y_pred)
+        y_true, y_pred = as_array('y_true', y_true), as_prediction('y_pred', y_pred)
         if y_true.shape != y_pred.shape or y_pred.ndim != 3 or y_pred.shape[2] < 14:
             raise ValueError('y_true and y_pred must have one shape (B, K, C + 12) with C >= 2, '
                              f'got {y_true.shape} and {y_pred.shape}')
@@ -87,9 +98,10 @@ class SSDLoss:
         if xp is np and not ((one_hot == 0) | (one_hot == 1)).all():
             raise ValueError('y_true must be one-hot, or all 0, in its first C columns')
         labels = xp.where(one_hot.any(axis=2), one_hot.argmax(axis=2), -1)
-        mb_locs, probability, gt_mb_locs, labels = terms.validate_inputs(
+        mb_locs, probability, gt_mb_locs, labels, _ = validate_inputs(
             y_pred[..., -12:-8], y_pred[..., :-12], y_true[..., -12:-8], labels, self.neg_pos_ratio)
-        positive, probability = labels > 0, in_single_precision(probability)
+        positive = labels > 0
+        probability, = Once('the loss of ssd_keras').apply((in_single_precision(probability),))
         counted = _counted(floored_log(of_label(probability.array, labels)), labels,
                            self.neg_pos_ratio, self.n_neg_min)
         loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive, axis=1)

@@ -3,6 +3,7 @@ from functools import partial
 
 from multibox.boxes.matching import match_forced as match
 from multibox.losses import terms
+from multibox.losses.inputs import at_least_0, validate_inputs
 from multibox.losses.matching_loss import MatchingLoss
 from multibox.losses.mining import hardest_with_positives
 from multibox.losses.terms import weigh
@@ -38,9 +39,9 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         Without positives both are 0, whereas the original gives nan.
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`.
+        TypeError, ValueError: as :func:`multibox.multibox_loss`.
     """
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
@@ -78,5 +79,6 @@ class MultiBoxLoss(MatchingLoss):
     def __init__(self, num_classes: int, overlap_thresh: float = 0.5, neg_pos: float = 3,
                  variance: tuple = (0.1, 0.2), global_maximum: bool = True):
         super().__init__(partial(match, threshold=overlap_thresh),
-                         partial(multibox_loss, k=neg_pos, global_maximum=global_maximum),
+                         partial(multibox_loss, k=at_least_0('neg_pos', neg_pos),
+                                 global_maximum=global_maximum),
                          num_classes, variance)

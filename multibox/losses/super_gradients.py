@@ -5,6 +5,14 @@ from multibox.boxes.geometry import floating, iou_with_default_boxes, to_corners
 from multibox.boxes.matching import match_forced_above as match
 from multibox.boxes.offsets import offsets
 from multibox.losses import terms
+from multibox.losses.inputs import (
+    as_array,
+    as_prediction,
+    at_least_0,
+    on_one_device,
+    unpack,
+    validate_inputs,
+)
 from multibox.losses.mining import hardest_with_positives
 from multibox.losses.totals import CrossEntropy
 from multibox.typing import Array, ArrayOrVariable, Communicator
@@ -42,14 +50,14 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         number of positives, and is 0 without positives. The result is the mean over all images.
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`.
+        TypeError, ValueError: as :func:`multibox.multibox_loss`.
     """
     return _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice)[1]
 
 
 def _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice):
     """For both terms: a (B,) Variable of sums per image, and the mean of sums over positives."""
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
@@ -80,16 +88,20 @@ class HardMiningCrossEntropyLoss:
     """
 
     def __init__(self, neg_pos_ratio: float, count_twice: bool = True):
-        self.neg_pos_ratio, self.count_twice = neg_pos_ratio, count_twice
+        self.neg_pos_ratio = at_least_0('neg_pos_ratio', neg_pos_ratio)
+        self.count_twice = count_twice
 
     def __call__(self, pred_labels: ArrayOrVariable,
                  target_labels: ArrayOrVariable) -> chainer.Variable:
         """(B, C, K) float logits and (B, K) int labels, 0 for background, to a (B,) Variable.
 
         Raises:
+            TypeError: as :func:`multibox.multibox_loss`.
             ValueError: the shapes do not fit each other.
         """
-        labels = chainer.as_variable(target_labels).array.astype(np.int32)
+        on_one_device(pred_labels=pred_labels, target_labels=target_labels)
+        pred_labels = as_prediction('pred_labels', pred_labels)
+        labels = as_array('target_labels', target_labels).astype(np.int32)
         if len(pred_labels.shape) != 3 or labels.shape != (
                 pred_labels.shape[0], pred_labels.shape[2]):
             raise ValueError('pred_labels must be (B, C, K) and target_labels (B, K), got '
@@ -113,11 +125,12 @@ class SSDLoss:
                  neg_pos_ratio: float = 3.0, count_twice: bool = True):
         self.variance = getattr(dboxes, 'scale_xy', 0.1), getattr(dboxes, 'scale_wh', 0.2)
         boxes = dboxes(order='xywh') if callable(dboxes) else dboxes
-        self.dboxes = floating(chainer.as_variable(boxes).array)
+        self.dboxes = floating(as_array('dboxes', boxes))
         if self.dboxes.ndim != 2 or self.dboxes.shape[1] != 4:
             raise ValueError(f'dboxes must be (K, 4): cx, cy, w, h; got {self.dboxes.shape}')
         self.alpha, self.iou_thresh = alpha, iou_thresh
-        self.neg_pos_ratio, self.count_twice = neg_pos_ratio, count_twice
+        self.neg_pos_ratio = at_least_0('neg_pos_ratio', neg_pos_ratio)
+        self.count_twice = count_twice
 
     def match_dboxes(self, targets: ArrayOrVariable) -> tuple[Array, Array]:
         """Match the objects of one image with the default boxes.
@@ -130,7 +143,7 @@ class SSDLoss:
             int32 array, 0 for background. A background box has its own default box in ``boxes``.
         """
         xp = cuda.get_array_module(self.dboxes)
-        targets = chainer.as_variable(targets).array
+        targets = as_array('targets', targets)
         with np.errstate(invalid='ignore'):  # inf - inf is not proper, so it matches nothing
             bbox = to_corners(targets[:, 2:])
         index = match(iou_with_default_boxes(self.dboxes, bbox, EPSILON), self.iou_thresh)
@@ -156,13 +169,17 @@ class SSDLoss:
             divided by positives, and the loss.
 
         Raises:
+            TypeError: as :func:`multibox.multibox_loss`, or ``predictions`` is no pair.
             ValueError: wrong shapes; or (checked on a CPU only) an image or a class out of range.
         """
-        for name, prediction in zip(('locs', 'confs'), predictions):
-            if len(prediction.shape) != 3:
+        locs, confs = unpack('predictions', predictions, ('locs', 'confs'))
+        on_one_device(locs=locs, confs=confs, targets=targets, dboxes=self.dboxes)
+        locs, confs = as_prediction('locs', locs), as_prediction('confs', confs)
+        for name, prediction in ('locs', locs), ('confs', confs):
+            if prediction.ndim != 3:
                 raise ValueError(f'{name} must be (B, 4 or C, K), got {prediction.shape}')
-        locs, confs = (F.transpose(prediction, (0, 2, 1)) for prediction in predictions)
-        targets = chainer.as_variable(targets).array
+        locs, confs = (F.transpose(prediction, (0, 2, 1)) for prediction in (locs, confs))
+        targets = as_array('targets', targets)
         if targets.ndim != 2 or targets.shape[1] != 6:
             raise ValueError('targets must be (R, 6): image, label, cx, cy, w, h; '
                              f'got {targets.shape}')
@@ -172,12 +189,15 @@ class SSDLoss:
                 if not ((values >= 0) & (values <= last)).all():
                     raise ValueError(f'the {name} of each row of targets must lie in 0 to {last}')
         xp = cuda.get_array_module(self.dboxes)
-        boxes, labels = zip(*(self.match_dboxes(targets[targets[:, 0] == i])
-                              for i in range(len(locs))))
-        gt_locs = [offsets(box.T, self.dboxes, self.variance) for box in boxes]
-        sums, means = _sums_and_means(locs, confs, xp.stack(gt_locs), xp.stack(labels),
-                                      self.neg_pos_ratio, self.count_twice)
+        gt_locs = xp.zeros((len(locs), *self.dboxes.shape), self.dboxes.dtype)
+        gt_labels = xp.zeros(gt_locs.shape[:2], np.int32)
+        for i in range(len(locs)):
+            boxes, gt_labels[i] = self.match_dboxes(targets[targets[:, 0] == i])
+            gt_locs[i] = offsets(boxes.T, self.dboxes, self.variance)
+        sums, means = _sums_and_means(locs, confs, gt_locs, gt_labels, self.neg_pos_ratio,
+                                      self.count_twice)
         loc_loss, conf_loss = means
         loss = weigh(loc_loss, conf_loss, self.alpha)
-        components = xp.stack([*(loss.array.mean() for loss in sums), loss.array])
+        n = max(1, len(locs))
+        components = xp.stack([*(each.array.sum() / n for each in sums), loss.array])
         return loss, chainer.Variable(components, requires_grad=False)

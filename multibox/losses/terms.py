@@ -1,5 +1,6 @@
-"""The parts that every formulation of the loss shares: inputs, two terms, weights, normaliser."""
+"""The parts that every formulation of the loss shares: two terms, their weights, the normaliser."""
 from multibox.engines import kernels
+from multibox.engines.once import differentiable_once
 from multibox.losses.cross_entropy import in_single_precision, pick, selected_rows
 from multibox.losses.normalizer import mean_count
 from multibox.losses.totals import CrossEntropy, of_boxes
@@ -17,6 +18,8 @@ def weigh(loc_loss: chainer.Variable, conf_loss: chainer.Variable,
 
 
 class _SmoothL1(chainer.FunctionNode):
+
+    name = 'smooth_l1'
 
     def __init__(self, target, positive, axis):
         self.target, self.positive, self.axis = target, positive, axis
@@ -43,16 +46,18 @@ class _SmoothL1(chainer.FunctionNode):
         return difference.clip(-1, 1)
 
     def backward(self, indexes, grad_outputs):
-        mb_locs = self.get_retained_inputs()[0].array
+        inputs = *self.get_retained_inputs(), *grad_outputs
+        mb_locs = inputs[0].array
         weight = of_boxes(grad_outputs[0].array, self.axis, self.positive.shape)
         if kernels.is_on_gpu(mb_locs):
             with cuda.get_device_from_array(mb_locs):
                 grad = self._slope(self._difference(mb_locs)) * weight[..., None]
-            return chainer.Variable(grad),
-        grad, weight = np.zeros((self.positive.size, 4), mb_locs.dtype), weight.reshape(-1)
-        for rows, difference in self._differences(mb_locs):
-            grad[rows] = self._slope(difference) * weight[rows].repeat(4).reshape(-1, 4)
-        return chainer.Variable(grad.reshape(mb_locs.shape)),
+        else:
+            grad, weight = np.zeros((self.positive.size, 4), mb_locs.dtype), weight.reshape(-1)
+            for rows, difference in self._differences(mb_locs):
+                grad[rows] = self._slope(difference) * weight[rows].repeat(4).reshape(-1, 4)
+            grad = grad.reshape(mb_locs.shape)
+        return differentiable_once(self.name, (grad,), inputs)
 
     def _difference(self, mb_locs):
         """(B, K, 4) predictions minus targets, 0 for a box that is not positive."""
@@ -88,6 +93,8 @@ def smooth_l1(mb_locs: ArrayOrVariable, gt_mb_locs: Array, positive: Array,
 
 class _L1(_SmoothL1):
 
+    name = 'l1'
+
     @staticmethod
     def _loss(difference, axis):
         return abs(difference).sum(axis=axis)
@@ -113,7 +120,7 @@ class _Divided(chainer.FunctionNode):
         return tuple(map(self._quotient, inputs))
 
     def backward(self, indexes, grad_outputs):
-        return tuple(None if grad is None else chainer.Variable(self._quotient(grad.array))
+        return tuple(None if grad is None else _Divided(self.divisor).apply((grad,))[0]
                      for grad in grad_outputs)
 
     def _quotient(self, x):
@@ -140,48 +147,3 @@ def mean_over_positives(mb_locs: ArrayOrVariable, conf_loss: CrossEntropy, gt_mb
     loc, conf = smooth_l1(mb_locs, gt_mb_locs, positive, axis=None), conf_loss.total(counted)
     n_positive = mean_count(positive, loc.dtype, comm)
     return _Divided(n_positive).apply((loc, conf))
-
-
-def validate_inputs(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
-                    gt_mb_locs: ArrayOrVariable, gt_mb_labels: ArrayOrVariable, k: float
-                    ) -> tuple[chainer.Variable, chainer.Variable, Array, Array]:
-    """Check shapes and labels; return the predictions as Variables and the targets as arrays.
-
-    Args:
-        mb_locs: (B, K, 4) float, predicted offsets; array or Variable, like the rest.
-        mb_confs: (B, K, C) float, logits or probabilities.
-        gt_mb_locs: (B, K, 4) float, offsets of the matched objects.
-        gt_mb_labels: (B, K) int, -1 to C - 1.
-        k: hard negatives per positive.
-
-    Returns:
-        ``(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels)``: two Variables and two arrays.
-
-    Raises:
-        ValueError: wrong rank or shape, labels that are not integers, below -1 or not below C, or
-            a negative ``k``. Labels on a GPU are checked in Chainer's debug mode only, because
-            the host would have to wait for them.
-    """
-    mb_locs, mb_confs = chainer.as_variable(mb_locs), chainer.as_variable(mb_confs)
-    gt_mb_locs = chainer.as_variable(gt_mb_locs).array
-    gt_mb_labels = chainer.as_variable(gt_mb_labels).array
-    if mb_confs.ndim != 3 or mb_confs.shape[2] < 2:
-        raise ValueError(f'mb_confs must be (B, K, C) with C >= 2, got {mb_confs.shape}')
-    B, K, C = mb_confs.shape
-    for name, array, shape in (('mb_locs', mb_locs, (B, K, 4)),
-                               ('gt_mb_locs', gt_mb_locs, (B, K, 4)),
-                               ('gt_mb_labels', gt_mb_labels, (B, K))):
-        if array.shape != shape:
-            raise ValueError(f'{name} must be {shape} to go with mb_confs {mb_confs.shape}, '
-                             f'got {array.shape}')
-    if gt_mb_labels.dtype.kind not in 'iu':
-        raise ValueError(f'gt_mb_labels must be integers, got {gt_mb_labels.dtype}')
-    if not k >= 0:
-        raise ValueError(f'k, the number of negatives per positive, must be >= 0, got {k}')
-    on_cpu = isinstance(gt_mb_labels, np.ndarray)
-    if gt_mb_labels.size and (on_cpu or chainer.is_debug()):
-        lowest, highest = int(gt_mb_labels.min()), int(gt_mb_labels.max())
-        if highest >= C or lowest < -1:
-            raise ValueError(f'gt_mb_labels must lie in -1 to C - 1 = {C - 1}, '
-                             f'got {lowest} to {highest}')
-    return mb_locs, mb_confs, gt_mb_locs, gt_mb_labels

@@ -2,11 +2,13 @@
 from multibox.boxes.duplicates import distinct
 from multibox.boxes.matching import match_forced as match
 from multibox.boxes.offsets import decode
+from multibox.engines.once import Once
 from multibox.losses import terms
 from multibox.losses.cross_entropy import in_single_precision, softmax_cross_entropy
+from multibox.losses.inputs import as_array, at_least_0, validate_inputs
 from multibox.losses.normalizer import mean_count
 from multibox.losses.terms import weigh
-from multibox.typing import Array, ArrayOrVariable, Communicator
+from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
 import chainer.functions as F
@@ -21,7 +23,7 @@ N_HARD_EXAMPLES = 3000  # of ssd_mobilenet_v1_coco.config
 
 def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
                   gt_mb_locs: ArrayOrVariable, gt_mb_labels: ArrayOrVariable, k: float = 3,
-                  comm: Communicator = None, priors: Array | None = None,
+                  comm: Communicator = None, priors: ArrayOrVariable | None = None,
                   conf_loss: str = 'sigmoid', iou_threshold: float = 0.99
                   ) -> tuple[chainer.Variable, chainer.Variable]:
     """``HardExampleMiner`` and its losses in ``core/losses.py`` (April 2019) for matched boxes.
@@ -46,16 +48,16 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         before any box is dropped. Without positives both are 0.
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`, an unknown ``conf_loss``, an
+        TypeError, ValueError: as :func:`multibox.multibox_loss`, an unknown ``conf_loss``, an
             ``iou_threshold`` that is not from 0 to 1, or ``priors`` of another shape.
     """
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
-    _validate(priors, conf_loss, iou_threshold, mb_locs.shape)
+    priors, iou_threshold = _validate(priors, conf_loss, iou_threshold, mb_locs.shape)
     losses = _sigmoid_cross_entropy if conf_loss == 'sigmoid' else softmax_cross_entropy
     xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
-        mb_confs = in_single_precision(mb_confs)
+        mb_confs, = Once('the loss of tf_od').apply((in_single_precision(mb_confs),))
         positive = gt_mb_labels > 0
         with chainer.no_backprop_mode():
             ranking = cuda.to_cpu(losses(mb_confs.array, gt_mb_labels).array)
@@ -107,8 +109,11 @@ def _first_distinct(bbox, order, iou_threshold):
 def _validate(priors, conf_loss, iou_threshold, shape):
     if conf_loss not in CONF_LOSSES:
         raise ValueError(f'conf_loss must be one of {", ".join(CONF_LOSSES)}, got {conf_loss!r}')
-    if not 0 <= iou_threshold <= 1:
+    iou_threshold = at_least_0('iou_threshold', iou_threshold)
+    if iou_threshold > 1:
         raise ValueError(f'iou_threshold must be from 0 to 1, got {iou_threshold}')
+    priors = None if priors is None else as_array('priors', priors)
     if priors is not None and priors.shape != shape[1:]:
         raise ValueError(f'priors must be {shape[1:]}, the default boxes of the predictions, got '
                          f'{priors.shape}')
+    return priors, iou_threshold

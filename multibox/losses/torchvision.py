@@ -1,6 +1,7 @@
 """The loss of torchvision's SSD: mining does not stop at the last negative."""
 from multibox.boxes.matching import match_forced as match
 from multibox.losses import terms
+from multibox.losses.inputs import validate_inputs
 from multibox.losses.mining import hardest_then_positives
 from multibox.losses.terms import weigh
 from multibox.losses.totals import CrossEntropy
@@ -32,9 +33,9 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         0 without positives.
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`.
+        TypeError, ValueError: as :func:`multibox.multibox_loss`.
     """
-    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = terms.validate_inputs(
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0

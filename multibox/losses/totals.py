@@ -1,5 +1,6 @@
 """Sums over the boxes that count; a box that does not count passes back exactly 0, even for nan."""
 from multibox.engines import kernels
+from multibox.engines.once import differentiable_once
 from multibox.losses import cross_entropy, gpu
 from multibox.losses.cross_entropy import in_single_precision, pick, selected_rows
 from multibox.typing import Array, ArrayOrVariable
@@ -77,7 +78,7 @@ class _Counted(chainer.FunctionNode):
 
     def backward(self, indexes, grad_outputs):
         with cuda.get_device_from_array(self.counted):
-            return chainer.Variable(_times(grad_outputs[0].array, self.counted)),
+            return _Counted(self.counted).apply(grad_outputs)
 
 
 class _TotalCrossEntropy(chainer.FunctionNode):
@@ -91,11 +92,12 @@ class _TotalCrossEntropy(chainer.FunctionNode):
         return xp.asarray(_times(inputs[1], self.counted).sum(axis=self.axis)),
 
     def backward(self, indexes, grad_outputs):
-        logits, = self.get_retained_inputs()
-        with cuda.get_device_from_array(logits.array):
-            weight = of_boxes(grad_outputs[0].array, self.axis, self.labels.shape)
-            return chainer.Variable(cross_entropy.gradient(
-                logits.array, self.labels, weight, self.taught)), None
+        inputs = *self.get_retained_inputs(), *grad_outputs
+        logits, weight = (x.array for x in inputs)
+        with cuda.get_device_from_array(logits):
+            weight = of_boxes(weight, self.axis, self.labels.shape)
+            grad = cross_entropy.gradient(logits, self.labels, weight, self.taught)
+        return *differentiable_once('the cross entropy', (grad,), inputs), None
 
 
 def _times(x, counted):

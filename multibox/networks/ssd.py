@@ -5,6 +5,7 @@ from multibox.boxes import Coder
 from multibox.boxes.coder import CAFFES_LIMITS
 from multibox.engines import fork
 from multibox.networks.layers import Convolution2D
+from multibox.resized import Resized
 from multibox.typing import ArrayOrVariable
 
 import chainer
@@ -124,3 +125,8 @@ class SSD(chainercv.links.model.ssd.SSD):
         dtype = self.multibox.loc[0].W.dtype
         outputs = self.multibox(self.extractor(F.cast(x, dtype)))
         return tuple(F.cast(y, np.promote_types(dtype, np.float32)) for y in outputs)
+
+    def _prepare(self, img):  # called by predict per image
+        if isinstance(img, Resized):
+            return img.pixels.transpose(2, 0, 1) - self.mean
+        return super()._prepare(img)

@@ -1,6 +1,6 @@
 """The curves in the report, each a chart with a text; None if there is nothing to draw."""
 from multibox.evaluation.threshold import ThresholdCurve
-from multibox.report.curves import LOSS_COLORS, class_colors
+from multibox.report.curves import LOSS_COLORS, class_colors, grey_classes
 from multibox.report.log import MANY, MEAN_AP, TEST_LOSS, learning_rate_cuts, series, speed, trend
 from multibox.report.svg import Line, chart
 
@@ -71,8 +71,9 @@ def precision_recall_chart(curves: dict, ap: dict) -> tuple[dict | None, str]:
     """
     colors = class_colors(curves, ap)
     drawn = {name: curve[::-1] for name, curve in curves.items() if curve is not None}
+    grey = grey_classes(drawn, colors)
     lines = [Line('', recall, precision, GRAY)
-             for name, (recall, precision) in drawn.items() if name not in colors]
+             for recall, precision in map(drawn.__getitem__, grey)]
     for name in filter(drawn.get, colors):
         shown = name if ap[name] is None else f'{name} {ap[name]:.3f}'
         recall, precision = drawn[name]
@@ -82,6 +83,8 @@ def precision_recall_chart(curves: dict, ap: dict) -> tuple[dict | None, str]:
         text += ' The number of a class is its average precision by the 11-point rule.'
     if len(curves) > len(colors):
         text += f' Named are the best and the worst of the {len(curves):,} classes.'
+    if len(grey) + len(colors) < len(drawn):
+        text += f' Of the other classes, {len(grey)} are shown.'
     return chart(lines, 'recall', 'precision', x_max=1, y_max=1), text
 
 

@@ -8,7 +8,7 @@ from multibox.report.differences import notes, settings_that_differ, warnings
 from multibox.report.log import MEAN_AP, TEST_LOSS, series, trend
 from multibox.report.page import TEMPLATES, number
 from multibox.report.runs import read_runs
-from multibox.report.scores import duration
+from multibox.report.scores import MAX_ROWS, duration
 from multibox.report.svg import Line, chart
 
 from matplotlib.colors import to_hex
@@ -37,10 +37,12 @@ def compare_runs(folders: list[Path], out: Path) -> str:
     runs = read_runs(folders)
     _check_out(out)
     header, rows = _figures(runs)
+    classes, n_left_out = _classes(runs)
     colors = [to_hex(COLORS[i % len(COLORS)]) for i in range(len(runs))]
     page = TEMPLATES.get_template('compare.html').render(
         names=[run.name for run in runs], colors=colors, warnings=warnings(runs), notes=notes(runs),
-        header=header, rows=rows, settings=settings_that_differ(runs), classes=_classes(runs),
+        header=header, rows=rows, settings=settings_that_differ(runs), classes=classes,
+        n_left_out=n_left_out,
         curves=list(_curves(runs, colors)))
     make_out(out.parent)
     with open_whole(out) as file:
@@ -54,6 +56,8 @@ def _check_out(out):
     if out.is_dir():
         raise UserError(f'--out {out}: is a folder; give the page to write, such as '
                         f'{out / "comparison.html"}')
+    if not out.is_file():
+        raise UserError(f'--out {out}: is not a regular file; give another one')
     with reading(out), open(out, 'rb') as file:
         if MARK not in file.read(1000):
             raise UserError(f'--out {out}: exists, and is no page that this command wrote; give '
@@ -99,12 +103,17 @@ def _date(run):
 
 
 def _classes(runs):
-    """Per class its name, and per run its AP and whether no other run has a higher one."""
+    """Per class its name, and per run its AP and whether no other run has a higher one.
+
+    The second result is the number of classes that are left out.
+    """
     names = dict.fromkeys(name for run in runs for name in run.metrics.get('ap', {}))
-    rows = [[name, [run.metrics.get('ap', {}).get(name) for run in runs]] for name in names]
+    rows = [[name, [run.metrics.get('ap', {}).get(name) for run in runs]]
+            for name in list(names)[:MAX_ROWS]]
     if rows:
         rows.append(['mean', [run.mean_ap for run in runs]])
-    return [[name, [(ap, _is_best(ap, values)) for ap in values]] for name, values in rows]
+    return [[name, [(ap, _is_best(ap, values)) for ap in values]]
+            for name, values in rows], max(0, len(names) - MAX_ROWS)
 
 
 def _is_best(ap, values):

@@ -1,5 +1,5 @@
 """The confusion matrix in the report."""
-from multibox.evaluation.confusion import confusion_matrix, fold, most_confused
+from multibox.evaluation.confusion import confusion_matrix, part_of_matrix
 from multibox.evaluation.mistakes import Outcome
 
 MAX_CLASSES = 20  # rows of a table that a screen shows; 80 classes would be unreadable
@@ -18,12 +18,12 @@ def confusion_table(outcome: Outcome, label_names: tuple) -> dict:
         ``(count, share of the row, kind)``, whose kind is a class of page.css; ``n_class`` and
         ``n_shown``: the numbers of classes, all and shown.
     """
-    matrix = confusion_matrix(outcome, len(label_names))
     names = list(label_names)
     if len(names) > MAX_CLASSES:
-        labels = most_confused(matrix, MAX_CLASSES)
-        matrix = fold(matrix, labels)
+        matrix, labels = part_of_matrix(outcome, len(names), MAX_CLASSES)
         names = [*(label_names[n] for n in labels), 'other classes']
+    else:
+        matrix = confusion_matrix(outcome, len(names))
     rows = [[(n, n / max(sum(row), 1), _kind(n, n / max(sum(row), 1), r == c))
              for c, n in enumerate(row)] for r, row in enumerate(matrix.tolist())]
     rows[-1].pop()  # background that is missed is no mistake, and cannot be counted

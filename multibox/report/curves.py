@@ -3,7 +3,8 @@ import contextlib
 from pathlib import Path
 
 from multibox.canvas import plot
-from multibox.drawing import COLORS
+from multibox.drawing import COLORS, short_name
+from multibox.faults import Faults
 from multibox.report.log import (
     MANY,
     MEAN_AP,
@@ -16,6 +17,7 @@ from multibox.report.log import (
 
 from matplotlib.ticker import LogLocator, NullFormatter
 
+MAX_GREY = 200  # curves without a name
 LOSS_COLORS = {'main/loss': 'black', 'main/loss/loc': 'tab:blue', 'main/loss/conf': 'tab:orange'}
 
 
@@ -28,21 +30,22 @@ def plot_curves(out: str | Path) -> None:
         out: folder with Chainer's ``log``; without a log nothing is written.
 
     Raises:
-        UserError: a picture cannot be written.
+        UserError: the log cannot be read, or a picture cannot be drawn. The other one is.
     """
     out = Path(out)
     if not (out / 'log').exists():
         return
     entries = read_log(out)
-    with _axes(out / 'loss.png', 'loss') as axes:
-        _draw_losses(axes, entries)
     iteration, mean_ap = series(entries, MEAN_AP)
-    if len(iteration):
-        with _axes(out / 'map.png', 'mAP') as axes:
-            axes.plot(iteration, mean_ap, color='tab:green', marker='o', markersize=4)
-            axes.annotate(f'{mean_ap[-1]:.4f}', (iteration[-1], mean_ap[-1]), xytext=(0, 8),
-                          textcoords='offset points', ha='center', weight='bold')
-            axes.set_ylim(0, 1.1)  # room for the number at a perfect 1
+    with Faults() as faults:
+        with faults.of(out / 'loss.png'), _axes(out / 'loss.png', 'loss') as axes:
+            _draw_losses(axes, entries)
+        if len(iteration):
+            with faults.of(out / 'map.png'), _axes(out / 'map.png', 'mAP') as axes:
+                axes.plot(iteration, mean_ap, color='tab:green', marker='o', markersize=4)
+                axes.annotate(f'{mean_ap[-1]:.4f}', (iteration[-1], mean_ap[-1]), xytext=(0, 8),
+                              textcoords='offset points', ha='center', weight='bold')
+                axes.set_ylim(0, 1.1)  # room for the number at a perfect 1
 
 
 def class_colors(curves: dict, ap: dict) -> dict:
@@ -62,6 +65,12 @@ def class_colors(curves: dict, ap: dict) -> dict:
                     key=lambda name: ap[name], reverse=True)
     half = len(COLORS) // 2
     return dict(zip(dict.fromkeys(ranked[:half] + ranked[-half:]), COLORS))
+
+
+def grey_classes(curves: dict, colors: dict) -> list[str]:
+    """The classes whose curves have no name: at most :data:`MAX_GREY`, at equal distances."""
+    others = [name for name in filter(curves.get, curves) if name not in colors]
+    return others[::-(-len(others) // MAX_GREY) or 1]
 
 
 def plot_precision_recall(path: str | Path, curves: dict, ap: dict) -> None:
@@ -117,13 +126,17 @@ def _draw_losses(axes, entries):
 
 def _draw_precision_recall(axes, curves, ap):
     colors = class_colors(curves, ap)
-    if len(curves) > len(COLORS):
-        for name in filter(curves.get, curves):
-            axes.plot(*curves[name][::-1], color='lightgray', linewidth=0.8)
+    for name in grey_classes(curves, {}) if len(curves) > len(COLORS) else ():
+        axes.plot(*curves[name][::-1], color='lightgray', linewidth=0.8)
+    lines, texts = [], []
     for name, color in colors.items():
         if curves[name] is not None:
             precision, recall = curves[name]
-            axes.plot(recall, precision, color=color, label=f'{name} {ap[name]:.3f}')
+            lines += axes.plot(recall, precision, color=color)
+            texts.append(f'{short_name(name)} {ap[name]:.3f}')
     axes.set(xlim=(0, 1.02), ylim=(0, 1.05))
-    axes.legend(title='AP, 11-point', alignment='left', frameon=False, fontsize=8,
-                title_fontsize=8, ncols=1 + len(colors) // 12)
+    legend = axes.legend(lines, list(map(str, range(len(lines)))), title='AP, 11-point',
+                         alignment='left', frameon=False, fontsize=8, title_fontsize=8,
+                         ncols=1 + len(colors) // 12)
+    for text, name in zip(legend.get_texts(), texts):
+        text.set_text(name)  # a legend leaves out labels that begin with _

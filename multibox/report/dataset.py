@@ -2,6 +2,7 @@
 import itertools
 
 from multibox.data.voc import VOCData
+from multibox.report.scores import MAX_ROWS
 
 import numpy as np
 
@@ -17,18 +18,21 @@ def data_statistics(data: VOCData) -> dict:
     Returns:
         dict with ``notes``, the remarks of the data set; ``splits``, the names of the splits; and
         ``summary``, ``classes`` and ``sizes``, three tables. Each row is a name and one cell per
-        split.
+        split. ``n_left_out`` is the number of the rarest classes without a row.
     """
     splits = {name: split.examples
               for name, split in (('training', data.train), ('test', data.test)) if split}
     counts = [_count(examples, len(data.label_names)) for examples in splits.values()]
     shares = [_size_shares(examples) for examples in splits.values()]
+    classes = range(len(data.label_names))
+    if len(classes) > MAX_ROWS:
+        classes = np.sort(np.argsort(-sum(counts), kind='stable')[:MAX_ROWS]).tolist()
     return {
         'notes': data.notes,
         'splits': list(splits),
         'summary': [[name, *map(value, splits.values())] for name, value in SUMMARY.items()],
-        'classes': [[name, *(int(count[n]) for count in counts)]
-                    for n, name in enumerate(data.label_names)],
+        'classes': [[data.label_names[n], *(int(count[n]) for count in counts)] for n in classes],
+        'n_left_out': len(data.label_names) - len(classes),
         'sizes': [[f'{100 * low:.3g} to {100 * high:.3g} %',
                    *({'share': share[i], 'text': f'{100 * share[i]:.1f} %'} for share in shares)]
                   for i, (low, high) in enumerate(itertools.pairwise(SIZES))]}

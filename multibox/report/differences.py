@@ -45,14 +45,14 @@ def warnings(runs: list[Run]) -> list[str]:
 def _data(run, runs):
     """The checksum of the data where all runs have one, else the path and the split."""
     if all('annotations' in each.settings for each in runs):  # equal copies have equal sums
-        return run.settings['annotations']
-    return run.settings.get('data'), run.settings.get('split', runs[0].settings.get('split'))
+        return str(run.settings['annotations'])
+    return str([run.settings.get('data'), run.settings.get('split', runs[0].settings.get('split'))])
 
 
 def notes(runs: list[Run]) -> Iterator[str]:
     """Sentences that help to read the numbers."""
     tests = {(test['images'], test['objects']) for run in runs
-             if (test := run.metrics.get('test'))}
+             if None not in map((test := run.metrics.get('test') or {}).get, ('images', 'objects'))}
     counts = ' and '.join(f'{images:,} test images with {objects:,} objects'
                           for images, objects in sorted(tests))
     yield (f'mAP follows the 11-point rule of VOC 2007{", on " * bool(counts)}{counts}. On few '

@@ -5,7 +5,7 @@ def learning_table(metrics: dict, label_names: tuple) -> dict:
     """Tabulate the numbers of :class:`multibox.evaluation.Learning` beside what they compare with.
 
     Args:
-        metrics: from :func:`multibox.report.metrics.write_metrics`, with ``learning``.
+        metrics: from :func:`multibox.report.metrics.make_metrics`, with ``learning``.
         label_names: the foreground classes, in the order of their numbers.
 
     Returns:
@@ -19,7 +19,7 @@ def learning_table(metrics: dict, label_names: tuple) -> dict:
     if learning['conf_loss'] is not None:
         rows.append(['confidence loss at the end of the run', f'{learning["conf_loss"]:.2f}',
                      f'{_show(learning["constant_loss"])}, the same probabilities for every box'])
-    rows += [[f'best score in {image}', f'{learning[name]:.2f}', limits]
+    rows += [[f'best score in {image}', _show(learning[name]), limits]
              for name, image in (('black', 'a black image'), ('noise', 'an image of noise'))]
     box = learning['same_box']
     if box is not None:

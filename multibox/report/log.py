@@ -1,5 +1,7 @@
 """Curves from the log of a run."""
+import sys
 from pathlib import Path
+from typing import Any
 
 from multibox.errors import UserError
 from multibox.files import read_json
@@ -24,10 +26,18 @@ def read_log(out: str | Path) -> list[dict]:
     """
     path = Path(out) / 'log'
     entries = read_json(path, list)
-    if not all(isinstance(entry, dict) and isinstance(entry.get('iteration'), int)
-               for entry in entries):
-        raise UserError(f'{path}: is not the log of a run; remove it or give another run')
+    for i, entry in enumerate(entries, 1):
+        iteration = entry.get('iteration') if isinstance(entry, dict) else None
+        if not isinstance(iteration, int) or not is_number(iteration):
+            raise UserError(f'{path}: is not the log of a run: entry {i} has no iteration; remove '
+                            'the file or give another run')
     return entries
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a JSON file is nan or a number that a float can hold."""
+    return (isinstance(value, int | float) and not isinstance(value, bool)
+            and not abs(value) > sys.float_info.max)
 
 
 def series(entries: list[dict], key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +52,7 @@ def series(entries: list[dict], key: str) -> tuple[np.ndarray, np.ndarray]:
         name.
     """
     points = [(entry['iteration'], entry[key]) for entry in entries
-              if isinstance(entry.get(key), int | float)]
+              if is_number(entry.get(key))]
     iteration, values = np.array(points, float).reshape(-1, 2).T
     return iteration, values
 

@@ -7,7 +7,6 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
-from multibox.files import write_json
 from multibox.version import __version__
 
 import chainer
@@ -16,14 +15,13 @@ import cv2
 import numpy as np
 
 
-def write_metrics(path: Path, result: dict, *, iteration: int | None, settings: dict,
-                  seconds: float, device: str, hardware: str, running: bool = False) -> dict:
-    """Write a score and its origin as JSON, completely or not at all.
+def make_metrics(result: dict, *, iteration: int | None, settings: dict, seconds: float,
+                 device: str, hardware: str, running: bool = False) -> dict:
+    """Join a score with its origin.
 
     Args:
-        path: the file, ``OUT/metrics.json``.
         result: dict with ``map`` and ``ap`` by class name, from :func:`multibox.evaluation.score`,
-            possibly with more entries; nan is written as null.
+            possibly with more entries. Numbers that are not finite become None.
         iteration: number of training iterations; None for an evaluation without training.
         settings: all flags and their values.
         seconds: duration of the run.
@@ -32,12 +30,9 @@ def write_metrics(path: Path, result: dict, *, iteration: int | None, settings: 
         running: whether the run goes on, so that the score is not that of its end.
 
     Returns:
-        The content of the file.
-
-    Raises:
-        UserError: the file cannot be written.
+        The content of metrics.json.
     """
-    metrics = {
+    return {
         **_plain(result),
         'iteration': iteration,
         'running': running,
@@ -46,11 +41,9 @@ def write_metrics(path: Path, result: dict, *, iteration: int | None, settings: 
         'hardware': hardware,
         'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
         'command': _command(sys.argv),
-        'settings': settings,
+        'settings': _plain(settings),
         'versions': versions(),
     }
-    write_json(path, metrics)
-    return metrics
 
 
 def versions() -> dict:
@@ -89,9 +82,9 @@ def _commit(folder):
 
 
 def _plain(value):
-    """Convert floats of NumPy to those of JSON; nan becomes null."""
+    """Convert floats of NumPy to those of JSON; nan and infinity become None."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
-    if value is None or isinstance(value, (str, list, int)):
-        return value
-    return None if math.isnan(value) else float(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

@@ -2,7 +2,7 @@
 import io
 from typing import NamedTuple
 
-from multibox.drawing import to_picture
+from multibox.drawing import to_picture, within_reach
 from multibox.evaluation.mistakes import Match
 
 import numpy as np
@@ -36,7 +36,7 @@ def figure(img: np.ndarray, match: Match, label_names: tuple, name: str) -> Figu
     """Cut a mistake out of its image.
 
     Args:
-        img: (3, H, W) float32 array; see docs/conventions.md.
+        img: (3, H, W) float32 or uint8 array; see docs/conventions.md.
         match: the mistake.
         label_names: the foreground classes, in the order of their numbers.
         name: file name of the image.
@@ -45,13 +45,15 @@ def figure(img: np.ndarray, match: Match, label_names: tuple, name: str) -> Figu
         :class:`Figure`.
     """
     objects = match.covered[:MAX_COVERED] or (match.object,)
-    boxes = [(kind, each[0]) for kind, each in (
+    drawn = [(kind, each[0]) for kind, each in (
         *(('true', each) for each in objects), ('found', match.detection)) if each is not None]
-    y, x, height, width = window(np.array([bbox for _, bbox in boxes]), img.shape[1:])
+    boxes = within_reach(np.array([bbox for _, bbox in drawn]))
+    y, x, height, width = window(boxes, img.shape[1:])
     scale = SIDE / max(height, width)
-    size = round(width * scale), round(height * scale)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
     tile = to_picture(img[:, y:y + height, x:x + width])
-    rectangles = [(kind, _rectangle((bbox - (y, x, y, x)) * scale)) for kind, bbox in boxes]
+    rectangles = [(kind, _rectangle((bbox - (y, x, y, x)) * scale))
+                  for (kind, _), bbox in zip(drawn, boxes)]
     return Figure(jpeg(tile, size), size, rectangles, caption(match, label_names), name)
 
 

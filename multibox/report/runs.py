@@ -1,11 +1,20 @@
 """A run or an evaluation, read from its folder: scores, settings, log."""
+import json
+import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from multibox.errors import UserError
 from multibox.files import read_json
 from multibox.flags import check_path
-from multibox.report.log import MEAN_AP, read_log, series
+from multibox.report.log import MEAN_AP, is_number, read_log, series
+
+# The entries that the comparison computes with, and the kind of each; a dict holds further entries.
+METRICS = {'map': 'number', 'ap': 'numbers', 'iteration': 'whole number', 'seconds': 'number',
+           'device': 'text', 'date': 'text', 'settings': {}, 'best': {'map': 'number'},
+           'coco': {'map': 'number'}, 'threshold': 'number',
+           'test': {'images': 'whole number', 'objects': 'whole number'}}
+SETTINGS = {'iteration': 'whole number', 'batchsize': 'whole number', 'device': 'text'}
 
 
 class Run(NamedTuple):
@@ -45,9 +54,8 @@ class Run(NamedTuple):
     def seconds(self) -> float | None:
         """The duration so far; None if it is unknown."""
         known = self.metrics.get('seconds')
-        if self.ended or 'elapsed_time' not in (self.log or [{}])[-1]:
-            return known
-        return round(self.log[-1]['elapsed_time'], 1)
+        last = (self.log or [{}])[-1].get('elapsed_time')
+        return known if self.ended or not _is('number', last) else round(last, 1)
 
     @property
     def mean_ap(self) -> float | None:
@@ -79,8 +87,34 @@ def read_run(folder: Path) -> Run:
     if metrics and not (isinstance(metrics.get('ap'), dict) and 'map' in metrics):
         raise UserError(f'{folder / "metrics.json"}: holds no map and ap; give the folder of a run '
                         'of train.py or evaluate.py')
-    settings = {**(metrics.get('settings') or {}), **read_json(folder / 'settings.json', dict)}
+    _check(folder / 'metrics.json', metrics, METRICS)
+    own = read_json(folder / 'settings.json', dict)
+    settings = {**(metrics.get('settings') or {}), **own}
+    _check(folder / ('settings.json' if own else 'metrics.json'), settings, SETTINGS)
     return Run(folder.resolve().name, metrics, settings, log)
+
+
+def _check(path, content, kinds):
+    """Refuse an entry of another kind; null and absent entries are unknown."""
+    for name, kind in kinds.items():
+        value = content.get(name)
+        if value is None:
+            continue
+        if kind == 'numbers' and isinstance(value, dict):
+            _check(path, value, dict.fromkeys(value, 'number'))
+        elif isinstance(kind, dict) and isinstance(value, dict):
+            _check(path, value, kind)
+        elif not isinstance(kind, str) or not _is(kind, value):
+            wanted = kind if isinstance(kind, str) else 'object'
+            raise UserError(f'{path}: {name[:99]!r} holds {json.dumps(value)[:40]}, which is no '
+                            f'{wanted}; give the folder of a run of train.py or evaluate.py')
+
+
+def _is(kind: str, value: Any) -> bool:
+    if kind == 'text':
+        return isinstance(value, str)
+    return (is_number(value) and not math.isnan(value)
+            and (kind == 'number' or isinstance(value, int)))
 
 
 def read_runs(folders: list[Path]) -> list[Run]:

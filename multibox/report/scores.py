@@ -4,6 +4,7 @@ from collections import Counter
 from multibox.data.voc import VOCData
 from multibox.evaluation.mistakes import Outcome
 
+MAX_ROWS = 500  # classes per table; a page of 10,000 rows would be slow to open
 RULES = {'11-point': 'AP', 'area': 'area rule', 'COCO': 'COCO AP'}  # headings of columns
 COCO_NAMES = {'map': 'AP', 'map_50': 'AP at IoU 0.50', 'map_75': 'AP at IoU 0.75',
               'map_small': 'AP, small', 'map_medium': 'AP, medium', 'map_large': 'AP, large',
@@ -15,7 +16,7 @@ def key_figures(metrics: dict, outcome: Outcome, data: VOCData) -> dict:
     """Collect the numbers at the top of the page.
 
     Args:
-        metrics: from :func:`multibox.report.metrics.write_metrics`.
+        metrics: from :func:`multibox.report.metrics.make_metrics`.
         outcome: from :func:`multibox.evaluation.mistakes.compare`, on ``data.test``.
         data: the data set.
 
@@ -66,8 +67,9 @@ def class_table(metrics: dict, outcome: Outcome, label_names: tuple) -> dict:
         label_names: the foreground classes, in the order of their numbers.
 
     Returns:
-        dict with ``header``, ``rows`` and ``footer``, lists of cells, and ``coco``:
-        {name: float or None}, empty without COCO's scores.
+        dict with ``header``, ``rows`` and ``footer``, lists of cells; ``n_left_out``, the number of
+        the worst classes without a row; and ``coco``: {name: float or None}, empty without COCO's
+        scores.
     """
     by_rule = scores_by_rule(metrics)
     (_, ap), *others = by_rule.values()
@@ -82,7 +84,8 @@ def class_table(metrics: dict, outcome: Outcome, label_names: tuple) -> dict:
     return {
         'header': ['class', *(RULES[rule] for rule in by_rule), *counts],
         'rows': [[name, _bar(ap[name]), *(scores[name] for _, scores in others),
-                  *(count[n] for count in counts.values())] for n, name in ranked],
+                  *(count[n] for count in counts.values())] for n, name in ranked[:MAX_ROWS]],
+        'n_left_out': max(0, len(ranked) - MAX_ROWS),
         'footer': ['mean, sum', _bar(metrics['map']), *(mean for mean, _ in others),
                    *(count.total() for count in counts.values())],
         'coco': {name: metrics['coco'][key] for key, name in COCO_NAMES.items()}

@@ -97,6 +97,7 @@ def _ticks(limits, log=False):
     locators = [MaxNLocator(6, steps=[1, 2, 5, 10])]
     if log:
         locators = [LogLocator(subs=subs) for subs in ((1, 2, 3, 5), (1, 3), (1,))] + locators
-    ticks = [tick[(tick >= low) & (tick <= high)]
-             for tick in (locator.tick_values(low, high) for locator in locators)]
+    with np.errstate(over='ignore'):  # beside 1e300
+        ticks = [tick[(tick >= low) & (tick <= high)]
+                 for tick in (locator.tick_values(low, high) for locator in locators)]
     return next((tick for tick in ticks if 2 <= len(tick) <= 9), ticks[-1])

@@ -3,6 +3,7 @@ from multibox.training.best import Best
 from multibox.training.chain import NonFiniteLoss, TrainChain
 from multibox.training.estimate import expected_time
 from multibox.training.learning_rate import LearningRate, scaled_cuts
+from multibox.training.log import Log
 from multibox.training.loop import check, run
 from multibox.training.normalization import share_batch_statistics
 from multibox.training.optimizers import OPTIMIZERS, make_multi_node, make_optimizer
@@ -23,8 +24,8 @@ from multibox.training.stop import Stop
 from multibox.training.transfer import Transfer
 from multibox.training.validation import ValidationLoss
 
-__all__ = ['OPTIMIZERS', 'Best', 'Every', 'LearningRate', 'NonFiniteLoss', 'Progress', 'Results',
-           'Stop', 'TrainChain', 'Transfer', 'ValidationLoss', 'check', 'check_settings',
+__all__ = ['OPTIMIZERS', 'Best', 'Every', 'LearningRate', 'Log', 'NonFiniteLoss', 'Progress',
+           'Results', 'Stop', 'TrainChain', 'Transfer', 'ValidationLoss', 'check', 'check_settings',
            'expected_time',
            'find_snapshots', 'halve', 'is_finite', 'make_multi_node', 'make_optimizer',
            'read_settings', 'resume', 'run', 'save_settings', 'scaled_cuts',

@@ -4,6 +4,7 @@ import pathlib
 from multibox import engines
 from multibox.boxes import RULES
 from multibox.data import AUGMENTATIONS, SPLITS
+from multibox.data.images import add_max_pixels
 from multibox.flags import add_hardware_flags, make_parser
 from multibox.losses import LOSSES
 from multibox.networks import MODELS
@@ -33,6 +34,7 @@ def make_train_parser(description: str | None, paper: dict, slim: dict, lite: di
     data.add_argument('--augmentation', choices=AUGMENTATIONS,
                       help="full as in the starred rows of the paper's tables, filled with noise "
                       'around expanded images, or less')
+    add_max_pixels(data)
     data.add_argument('--loader-processes', type=int, metavar='N', help='number of processes that '
                       'load images (default: 1; on a GPU, one less than the cores, at most 8)')
     model = parser.add_argument_group('network')

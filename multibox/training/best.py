@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from multibox.files import open_whole
+from multibox.files import open_whole, reading
 from multibox.processes import ONE, OneProcess
 
 import chainer
@@ -80,7 +80,10 @@ class Best(chainer.training.Extension):
     def serialize(self, serializer: Any) -> None:
         """Save or restore the state and the content of the file."""
         if isinstance(serializer, chainer.Serializer):
-            content = self.path.read_bytes() if self.iteration and self.path.exists() else b''
+            content = b''
+            if self.iteration and self.path.is_file():
+                with reading(self.path):
+                    content = self.path.read_bytes()
             serializer('file', np.frombuffer(content, np.uint8))
         else:
             try:

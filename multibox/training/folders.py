@@ -1,27 +1,54 @@
-"""The folder of a run that names none: a new one, or for ``--resume`` that of the newest run."""
+"""The folder of a run: the names in it, a new one, or for ``--resume`` that of the newest run."""
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from multibox.training.snapshots import find_snapshots
+from multibox.errors import UserError
+from multibox.outputs import check_free
+from multibox.training.snapshots import NAME, find_snapshots
 
 DEFAULT = 'result'
+# All files of a run but its snapshots.
+FILES = ('settings.json', 'log', 'best.npz', 'model.npz', 'split.json', 'metrics.json',
+         'report.html', 'loss.png', 'map.png', 'precision_recall.png', 'detections.png',
+         'training.png', 'data-set/sample.png', 'data-set/statistics.png', 'data-set/positions.png')
 
 
-def holds_run(folder: Path) -> bool:
-    """Whether a folder holds the settings, a snapshot or the weights of a run."""
-    return bool(find_snapshots(folder)) or any(
-        (folder / name).exists() for name in ('settings.json', 'model.npz'))
+def has_begun(folder: Path) -> bool:
+    """Whether a folder holds the settings or a snapshot of a run."""
+    return (folder / 'settings.json').exists() or bool(find_snapshots(folder))
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder for a new run that holds a run, or a file that the run would overwrite.
+
+    Raises:
+        UserError: the message names the folder, and the files unless it holds a run.
+    """
+    if find_snapshots(folder) or (folder / 'model.npz').exists():
+        raise UserError(f'{folder}: holds a run already; continue it with --resume, or give '
+                        'another --out')
+    odd = [path.name for path in folder.glob('snapshot_iter_*') if NAME.fullmatch(path.name)]
+    check_free(folder, [*FILES, *sorted(odd)])
+
+
+def is_free(folder: Path) -> bool:
+    """Whether :func:`check_new` accepts a folder."""
+    try:
+        check_new(folder)
+    except UserError:
+        return False
+    return True
 
 
 def new_folder() -> tuple[Path, list[str]]:
-    """Choose a folder for a new run: ``result``, or ``result-2`` and so on if that holds a run.
+    """Choose a folder for a new run: ``result``, or ``result-2`` and so on if that is not free.
 
     Returns:
         ``(folder, remarks)``: the folder, and a line about it unless it is ``result``.
     """
     folder, n = Path(DEFAULT), 2
-    while holds_run(folder):
+    while not is_free(folder):
         folder, n = Path(f'{DEFAULT}-{n}'), n + 1
     return folder, [f'writing to {folder}, because {DEFAULT} holds a run'] * (n > 2)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from multibox.data import SPLITS
 from multibox.errors import UserError
+from multibox.files import MAX_JSON, read_whole
 
 
 class Origin(NamedTuple):
@@ -50,13 +51,35 @@ def find_origin(model: Path) -> Origin | None:
 
     Returns:
         :class:`Origin`, or None if no file names the data, as beside converted weights.
+
+    Raises:
+        UserError: a file is damaged, or its data or split is no such setting.
     """
     for name in ('settings.json', 'metrics.json'):
-        try:
-            content = json.loads((model.parent / name).read_text(encoding='utf-8'))
-            settings = content['settings'] if name == 'metrics.json' else content
-            data = settings['data']
-        except (OSError, ValueError, KeyError, TypeError):
+        file = model.parent / name
+        settings = _read(file)
+        if name == 'metrics.json' and isinstance(settings, dict):
+            settings = settings.get('settings')
+        if not isinstance(settings, dict) or 'data' not in settings:  # another program's file
             continue
-        return Origin(model.parent / name, data and Path(data), settings.get('split', SPLITS[1]))
+        data, split = settings['data'], settings.get('split', SPLITS[1])
+        if data is not None and (not isinstance(data, str) or '\0' in data):
+            raise UserError(f'{file}: data must be the path of a folder, got {data!r}; mend it, or '
+                            'give --data')
+        if split not in SPLITS:
+            raise UserError(f'{file}: split must be one of {", ".join(SPLITS)}, got {split!r}; '
+                            'mend it, or give --data')
+        return Origin(file, Path(data) if data else None, split)
     return None
+
+
+def _read(file):
+    """The content of a JSON file, of any type; None without such a file."""
+    if not file.exists():
+        return None
+    try:
+        return json.loads(read_whole(file, MAX_JSON))
+    except UserError as error:
+        raise UserError(f'{error}; remove it, or give --data') from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'{file}: is damaged ({error}); remove it, or give --data') from None

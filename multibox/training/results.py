@@ -6,9 +6,10 @@ from typing import Any
 
 from multibox.data.voc import VOCData
 from multibox.evaluation import examine
+from multibox.faults import Faults
 from multibox.networks.ssd import SSD
 from multibox.processes import ONE, OneProcess
-from multibox.report import write_results
+from multibox.report import save_inputs, write_results
 from multibox.weights import save_model
 
 
@@ -22,12 +23,11 @@ def without_ending(write: Callable[[Any], None]) -> Callable[[Any], None]:
         An extension of Chainer's trainer; for an error it prints one line.
     """
     def extension(trainer):
-        try:
+        faults = Faults()
+        with faults.of(f'the results after iteration {trainer.updater.iteration}'):
             write(trainer)
-        except Exception as error:  # no report is worth the loss of a training
-            message = ' '.join(str(error).split())
-            print(f'the results after iteration {trainer.updater.iteration} could not be written '
-                  f'({type(error).__name__}: {message}); the training goes on', flush=True)
+        for line in faults.found:  # no report is worth the loss of a training
+            print(f'{line}; the training goes on', flush=True)
     return extension
 
 
@@ -46,10 +46,15 @@ class Results:
                  processes: OneProcess = ONE):
         self.args, self.data, self.model = args, data, model
         self.hardware, self.processes = hardware, processes
+        self.failed: list[str] = []
 
     def save_weights(self, path: Path, threshold: float | None) -> None:
         """Write the present weights; see :func:`multibox.weights.save_model`."""
         save_model(path, self.model, self.args.model, self.data.label_names, threshold)
+
+    def save_inputs(self, sequence: Any) -> None:
+        """Draw the input of the run; see :func:`multibox.report.save_inputs`."""
+        self.failed = save_inputs(self.args.out, self.data, sequence, self.processes)
 
     def report(self, trainer: Any) -> None:
         """Write the report of the last evaluation; at the end of the run, print the scores.
@@ -66,7 +71,7 @@ class Results:
                              run=None if running else args),
             iteration=iteration, settings=vars(args), seconds=trainer.elapsed_time,
             device=args.device, hardware=self.hardware,
-            running=running)
+            running=running, failed=self.failed)
 
     def finish(self, trainer: Any) -> None:
         """Write the last weights and then the report, and name the files.
@@ -76,6 +81,10 @@ class Results:
 
         Args:
             trainer: as for :meth:`report`.
+
+        Raises:
+            Incomplete: a file could not be written, or a part of the report could not be made. All
+                others are written.
         """
         evaluation, best = map(trainer.get_extension, ('Evaluation', 'Best'))
         if evaluation.result is None:
@@ -85,10 +94,14 @@ class Results:
         if self.processes.is_first:
             _, score, _ = evaluation.result
             last = self.args.out / 'model.npz'
-            self.save_weights(last, score['threshold'])
-            self.report(trainer)
             weights = [f'{best.path} (mAP {best.map:.4f} after iteration {best.iteration}, the '
                        'best)'] * (best.iteration > 0)
-            weights += [str(last) if score['map'] is None else
-                        f'{last} (mAP {score["map"]:.4f}, the last)']
-            print(f'report: {self.args.out / "report.html"}; weights: {" and ".join(weights)}')
+            with Faults() as faults:
+                with faults.of(last):
+                    self.save_weights(last, score['threshold'])
+                    weights += [str(last) if score['map'] is None else
+                                f'{last} (mAP {score["map"]:.4f}, the last)']
+                with faults.of('the report'):
+                    self.report(trainer)
+                faults.found += self.failed
+                print(f'report: {self.args.out / "report.html"}; weights: {" and ".join(weights)}')

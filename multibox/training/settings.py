@@ -9,14 +9,16 @@ from multibox.data import split
 from multibox.data.voc import VOCData
 from multibox.devices import available_cores, is_gpu
 from multibox.errors import UserError
-from multibox.files import make_out
+from multibox.files import remove_parts
 from multibox.flags import check_all, check_numbers, check_out, check_path
+from multibox.locks import Lock
 from multibox.networks.efficientnet import N_PART
 from multibox.parser import suggestion
 from multibox.processes import OneProcess, check_same, check_split
 from multibox.training.arguments import make_train_parser
-from multibox.training.folders import new_folder, newest_run
+from multibox.training.folders import check_new, new_folder, newest_run
 from multibox.training.learning_rate import describe_change, scaled_cuts
+from multibox.training.saved_settings import FROM_0, FROM_1, check_saved
 from multibox.training.snapshots import (
     check_settings,
     find_snapshots,
@@ -50,13 +52,14 @@ def parse_args(argv: list[str] | None, description: str | None, paper: dict, sli
     Returns:
         The values of all flags; ``cuts_given`` and ``eval_interval_given``, whether the command or
         the run to resume gave these settings; and ``remarks``, lines about the choices made, which
-        :func:`check_args` prints.
+        :func:`check_and_lock` prints.
     """
     parser = make_train_parser(description, paper, slim, lite)
     args = parser.parse_args(argv)
     out, remarks = (args.out, []) if args.out else newest_run() if args.resume else new_folder()
     if args.resume:
         began_with = read_settings(out)
+        check_saved(out / 'settings.json', began_with, parser, required=(*paper, 'cuts'))
         if not _cuts_were_given(began_with):
             began_with.pop('cuts', None)  # computed anew, for the number of iterations
         if not began_with.get('eval_interval_given'):
@@ -108,16 +111,20 @@ def _cuts_were_given(settings):
     return settings.get('cuts_given', settings['cuts'] != scaled_cuts(settings['iteration']))
 
 
-def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
-    """Print the remarks on the flags, check their values, and make the folder of the results.
+def check_and_lock(args: argparse.Namespace, processes: OneProcess) -> Lock:
+    """Print the remarks on the flags, check their values, and make and lock the folder of the run.
 
     Args:
         args: the values of all flags; ``remarks`` is removed.
         processes: the processes of the run.
 
+    Returns:
+        The lock, which the first process holds.
+
     Raises:
         UserError: a value is out of range, a file is missing, or the folder does not fit
-            ``--resume``; the message has one line per fault, which names the flag or the folder.
+            ``--resume`` or is locked; the message has one line per fault, which names the flag or
+            the folder.
     """
     for remark in args.remarks:
         print(remark)
@@ -125,11 +132,8 @@ def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
     each = functools.partial
     check_all(
         each(check_numbers, args, tuple(
-            name for name in ('iteration', 'batchsize', 'log_interval', 'snapshot_interval',
-                              'eval_interval') if getattr(args, name) is not None), lowest=1),
-        each(check_numbers, args, ('lr', 'trunk_lr', 'weight_decay', 'momentum', 'bias_scale', 'k',
-                                   'alpha', 'seed', 'warmup', 'loader_processes', 'patience'),
-             lowest=0),
+            name for name in FROM_1 if getattr(args, name) is not None), lowest=1),
+        each(check_numbers, args, FROM_0, lowest=0),
         each(_check_epochs, args.epochs),
         each(check_split, args.batchsize, processes),
         *[each(check_path, args.data, 'give --data a data set; docs/data.md describes it',
@@ -137,7 +141,14 @@ def check_args(args: argparse.Namespace, processes: OneProcess) -> None:
         each(_check_pretrained, args.pretrained, args.model), each(_check_trunk, args),
         *[each(check_path, args.reuse, 'give --reuse a model.npz')] * (args.reuse is not None),
         each(_check_run, args.out, args.resume), each(check_out, args.out))
-    make_out(args.out)
+    lock = Lock(args.out, processes)
+    try:
+        _check_run(args.out, args.resume)  # again: another run may have begun and ended meanwhile
+    except UserError:
+        lock.release()
+        raise
+    remove_parts(args.out / 'data-set')
+    return lock
 
 
 def _check_epochs(epochs):
@@ -170,9 +181,8 @@ def _check_run(out, resumed):
     if resumed and not find_snapshots(out):
         raise UserError(f'{out}: no snapshot_iter_* to resume from; point --out at the run, '
                         'or start anew without --resume')
-    if not resumed and (find_snapshots(out) or (out / 'model.npz').exists()):
-        raise UserError(f'{out}: holds a run already; continue it with --resume, or give '
-                        'another --out')
+    if not resumed:
+        check_new(out)
 
 
 def count_iterations(args: argparse.Namespace, n_image: int) -> None:

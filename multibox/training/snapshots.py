@@ -1,4 +1,5 @@
 """Snapshots of a run, resuming from the newest good one, and the settings that must not change."""
+import contextlib
 import json
 import re
 from collections.abc import Iterable
@@ -6,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from multibox.errors import UserError
-from multibox.files import save_npz, write_json
+from multibox.files import read_json, save_npz, write_json
 from multibox.processes import ONE, OneProcess
+from multibox.training.saved_state import check_fits, read_state
 
 import chainer
-import numpy as np
-from chainer.serializers import DictionarySerializer, NpzDeserializer
-from chainer.training import extensions
+from chainer.serializers import NpzDeserializer
+
+NAME = re.compile(r'snapshot_iter_(0|[1-9][0-9]*)')  # the names that this module writes
 
 
 def is_finite(link: chainer.Link) -> bool:
@@ -22,23 +24,50 @@ def is_finite(link: chainer.Link) -> bool:
 
 
 def snapshot(link: chainer.Link) -> Any:
-    """Make the extension that writes ``OUT/snapshot_iter_N`` and keeps the last two snapshots.
+    """Make the extension that writes ``OUT/snapshot_iter_N`` and keeps the snapshot before it.
+
+    Snapshots of earlier iterations are removed, whatever their file times say. Those of later
+    iterations stay, and so does everything of another name. A snapshot that cannot be removed
+    stays, too.
 
     Args:
         link: the link that is trained; nothing is written once a parameter is not finite.
 
     Returns:
-        An extension of Chainer's trainer.
+        An extension of Chainer's trainer. It raises UserError if the snapshot cannot be written.
     """
-    return extensions.snapshot(savefun=save_npz, n_retains=2, condition=lambda: is_finite(link))
+    before = 0  # the iteration of the last good snapshot
+
+    def initialize(trainer):  # a snapshot from which the run was resumed is a good one
+        nonlocal before
+        before = trainer.updater.iteration
+
+    @chainer.training.make_extension(initializer=initialize, priority=-100)  # after all others
+    def write(trainer):
+        nonlocal before
+        if not is_finite(link):
+            return
+        now = trainer.updater.iteration
+        path = Path(trainer.out) / f'snapshot_iter_{now}'
+        if path.exists() and not path.is_file():
+            raise UserError(f'{path}: is no regular file, so the snapshot was not written; move it '
+                            'away, and go on with --resume')
+        save_npz(path, trainer)
+        for old in find_snapshots(trainer.out) if now != before else ():
+            if _iteration(old) < now and _iteration(old) != before and not old.is_symlink():
+                with contextlib.suppress(OSError):
+                    old.unlink()
+        before = now
+
+    return write
 
 
 def resume(trainer: Any, out: Path, processes: OneProcess = ONE) -> int:
     """Load the newest good snapshot into a trainer that has not run yet.
 
-    A snapshot that cannot be read completely is named on stdout, and the snapshot before it is
-    taken. All arrays are read and their checksums compared before any array is loaded. Nothing is
-    unpickled.
+    A snapshot that cannot be read completely, or that holds values of no run, is named on stdout,
+    and the snapshot before it is taken. All arrays are read and their checksums compared before any
+    array is loaded. Nothing is unpickled.
 
     Args:
         trainer: the trainer, built as for the run that is resumed.
@@ -52,49 +81,42 @@ def resume(trainer: Any, out: Path, processes: OneProcess = ONE) -> int:
         UserError: there is no good snapshot, or it belongs to another network or data set.
     """
     path, saved = processes.broadcast(_newest_good(out) if processes.is_first else None)
-    _check_same_updater(path, saved, trainer.updater)
+    check_fits(path, saved, trainer.updater)
     try:
         NpzDeserializer(saved).load(trainer)
     except KeyError as error:
         raise UserError(f'{path}: holds no {error}; resume with the version of this program that '
                         'wrote it') from error
+    except UserError:
+        raise
+    except Exception as error:  # Chainer raises errors of many types at a state of another form
+        raise UserError(f'{path}: cannot be loaded ({error}); remove it to resume from the '
+                        'snapshot before it') from error
     return trainer.updater.iteration
 
 
 def _newest_good(out):
+    faults = []
     for path in find_snapshots(out):
         try:
-            with open(path, 'rb') as file, np.load(file, allow_pickle=False) as archive:
-                return path, dict(archive)
-        except Exception as error:  # a damaged archive raises anything from EOFError to zlib.error
-            print(f'{path}: damaged, trying the snapshot before it ({error})', flush=True)
-    raise UserError(f'{out}: no good snapshot_iter_* in this folder; point --out at the run to '
-                    'resume, or start anew without --resume')
+            return path, read_state(path)
+        except UserError as error:
+            faults.append(str(error).removeprefix(f'{path}: '))
+            print(f'{path}: damaged, trying the snapshot before it ({faults[-1]})', flush=True)
+    newest = f' ({find_snapshots(out)[0].name}: {faults[0]})' if faults else ''
+    raise UserError(f'{out}: no good snapshot_iter_* in this folder{newest}; point --out at the '
+                    'run to resume, or start anew without --resume')
 
 
 def find_snapshots(out: str | Path) -> list[Path]:
     """List the snapshots in a folder, the last iteration first."""
-    snapshots = [(int(match[1]), path) for path in Path(out).glob('snapshot_iter_*')
-                 if (match := re.fullmatch(r'snapshot_iter_(\d+)', path.name))]
-    return [path for _, path in sorted(snapshots, reverse=True)]
+    return sorted((path for path in Path(out).glob('snapshot_iter_*')
+                   if NAME.fullmatch(path.name) and path.is_file()),
+                  key=_iteration, reverse=True)
 
 
-def _check_same_updater(path, saved, updater):
-    """Raise UserError unless weights, optimizer and iterator fit the snapshot."""
-    own = {}
-    updater.serialize(DictionarySerializer(own)['updater'])
-    # A new optimizer has no momentum yet, so names that only the file has count for weights alone.
-    names = [*own, *(name for name in saved if name.startswith('updater/model:'))]
-    differences = []
-    for name in dict.fromkeys(names):
-        then, now = (arrays[name].shape if name in arrays else 'absent' for arrays in (saved, own))
-        if name in saved and name in own and own[name].dtype == object:
-            continue  # None: this weight gets its shape in the first forward pass
-        if then != now:
-            differences.append(f'{name.removeprefix("updater/")} is {then} there and {now} here')
-    if differences:
-        raise UserError(f'{path}: is of another network or data set: {"; ".join(differences[:3])} '
-                        f'({len(differences)} in all); give the --model and --data of that run')
+def _iteration(path):
+    return int(path.name.rpartition('_')[2])
 
 
 def save_settings(out: str | Path, settings: dict) -> None:
@@ -103,18 +125,19 @@ def save_settings(out: str | Path, settings: dict) -> None:
 
 
 def read_settings(out: str | Path) -> dict:
-    """Read the settings that :func:`save_settings` wrote; an empty dict if that fails."""
-    try:
-        return json.loads((Path(out) / 'settings.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError):
-        return {}
+    """Read the settings that :func:`save_settings` wrote; an empty dict without such a file.
+
+    Raises:
+        UserError: the file cannot be read, or is damaged.
+    """
+    return read_json(Path(out) / 'settings.json', dict)
 
 
 def check_settings(out: str | Path, settings: dict, fixed: Iterable[str]) -> None:
     """Refuse to resume a run with a changed setting that has to stay the same.
 
     Args:
-        out: folder of the run; without a readable ``settings.json`` nothing is checked.
+        out: folder of the run; without a ``settings.json`` nothing is checked.
         settings: the settings of the resuming run, as for :func:`save_settings`.
         fixed: names of the settings that have to be the same.
 

@@ -1,8 +1,10 @@
 """The loss on the test images: without augmentation, gradients or any trace in the training."""
+import contextlib
 from typing import Any
 
 from multibox.data.targets import MakeTargets
 from multibox.data.voc import VOCDataset, without_difficult
+from multibox.errors import UserError
 from multibox.processes import ONE, OneProcess
 from multibox.training.chain import TrainChain
 
@@ -20,7 +22,7 @@ class ValidationLoss(chainer.training.Extension):
     Images are resized and matched as in training. The loss is the mean over whole batches, weighted
     by their images. Each batch is computed by one process, so the mean does not depend on the
     number of processes. Neither weights, statistics nor random generators change. Without test
-    images nothing is reported.
+    images nothing is reported. An image that can no longer be read is left out.
 
     Args:
         chain: the network with its loss.
@@ -47,14 +49,21 @@ class ValidationLoss(chainer.training.Extension):
         own = [(start, *self._sums(start)) for start in starts[self.processes.rank::
                                                                self.processes.size]]
         batches = sorted(batch for share in self.processes.all_gather(own) for batch in share)
-        mean = np.sum(batches, axis=0)[1:] / len(self.dataset)
-        chainer.report({f'validation/main/{term}': value for term, value in zip(TERMS, mean)})
+        _, n, *sums = np.sum(batches, axis=0)
+        if not n:
+            return
+        chainer.report({f'validation/main/{term}': value / n
+                        for term, value in zip(TERMS, sums)})
 
     def _sums(self, start):
-        """The terms of the batch that begins at an image, times its number of images."""
-        examples = [self.targets(*self.dataset[i][:3])
-                    for i in range(start, min(start + self.batchsize, len(self.dataset)))]
+        """The number of images in the batch that begins at an image, and its terms times that."""
+        examples = []
+        for i in range(start, min(start + self.batchsize, len(self.dataset))):
+            with contextlib.suppress(UserError):  # the evaluation names an image that is lost
+                examples.append(self.targets(*self.dataset[i][:3]))
+        if not examples:
+            return [0] * (1 + len(TERMS))
         with chainer.using_config('train', False), chainer.no_backprop_mode():
             terms = self.chain.terms(
                 *chainer.dataset.concat_examples(examples, self.chain.device))
-        return [len(examples) * float(cuda.to_cpu(term.array)) for term in terms]
+        return [len(examples), *(len(examples) * float(cuda.to_cpu(term.array)) for term in terms)]

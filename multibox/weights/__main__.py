@@ -13,6 +13,7 @@ from multibox.errors import UserError, ending_together
 from multibox.files import make_out
 from multibox.flags import check_numbers, make_parser
 from multibox.networks import MODELS
+from multibox.outputs import check_not_source
 from multibox.weights.convert import convert
 from multibox.weights.export import export
 from multibox.weights.sources import read
@@ -57,6 +58,7 @@ def main(argv=None):
             raise UserError('--score is for --detections; give both')
         check_numbers(args, ('score',), lowest=0, highest=1)
     if args.command != 'show':
+        check_not_source(args.out, args.source if args.command == 'convert' else args.model)
         make_out(args.out.parent)
     if args.command == 'convert':
         print(convert(args.source, args.model, args.out, args.classes, args.bgr))

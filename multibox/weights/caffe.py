@@ -7,7 +7,10 @@ from typing import Any
 
 from multibox.boxes.geometry import to_center, to_corners
 from multibox.errors import UserError
+from multibox.files import read_whole
+from multibox.weights.archives import MAX_BYTES, MAX_DIMENSIONS, MAX_MEMBERS
 from multibox.weights.conventions import swap_red_and_blue, swap_x_and_y
+from multibox.weights.kinds import N_BYTE, kind
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
@@ -26,6 +29,7 @@ FIELDS = {
     'OldLayer': {'name': (4, 'bytes'), 'blobs': (6, 'BlobProto*')},
     'Net': {'old_layers': (2, 'OldLayer*'), 'layer': (100, 'Layer*')},
 }
+MAX_PRIORS = 100  # numbers in a list of a PriorBox layer
 VARIANCE = 0.1, 0.1, 0.2, 0.2  # for x, y, width and height, in every network of SSD's authors
 # The layers whose outputs the heads read, in the order of the feature maps.
 SOURCES = 'conv4_3_norm', 'fc7', *(f'conv{n}_2' for n in range(6, 11))
@@ -66,8 +70,8 @@ def default_bbox(path: str | pathlib.Path, model: Any) -> np.ndarray:
         PriorBox layers.
 
     Raises:
-        UserError: the variances differ from :data:`VARIANCE`, or the number of boxes differs from
-            that of the network.
+        UserError: the variances differ from :data:`VARIANCE`, the number of boxes differs from
+            that of the network, or a number is not above zero.
     """
     priors = [layer.prior_box for layer in _layers(path)
               if 'prior_box' in layer.DESCRIPTOR.fields_by_name and layer.HasField('prior_box')]
@@ -85,6 +89,11 @@ def _boxes(prior, path, insize, grid):
     if not np.array_equal(prior.variance, np.array(VARIANCE, np.float32)):
         raise UserError(f'{path}: its default boxes have the variances {list(prior.variance)}; '
                         f'only {VARIANCE} can be converted')
+    numbers = *prior.min_size, *prior.max_size, *prior.aspect_ratio
+    if len(numbers) > MAX_PRIORS or not all(0 < number < math.inf for number in numbers):
+        raise UserError(f'{path}: the sizes and ratios of its default boxes must be up to '
+                        f'{MAX_PRIORS} numbers above 0, got {str([*numbers[:9]])[1:-1]}; the file '
+                        'is damaged, so give another copy of it')
     ratios = [1.]
     for ratio in prior.aspect_ratio:
         if min(abs(ratio - other) for other in ratios) > 1e-6:
@@ -117,27 +126,31 @@ def rename(layer: str, index: int) -> str:
 
 
 def _array(blob, path, name):
-    data = np.fromiter(blob.data or blob.double_data, np.float32)
+    with np.errstate(over='ignore'):
+        data = np.array(blob.data or blob.double_data, float).astype(np.float32)
     shape = tuple(blob.shape.dim) if blob.HasField('shape') else (
         blob.num, blob.channels, blob.height, blob.width)
-    if data.size != np.prod(shape) or min(shape, default=0) < 0:
+    if data.size != math.prod(shape) or min(shape, default=0) < 0 or len(shape) > MAX_DIMENSIONS:
         raise UserError(f'{path}: layer {name} holds {data.size} numbers where its shape is '
-                        f'{shape}; the file is damaged')
+                        f'{shape[:MAX_DIMENSIONS]}; the file is damaged')
     # In old files a bias has the shape (1, 1, 1, out).
     return data if shape[:-1] == (1, 1, 1) else data.reshape(shape)
 
 
 def _layers(path):
-    net = _message_class()()
+    net, content = _message_class()(), read_whole(path, MAX_BYTES)
+    known = kind(content[:N_BYTE])
+    reason = f' ({known})' * bool(known)
     try:
-        with open(path, 'rb') as file:
-            net.ParseFromString(file.read())
-    except OSError as error:
-        raise UserError(f'{path}: cannot be read ({error.strerror})') from None
+        net.ParseFromString(content)
     except message.DecodeError:
-        raise UserError(f'{path}: not a readable .caffemodel file') from None
-    if not net.layer and not net.old_layers:
-        raise UserError(f'{path}: not a .caffemodel file, or one without layers')
+        raise UserError(f'{path}: not a readable .caffemodel file{reason}; give another copy of it'
+                        ) from None
+    n_layer = len(net.layer) + len(net.old_layers)
+    if not 0 < n_layer <= MAX_MEMBERS:
+        raise UserError(f'{path}: not a .caffemodel file, or one '
+                        f'{"with too many" if n_layer else "without"} layers{reason}; give another '
+                        'copy of it')
     return [*net.old_layers, *net.layer]
 
 
@@ -147,16 +160,16 @@ def _message_class():
     kinds = descriptor_pb2.FieldDescriptorProto
     for name, fields in FIELDS.items():
         described = file.message_type.add(name=name)
-        for field_name, (number, kind, *default) in fields.items():
+        for field_name, (number, type_name, *default) in fields.items():
             field = described.field.add(name=field_name, number=number, label=(
-                kinds.LABEL_REPEATED if kind.endswith('*') else kinds.LABEL_OPTIONAL))
+                kinds.LABEL_REPEATED if type_name.endswith('*') else kinds.LABEL_OPTIONAL))
             if default:
                 field.default_value, = default
-            kind = kind.rstrip('*')
-            if kind in FIELDS:
-                field.type, field.type_name = kinds.TYPE_MESSAGE, f'.caffemodel.{kind}'
+            type_name = type_name.rstrip('*')
+            if type_name in FIELDS:
+                field.type, field.type_name = kinds.TYPE_MESSAGE, f'.caffemodel.{type_name}'
             else:
-                field.type = kinds.Type.Value(f'TYPE_{kind.upper()}')
+                field.type = kinds.Type.Value(f'TYPE_{type_name.upper()}')
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName('caffemodel.Net'))

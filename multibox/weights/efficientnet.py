@@ -30,7 +30,12 @@ def read() -> dict[str, np.ndarray]:
     path = next(pathlib.Path(package.submodule_search_locations[0]).glob('models/*.pth'), None)
     if path is None:
         raise UserError(f'imagenet: the package {PACKAGE} holds no .pth; install it again')
-    return convert(torch_files.read(path, functools.partial(checkpoints.choose, path)))
+    arrays = torch_files.read(path, functools.partial(checkpoints.choose, path))
+    try:
+        return convert(arrays)
+    except (KeyError, ValueError) as error:
+        raise UserError(f'{path}: holds no EfficientNet-Lite0 ({error}); install {PACKAGE} again'
+                        ) from None
 
 
 def convert(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

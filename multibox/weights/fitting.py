@@ -1,5 +1,8 @@
 """A comparison of arrays with the parameters of a network, by name and shape."""
+import pathlib
 import typing
+
+from multibox.weights.values import check_values
 
 import chainer
 import numpy as np
@@ -56,9 +59,19 @@ def fit(model: chainer.Link, arrays: dict[str, np.ndarray]) -> Fit:
                [name for name in wanted if name not in arrays], misfits)
 
 
-def fill(model: chainer.Link, arrays: dict[str, np.ndarray]) -> Fit:
-    """Copy every array whose name and shape fit into a network; see :func:`fit`."""
+def fill(model: chainer.Link, arrays: dict[str, np.ndarray], path: str | pathlib.Path) -> Fit:
+    """Copy every array whose name and shape fit into a network; see :func:`fit`.
+
+    Args:
+        model: the network, changed in place.
+        arrays: {name: array}.
+        path: the source of the arrays, for messages.
+
+    Raises:
+        UserError: :func:`multibox.weights.values.check_values` refuses an array that fits.
+    """
     result, wanted = fit(model, arrays), slots(model)
+    check_values(path, {name: arrays[name] for name in result.matched})
     for name in result.matched:
         wanted[name][...] = arrays[name]
     return result

@@ -3,6 +3,7 @@ import importlib.util
 import pathlib
 
 from multibox.errors import UserError
+from multibox.weights.archives import FREE_BYTES, MAX_RATIO
 from multibox.weights.conventions import VGG16, swap_red_and_blue
 
 
@@ -28,10 +29,13 @@ def read() -> dict:
                 block, layer = name[4:].split('_')
                 suffix = '' if layer == '1' else f'_{int(layer) - 1}'
                 variables = file[f'block{block}/layers/conv2d{suffix}/vars']
+                n_byte = sum(variables[number].nbytes for number in '01')
+                if n_byte > FREE_BYTES + MAX_RATIO * path.stat().st_size:
+                    raise ValueError(f'{name} is larger than the file')
                 # height, width, in, out -> out, in, height, width
                 arrays[f'extractor/{name}/W'] = variables['0'][()].transpose(3, 2, 0, 1)
                 arrays[f'extractor/{name}/b'] = variables['1'][()]
-    except (KeyError, OSError) as error:
+    except Exception as error:  # h5py raises errors of many types at a damaged file
         raise UserError(f'hed: {path} cannot be read ({error}); run `make hed` again') from None
     swap_red_and_blue(arrays)  # the package takes BGR images
     return arrays

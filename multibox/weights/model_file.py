@@ -5,16 +5,18 @@ from collections.abc import Sequence
 
 from multibox.errors import UserError
 from multibox.files import open_whole
-from multibox.networks import make_detector
+from multibox.networks import MODELS, make_detector
 from multibox.networks.ssd import SSD
+from multibox.weights.archives import read_arrays
 from multibox.weights.fitting import fill
-from multibox.weights.npz import open_npz
+from multibox.weights.values import check_boxes, check_class_count, check_label_names
 
 import chainer
 import numpy as np
 
 DESCRIPTION = 'multibox'  # the entry of model.npz with the architecture and the class names
 BOXES = 'default_bbox'  # the entry with the default boxes, (K, 4)
+MAX_DESCRIPTION = 2 ** 24  # bytes, four per letter
 
 
 def save_model(path: str | pathlib.Path, model: SSD, name: str, label_names: Sequence[str],
@@ -59,28 +61,41 @@ def load_model(path: str | pathlib.Path) -> tuple[SSD, str, tuple[str, ...]]:
 
     Raises:
         UserError: there is no such file, it was not written by :func:`save_model`, its threshold
-            is no number from 0 to 1, or its weights do not fit its architecture.
+            is no number from 0 to 1, its weights do not fit its architecture, or a value is one
+            that :mod:`multibox.weights.values` refuses.
     """
-    arrays = open_npz(path)
-    try:
-        description = json.loads(arrays.pop(DESCRIPTION).item())
-        name, label_names = description['model'], tuple(description['label_names'])
-        model = make_detector(name, len(label_names))
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f'{path}: does not say which network it holds; give a model.npz written '
-                        'by train.py or by python -m multibox.weights convert') from None
-    threshold = description.get('threshold')
+    arrays = read_arrays(path)
+    description = _describe(path, arrays.pop(DESCRIPTION, np.zeros(0)))
+    name, threshold = description['model'], description.get('threshold')
+    label_names = check_label_names(path, description['label_names'])
+    check_class_count(path, arrays, len(label_names))
+    model = make_detector(name, len(label_names))
     if threshold is not None:
         _check_threshold(path, threshold)
         model.threshold = model.score_thresh = threshold
     own = model.coder.default_bbox
     boxes = arrays.pop(BOXES, own)
-    result = fill(model, arrays)
+    result = fill(model, arrays, path)
     if result.misfits or result.missing or boxes.shape != own.shape:
         raise UserError(f'{path}: is not a {name} with {len(label_names)} classes and {len(own)} '
                         f'default boxes\n{result.details()}')
+    check_boxes(path, boxes, model.insize)
     model.coder.default_bbox = boxes
     return model, name, label_names
+
+
+def _describe(path, array):
+    """The description in a file: a dict with the key of a network, and class names of any kind."""
+    try:
+        if array.nbytes > MAX_DESCRIPTION:
+            raise ValueError('the description is too long')
+        description = json.loads(array.item())
+        if description['model'] in MODELS and 'label_names' in description:
+            return description
+    except (KeyError, TypeError, ValueError, RecursionError):
+        pass
+    raise UserError(f'{path}: does not say which network it holds; give a model.npz written by '
+                    'train.py or by python -m multibox.weights convert')
 
 
 def _check_threshold(path, threshold):

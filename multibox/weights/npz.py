@@ -4,36 +4,11 @@ import re
 import urllib.error
 
 from multibox.errors import UserError
+from multibox.weights.archives import read_arrays
 
 import chainercv
 import numpy as np
 from chainercv.links import SSD300
-
-
-def open_npz(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-    """Read all arrays of an .npz file, by name, without unpickling.
-
-    Raises:
-        UserError: there is no such file, or it is not a readable .npz.
-    """
-    try:
-        with open(path, 'rb') as file:
-            arrays = np.load(file, allow_pickle=False)
-            if isinstance(arrays, np.ndarray):
-                raise ValueError('it holds a single array')
-            arrays = dict(arrays)
-            for name, array in arrays.items():
-                if isinstance(array, bytes) or (array.ndim and array.dtype.kind not in 'fiub'):
-                    raise ValueError(f'{name} is no array of numbers')
-            return arrays
-    except FileNotFoundError:
-        raise UserError(f'{path}: no such file') from None
-    except IsADirectoryError:
-        raise UserError(f'{path}: is a folder; give the file in it') from None
-    except Exception as error:  # NumPy, zipfile and zlib raise many errors at a damaged archive
-        # For a file that is no archive, the message of NumPy suggests unpickling it.
-        reason = 'no archive of arrays' if 'pickle' in str(error) else error
-        raise UserError(f'{path}: not a readable .npz file ({reason})') from None
 
 
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -47,7 +22,7 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         UserError: there is no such file, or it is not a readable .npz.
     """
     return {re.sub(r'^(conv\d+_\d)(/conv)?/', r'extractor/\1/', name): array
-            for name, array in open_npz(path).items() if array.ndim}
+            for name, array in read_arrays(path).items() if array.ndim}
 
 
 def imagenet() -> dict[str, np.ndarray]:

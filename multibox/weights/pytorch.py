@@ -21,7 +21,7 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     file is run, and torch is not needed. See :func:`convert` for the names.
 
     Returns:
-        {name: float32 array}.
+        {name: array} of float32, or of integers.
 
     Raises:
         UserError: there is no such file, it is damaged, or it holds no single state_dict.

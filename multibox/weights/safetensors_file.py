@@ -2,8 +2,10 @@
 import pathlib
 
 from multibox.errors import UserError
-from multibox.files import reading
+from multibox.files import read_whole
+from multibox.weights.archives import MAX_BYTES
 from multibox.weights.checkpoints import shown
+from multibox.weights.kinds import N_BYTE, kind
 from multibox.weights.pickles import MAX_DIMENSIONS
 from multibox.weights.torch_files import to_float32
 
@@ -19,19 +21,20 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """Read all tensors of a .safetensors file.
 
     Returns:
-        {name: float32 array}.
+        {name: array} of float32, or of integers.
 
     Raises:
         UserError: there is no such file, it is damaged, or a tensor has a type that NumPy lacks,
             such as float8.
     """
     from safetensors import SafetensorError, deserialize  # not needed by any other file
+    content = read_whole(path, MAX_BYTES)
     try:
-        with reading(path):
-            tensors = deserialize(pathlib.Path(path).read_bytes())
+        tensors = deserialize(content)
     except SafetensorError:  # its message can hold parts of the file
-        raise UserError(f'{path}: not a readable .safetensors file; download it again, or write it '
-                        'with safetensors.torch.save_file') from None
+        known = kind(content[:N_BYTE])
+        raise UserError(f'{path}: not a readable .safetensors file{f" ({known})" * bool(known)}; '
+                        'download it again, or write it with safetensors.torch.save_file') from None
     for name, tensor in tensors:
         if len(tensor['shape']) > MAX_DIMENSIONS:
             raise UserError(f'{path}: {shown(name)} has {len(tensor["shape"])} dimensions; it is '
@@ -39,6 +42,10 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         if tensor['dtype'] not in TYPES:
             raise UserError(f'{path}: {shown(name)} is of the type {tensor["dtype"]}, which is not '
                             'read; convert it to float32 first')
-    return {name: to_float32(
-        np.frombuffer(tensor['data'], TYPES[tensor['dtype']]).reshape(tensor['shape']),
-        tensor['dtype'] == 'BF16') for name, tensor in tensors}
+    try:
+        return {name: to_float32(
+            np.frombuffer(tensor['data'], TYPES[tensor['dtype']]).reshape(tensor['shape']),
+            tensor['dtype'] == 'BF16') for name, tensor in tensors}
+    except ValueError:  # without a number in it, a tensor can have sides of any length
+        raise UserError(f'{path}: a tensor has too large a shape; it is no weight of a network'
+                        ) from None

@@ -1,10 +1,10 @@
 """The network in a ``snapshot_iter_N`` of ``train.py``."""
-import json
 import pathlib
 import re
 
 from multibox.errors import UserError
-from multibox.weights.npz import open_npz
+from multibox.files import read_json
+from multibox.weights.archives import read_arrays
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: there is no such file, it is damaged, or it is no snapshot of ``train.py``.
     """
-    saved = open_npz(path)
+    saved = read_arrays(path)
     arrays = {name.removeprefix(WEIGHTS): array for name, array in saved.items()
               if name.startswith(WEIGHTS)}
     if not arrays:
@@ -37,10 +37,18 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
                      if (match := COPY.fullmatch(name))}
 
 
+def settings_file(path: str | pathlib.Path) -> pathlib.Path:
+    """The path of the settings.json beside a snapshot."""
+    return pathlib.Path(path).with_name('settings.json')
+
+
 def read_settings(path: str | pathlib.Path) -> dict:
-    """Read the settings.json beside a snapshot; an empty dict if there is no readable one."""
+    """Read the settings.json beside a snapshot; an empty dict if there is none.
+
+    Raises:
+        UserError: the file cannot be read, or is damaged.
+    """
     try:
-        settings = json.loads(pathlib.Path(path).with_name('settings.json').read_text('utf-8'))
-    except (OSError, ValueError):
-        return {}
-    return settings if isinstance(settings, dict) else {}
+        return read_json(settings_file(path), dict)
+    except UserError as error:
+        raise UserError(f'{error}, and give --model and --classes') from None

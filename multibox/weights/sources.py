@@ -46,7 +46,13 @@ def read(source: str) -> dict[str, np.ndarray]:
         raise UserError(f'{source}: {f"is {kind}; " if kind else ""}give imagenet, hed, a '
                         'snapshot_iter_N of train.py, or a file that ends in '
                         f'{", ".join(READERS)}')
-    return reader(source)
+    try:
+        return reader(source)
+    except UserError:
+        raise
+    except Exception as error:  # bytes at random raise errors of many types
+        raise UserError(f'{source}: is damaged ({type(error).__name__}); give another copy of it'
+                        ) from error
 
 
 def reader_of(source: str) -> Callable | None:

@@ -56,7 +56,7 @@ def _take_what_fits(model, source):
 
 
 def _take(model, source, arrays):
-    result = fill(model, arrays)
+    result = fill(model, arrays, source)
     if not result.matched:
         raise UserError(f'--pretrained {source}: none of its {len(arrays)} arrays fits the '
                         f'{type(model).__name__}; give weights of that network or of its trunk')
@@ -71,7 +71,7 @@ def _reuse(model, name, label_names, path):
         raise UserError(f'--reuse {path}: holds a {other_name}, and this is a {name}; give '
                         f'--model {other_name}')
     fill(model, {slot: array for slot, array in slots(other).items()
-                 if not slot.startswith('multibox/conf/')})
+                 if not slot.startswith('multibox/conf/')}, path)
     model.coder = other.coder
     shared = [label for label in label_names if label in other_names]
     columns = [0] + [1 + label_names.index(label) for label in shared]

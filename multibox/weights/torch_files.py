@@ -16,8 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 from multibox.errors import UserError
-from multibox.files import reading
+from multibox.files import open_regular
 from multibox.weights import pickles
+from multibox.weights.kinds import N_BYTE, kind
 
 import numpy as np
 
@@ -27,10 +28,6 @@ VERSION = 1001
 TYPES = {'DoubleStorage': '<f8', 'FloatStorage': '<f4', 'HalfStorage': '<f2',
          'BFloat16Storage': '<u2', 'LongStorage': '<i8', 'IntStorage': '<i4', 'ShortStorage': '<i2',
          'CharStorage': 'i1', 'ByteStorage': 'u1', 'BoolStorage': 'u1'}
-# The first bytes of files that people rename or download by mistake.
-OTHERS = {b'<': 'it is a web page', b'version https://git-lfs': 'it is a pointer of Git LFS',
-          b'\x89HDF': 'it is an HDF5 file', b'\x1f\x8b': 'it is compressed by gzip',
-          b'\x93NUMPY': 'it is an .npy file', b'Rar!': 'it is a RAR archive'}
 NEXT = 'download it again, or write it with torch.save(model.state_dict(), FILE)'
 
 
@@ -50,16 +47,15 @@ def read(path: str | pathlib.Path,
             to the tensors wanted. Only their storages are read.
 
     Returns:
-        {name: float32 array}; arrays share no memory.
+        {name: array} of float32, or of integers; arrays share no memory.
 
     Raises:
         UserError: there is no such file, it is malformed, or ``choose`` raises the error.
     """
     try:
-        with reading(path), open(path, 'rb') as file, _mapped(file) as content:
-            for begin, reason in OTHERS.items():
-                if content[:99].lstrip().startswith(begin):
-                    raise Malformed(reason)
+        with open_regular(path) as file, _mapped(file) as content:
+            if known := kind(content[:N_BYTE]):
+                raise Malformed(known)
             if content[:2] == b'PK':
                 with zipfile.ZipFile(file) as archive:
                     saved, read_storage = _open_archive(archive, len(content))
@@ -164,7 +160,10 @@ def _type(kind):
 
 
 def to_float32(array: np.ndarray, is_bfloat16: bool = False) -> np.ndarray:
-    """Copy an array as float32.
+    """Copy an array; floats become float32, and other numbers keep their type.
+
+    Integers are no weights of a network, so :mod:`multibox.weights.values` refuses them by their
+    type.
 
     Args:
         array: numbers of any type.
@@ -173,5 +172,7 @@ def to_float32(array: np.ndarray, is_bfloat16: bool = False) -> np.ndarray:
     """
     if is_bfloat16:
         array = np.left_shift(array, 16, dtype=np.uint32).view(np.float32)
+    if array.dtype.kind != 'f':
+        return np.array(array)
     with np.errstate(over='ignore', invalid='ignore'):
         return np.array(array, np.float32)

@@ -29,6 +29,20 @@ def folder(tmp_path):
     return tmp_path / 'set'
 
 
+@pytest.mark.parametrize('flag, name', [('--json', 'labels.txt'), ('--pictures', '')])
+def test_files_of_the_data_set_are_not_overwritten(folder, flag, name):
+    (folder / 'sample.png').write_text('precious')
+    before = {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+    with pytest.raises(UserError, match=r'(labels\.txt|sample\.png): is a file in the data set'):
+        main(['check', str(folder), flag, str(folder / name)])
+    assert {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()} == before
+
+
+def test_an_earlier_result_in_the_data_set_is_replaced(folder):
+    for _ in range(2):
+        main(['check', str(folder), '--json', str(folder / 'out.json')])
+
+
 def test_the_json_has_the_documented_schema(folder):
     main(['check', str(folder), '--json', str(folder / 'out.json')])
     content = json.loads((folder / 'out.json').read_text())
@@ -95,3 +109,10 @@ def test_an_error_is_one_line_and_1(folder, ruin):
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith(f'python -m multibox.data: {target}')
+
+
+@pytest.mark.parametrize('flag', ['--json', '--pictures'])
+def test_a_result_that_cannot_be_written_is_named(folder, flag):
+    target = folder / 'labels.txt' / 'x'
+    with pytest.raises(UserError, match=f'{target}: cannot be'):
+        main(['check', str(folder), flag, str(target)])

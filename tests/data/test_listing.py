@@ -1,15 +1,8 @@
 """Lists of images and of classes, and files by their names."""
 from pathlib import Path
 
-from multibox.data.listing import (
-    Files,
-    Tree,
-    is_image,
-    read_label_names,
-    read_names,
-    resolve,
-    walk,
-)
+from multibox.data.classes import read_label_names
+from multibox.data.listing import Files, Tree, is_image, read_names, resolve, walk
 from multibox.errors import UserError
 
 import pytest

@@ -1,6 +1,7 @@
 """A loader process that dies in the middle of its result. The pool waits for the other half."""
 import multiprocessing
 import os
+import resource
 from multiprocessing.connection import Connection
 
 from multibox.data import Loader, TrainingSequence, loader
@@ -37,3 +38,13 @@ def test_a_worker_that_dies_while_it_writes_is_reported(monkeypatch):
     with pytest.raises(UserError, match='a loader process died'):
         next(batches)
     batches.finalize()
+
+
+def test_a_limit_on_the_size_of_files_is_named():
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
+    try:
+        with pytest.raises(UserError, match=r'be started \(File too large\); give --loader-p'):
+            Loader(range(4), 2, 1, example_bytes=10 ** 6).peek()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

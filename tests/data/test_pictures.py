@@ -4,10 +4,11 @@ import os
 import struct
 import zlib
 
-from multibox.data import VOCDataset, pictures
+from multibox.data import VOCDataset, inspection
 from multibox.data.annotations import Example
 from multibox.data.cache import cache_folder
-from multibox.data.pictures import Picture, Unreadable, inspect, inspect_all, read_upright
+from multibox.data.inspection import inspect_all
+from multibox.data.pictures import Picture, Unreadable, inspect, read_upright
 from multibox.errors import UserError
 
 import cv2
@@ -174,8 +175,14 @@ def paths(tmp_path):
 @pytest.fixture
 def inspected(monkeypatch):
     """The files that were decoded."""
-    seen = []
-    monkeypatch.setattr(pictures, 'inspect', lambda path: seen.append(path.name) or inspect(path))
+    seen, map_files = [], inspection.map_files
+
+    def remember(function, items, *limits):
+        items = list(items)
+        seen.extend(path.name for path, in items)
+        return map_files(function, items, *limits)
+
+    monkeypatch.setattr(inspection, 'map_files', remember)
     return seen
 
 

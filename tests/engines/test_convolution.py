@@ -186,7 +186,7 @@ def test_gradients_of_mixed_types_keep_them(use, engine):
 
 
 def test_an_engine_of_no_such_name_is_refused_with_the_names(use):
-    with pytest.raises(UserError, match=r'--conv mkl: .*onednn, onednn-bf16, blas, cudnn, chainer'):
+    with pytest.raises(UserError, match=r'engine mkl: .*onednn, onednn-bf16, blas, cudnn, chainer'):
         use('mkl')
 
 

@@ -110,7 +110,7 @@ def test_images_at_an_odd_address_are_copied(use, cudnn):
 
 def test_without_a_gpu_it_is_refused(use, monkeypatch):
     monkeypatch.setattr(cuda, 'available', False)
-    with pytest.raises(UserError, match=r'--conv cudnn: CuPy finds no GPU here; use --conv chain'):
+    with pytest.raises(UserError, match=r'engine cudnn: CuPy finds no GPU here; use engine chain'):
         use('cudnn')
 
 
@@ -142,12 +142,12 @@ def test_with_the_package_it_is_a_gpus_fastest_but_no_cpus(cudnn):
 @pytest.mark.parametrize('name', ['blas', 'chainer'])
 @pytest.mark.parametrize('precision', ['tf32', 'bfloat16'])
 def test_a_precision_that_only_cudnn_has_is_refused_elsewhere(use, name, precision):
-    with pytest.raises(UserError, match=f'--precision {precision}: --conv {name}.*--conv cudnn'):
+    with pytest.raises(UserError, match=f'precision {precision}: engine {name}.*engine cudnn'):
         use(name, precision)
 
 
 def test_a_precision_of_no_such_name_is_refused_with_the_names(use):
-    with pytest.raises(UserError, match=r'--precision int8: .*float32, tf32, float16, bfloat16'):
+    with pytest.raises(UserError, match=r'precision int8: .*float32, tf32, float16, bfloat16'):
         use('blas', 'int8')
 
 

@@ -36,7 +36,8 @@ def assert_as_chainercvs(xp, x, tolerance=1e-5):
     expected = normalized(chainercvs, *(
         cuda.to_cpu(array).astype(float) for array in (x, scale, gy)))
     given = xp.array(gy)
-    actual = normalized(L2Normalize(EPS), x, xp.asarray(scale), given)
+    actual = normalized(lambda *inputs: L2Normalize(EPS).apply(inputs)[0], x, xp.asarray(scale),
+                        given)
     np.testing.assert_array_equal(cuda.to_cpu(given), gy)
     for one, other in zip(actual, expected):
         assert one.dtype == x.dtype

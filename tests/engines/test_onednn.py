@@ -32,7 +32,7 @@ def test_without_the_package_the_fastest_is_blas(not_installed):
 
 
 def test_without_the_package_it_is_refused_by_its_name(use, not_installed):
-    with pytest.raises(UserError, match=r'--conv onednn: .*onednn-cpu-gomp is not installed.*blas'):
+    with pytest.raises(UserError, match=r'engine onednn: .*onednn-cpu-gomp is not installed.*blas'):
         use('onednn')
 
 
@@ -44,7 +44,7 @@ def test_with_the_package_it_is_the_fastest():
 @needs_onednn
 def test_bfloat16_is_refused_where_the_processor_would_emulate_it(use, monkeypatch):
     monkeypatch.setattr(onednn, 'BFLOAT16_FLAGS', ('no_such_flag', 'nor_this'))
-    with pytest.raises(UserError, match=r'--conv onednn-bf16: .*no_such_flag and nor_this'):
+    with pytest.raises(UserError, match=r'engine onednn-bf16: .*no_such_flag and nor_this'):
         use('onednn-bf16')
 
 

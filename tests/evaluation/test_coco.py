@@ -1,4 +1,6 @@
 """COCO's score against values worked by hand and against ChainerCV's evaluator."""
+import tracemalloc
+
 from multibox.evaluation import coco_score
 
 import numpy as np
@@ -104,3 +106,14 @@ def test_scores_are_those_of_chainercvs_evaluator(seed, detections):
         assert ours[name] == pytest.approx(theirs[key]) and 0 < ours[name] < 1, name
     np.testing.assert_allclose(list(ours['ap'].values()),
                                theirs['ap/iou=0.50:0.95/area=all/max_dets=100'], rtol=1e-6)
+
+
+def test_classes_without_an_object_take_no_memory():
+    names = tuple(map(str, range(2000)))
+    box, label = np.array([WIDE], 'f'), np.array([7], 'i')
+    tracemalloc.start()
+    result = coco_score([[box], [label], [np.array([.9], 'f')], [box], [label],
+                         [np.zeros(1, bool)]], names)
+    assert tracemalloc.get_traced_memory()[1] < 2e7  # all classes take 390 MB
+    tracemalloc.stop()
+    assert result['map'] == result['ap']['7'] == pytest.approx(1) and result['ap']['8'] is None

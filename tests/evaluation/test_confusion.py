@@ -1,5 +1,8 @@
 """The confusion matrix: cases worked by hand, and sums of rows and columns."""
-from multibox.evaluation.confusion import confusion_matrix, fold, most_confused
+import tracemalloc
+
+from multibox.evaluation.confusion import confusion_matrix, part_of_matrix
+from multibox.evaluation.mistakes import Match, Outcome
 from tests.evaluation.test_mistakes import AWAY, CAT, DOG, HALF, HERE, IMAGES, SIXTH, outcome
 
 import numpy as np
@@ -45,17 +48,41 @@ def test_rows_add_up_to_objects_and_columns_to_detections(images):
     assert matrix[2, 2] == 0
 
 
+def outcome_of(cells):
+    """Found objects, counted by their true and predicted classes; 5 means missed or background."""
+    result = Outcome([], [], [], [])
+    for i, ((true, predicted), n) in enumerate(cells.items()):
+        for j in range(n):
+            object, detection = ((HERE, true), (HERE, predicted, .5))
+            if true == predicted:
+                result.found.append(Match(i, 'found', object, detection, 1))
+            if true != predicted and true != 5:
+                result.missed.append(Match((i, j), 'missed', object, None, 0))
+            if true != predicted and predicted != 5:
+                result.false.append(Match((i, j), 'class', object, detection, 1))
+    return result
+
+
 def test_the_most_confused_classes_are_chosen_in_their_order():
-    matrix = np.zeros((6, 6), int)
-    matrix[np.arange(5), np.arange(5)] = 9  # right
-    matrix[4, 1] = 2
-    matrix[5, 0], matrix[2, 5] = 7, 8  # a false detection and missed objects
-    assert most_confused(matrix, 2) == [1, 4]
-    assert most_confused(matrix, 3) == [1, 2, 4]
-    assert most_confused(matrix, 9) == [0, 1, 2, 3, 4]
+    cells = {(n, n): 9 for n in range(5)} | {(4, 1): 2, (5, 0): 7, (2, 5): 8}
+    for n, expected in (2, [1, 4]), (3, [1, 2, 4]), (9, [0, 1, 2, 3, 4]):
+        assert part_of_matrix(outcome_of(cells), 5, n)[1] == expected
 
 
 def test_the_other_classes_are_joined():
-    matrix = np.arange(16).reshape(4, 4)
-    np.testing.assert_array_equal(
-        fold(matrix, [1]), [[5, 4 + 6, 7], [1 + 9, 0 + 2 + 8 + 10, 3 + 11], [13, 12 + 14, 15]])
+    cells = {(true, predicted): 5 * true + predicted + 1 for true in range(5)
+             for predicted in range(6)} | {(5, predicted): 3 for predicted in range(5)}
+    whole = confusion_matrix(outcome_of(cells), 5)
+    part, (one, two) = part_of_matrix(outcome_of(cells), 5, 2)
+    others = [n for n in range(5) if n not in (one, two)]
+    np.testing.assert_array_equal(part, [
+        [whole[np.ix_(rows, columns)].sum() for columns in ([one], [two], others, [5])]
+        for rows in ([one], [two], others, [5])])
+
+
+def test_memory_grows_with_the_matches_and_not_with_the_classes():
+    tracemalloc.start()
+    matrix, labels = part_of_matrix(outcome_of({(0, 1): 2}), 20_000, 20)
+    assert tracemalloc.get_traced_memory()[1] < 1e7  # the whole matrix has 3.2 GB
+    tracemalloc.stop()
+    assert matrix.sum() == 2 and {0, 1} <= set(labels)

@@ -82,3 +82,14 @@ def test_a_bad_batch_is_named(tmp_path, arrays, error):
     np.savez(tmp_path / 'batch.npz', **arrays)
     with pytest.raises(UserError, match=f'batch.npz: .*{error}'):
         main(['compare', 'caffe', 'd2l', '--batch', str(tmp_path / 'batch.npz')])
+
+
+@pytest.mark.parametrize('content, error', [
+    (b'', 'not a readable .npz file'), (b'PK\x03\x04', 'not a readable .npz file'),
+    (None, 'no such file')], ids=['empty', 'cut off', 'missing'])
+def test_a_file_that_is_no_batch_is_named(tmp_path, content, error):
+    path = tmp_path / 'batch.npz'
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=f'batch.npz: {error}'):
+        main(['compare', 'caffe', 'd2l', '--batch', str(path)])

@@ -86,7 +86,8 @@ def test_balancap_leaves_an_object_without_a_good_box_alone(xp):
 @pytest.mark.parametrize('name, switch, error', [
     ('gluoncv', {'min_hard_negatives': -1}, 'min_hard_negatives must be >= 0, got -1'),
     ('tf_od', {'conf_loss': 'focal'}, "conf_loss must be one of sigmoid, softmax, got 'focal'"),
-    ('tf_od', {'iou_threshold': float('nan')}, 'iou_threshold must be from 0 to 1, got nan'),
+    ('tf_od', {'iou_threshold': float('nan')}, 'iou_threshold must be >= 0, got nan'),
+    ('tf_od', {'iou_threshold': 1.5}, 'iou_threshold must be from 0 to 1, got 1.5'),
     ('tf_od', {'priors': np.zeros((3, 4))}, r'priors must be \(30, 4\)')])
 def test_bad_switches_are_named(name, switch, error):
     with pytest.raises(ValueError, match=error):

@@ -17,7 +17,7 @@ import pytest
 def lite():
     np.random.seed(0)
     model = make_detector('lite300', 2)
-    fill(model, efficientnet.read())
+    fill(model, efficientnet.read(), 'imagenet')
     return model
 
 

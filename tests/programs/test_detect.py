@@ -1,12 +1,15 @@
 """detect.py on folders with readable and broken photographs."""
 import json
 import os
+import signal
 import struct
 
 import detect
 from detect import BestBelow
 from multibox.boxes import Coder
+from multibox.data.pictures import Unreadable
 from multibox.errors import UserError
+from multibox.locks import Lock
 
 import cv2
 import numpy as np
@@ -17,6 +20,7 @@ from PIL import Image
 class Detector:
     """Finds a dog with score 0.9 in the upper left quarter, and a cat with score 0.4 below it."""
     threshold = coder = None
+    insize = 300
 
     def predict(self, imgs):
         boxes = [np.array([[h / 2, 0, h, w / 2], [0, 0, h / 2, w / 2]], 'f')
@@ -184,12 +188,14 @@ def test_a_broken_image_is_named_and_the_rest_goes_on(
 
 
 def test_detections_before_an_interrupt_are_kept(detector, photos, tmp_path, monkeypatch):
-    def interrupt(path, *_):
-        if path.stem == 'b':
-            raise KeyboardInterrupt
-        return np.zeros((3, 20, 20), 'f')
+    predict = detector.predict
 
-    monkeypatch.setattr(detect, 'read_upright', interrupt)
+    def interrupt(imgs):
+        if imgs[0].shape == (3, 40, 60):
+            raise KeyboardInterrupt
+        return predict(imgs)
+
+    monkeypatch.setattr(detector, 'predict', interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(photos, '--out', tmp_path / 'out', '--batchsize', '1')
     result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
@@ -201,6 +207,72 @@ def test_a_photograph_in_the_folder_of_the_pictures_is_not_overwritten(detector,
     run(photos, '--out', photos)
     assert (photos / 'a.PNG').read_bytes() == before
     assert {path.name for path in photos.glob('*.png')} == {'a-2.png', 'b.png'}
+
+
+@pytest.mark.parametrize('name', ['b.png', 'B.PNG'])
+def test_a_file_that_detect_did_not_write_is_not_overwritten(detector, photos, tmp_path, name):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / name).write_text('precious')
+    run(photos / 'b.jpg', '--out', tmp_path / 'out')
+    assert (tmp_path / 'out' / name).read_text() == 'precious'
+    result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
+    assert result['images'][0]['picture'] == 'b-2.png'
+
+
+def test_a_photograph_that_is_a_link_into_the_folder_is_not_overwritten(
+        detector, photos, tmp_path):
+    out = tmp_path / 'out'
+    run(photos / 'b.jpg', '--out', out)  # so that out/b.png is a picture of detect.py
+    before = (out / 'b.png').read_bytes()
+    (photos / 'b.png').symlink_to(out / 'b.png')
+    run(photos / 'b.png', '--out', out)
+    assert (out / 'b.png').read_bytes() == before and (out / 'b-2.png').exists()
+
+
+def test_earlier_pictures_are_replaced_or_removed_and_no_other_file_is(
+        detector, photos, tmp_path, capsys):
+    out = tmp_path / 'out'
+    run(photos, '--out', out)
+    (out / 'mine.png').write_text('precious')
+    listed = json.loads((out / 'detections.json').read_text())
+    listed['images'] += [{'picture': name} for name in ('../photos/b.jpg', '../x.png', None, 3)]
+    (tmp_path / 'x.png').write_text('precious')
+    (out / 'detections.json').write_text(json.dumps(listed))
+    (out / 'b.png').write_text('of the earlier run')
+    run(photos / 'b.jpg', '--out', out)
+    assert {path.name for path in out.iterdir()} == {'b.png', 'mine.png', 'detections.json'}
+    assert Image.open(out / 'b.png').size == (60, 40)
+    assert (photos / 'b.jpg').exists() and (tmp_path / 'x.png').exists()
+    assert f'1 pictures of an earlier detect.py removed from {out}' in capsys.readouterr().out
+
+
+def test_an_interrupt_keeps_the_earlier_pictures_until_the_next_run(
+        detector, photos, tmp_path, monkeypatch):
+    out = tmp_path / 'out'
+    run(photos, '--out', out)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(detector, 'predict', lambda imgs: signal.raise_signal(signal.SIGINT))
+        run(photos / 'a.PNG', '--out', out)
+    assert {path.name for path in out.iterdir()} == {'a.png', 'b.png', 'detections.json'}
+    run(photos / 'a.PNG', '--out', out)
+    assert {path.name for path in out.iterdir()} == {'a.png', 'detections.json'}
+
+
+@pytest.mark.parametrize('content', ['precious', '[]', '{"images": []}'])
+def test_detections_of_another_program_end_the_run_before_any_work(
+        detector, photos, monkeypatch, content):
+    (photos / 'detections.json').write_text(content)
+    before = sorted(photos.rglob('*'))
+    monkeypatch.setattr(detect, 'load_model', None)
+    with pytest.raises(UserError, match=rf'--out {photos}: holds detections\.json, which would'):
+        run(photos, '--out', photos)
+    assert (photos / 'detections.json').read_text() == content
+    assert sorted(photos.rglob('*')) == before
+
+
+def test_two_at_once_in_one_folder_are_refused(detector, photos, tmp_path):
+    with Lock(tmp_path / 'out'), pytest.raises(UserError, match='is writing into this folder'):
+        run(photos, '--out', tmp_path / 'out')
 
 
 def test_pictures_differ_in_more_than_case(detector, photos, tmp_path):
@@ -259,3 +331,31 @@ def test_a_mistake_is_named(detector, tmp_path, monkeypatch, flags, match):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=match):
         run(*flags)
+
+
+def test_a_name_of_255_bytes_is_shortened(detector, photos, tmp_path):
+    long = 'é' * 125 + 'a.jpg'  # 255 bytes
+    (photos / 'b.jpg').rename(photos / long)
+    run(photos / long, '--out', tmp_path / 'out')
+    picture, = (tmp_path / 'out').glob('*.png')
+    assert picture.stem == 'é' * 120
+
+
+def test_a_photograph_above_the_limit_is_named(detector, photos, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(photos, '--out', tmp_path / 'out', '--max-pixels', 2400)
+    assert ('a.PNG: image is too large: 200 x 160 pixels, more than 2,400; --max-pixels sets'
+            in capsys.readouterr().err)
+    result = json.loads((tmp_path / 'out' / 'detections.json').read_text())
+    assert len(result['images']) == 1
+
+
+def test_a_picture_that_cannot_be_drawn_keeps_its_detections(
+        detector, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(detect, 'map_files', lambda function, items, *_: (
+        Unreadable('is gone') for _ in items))
+    with pytest.raises(SystemExit):
+        run(photos / 'b.jpg', '--out', tmp_path / 'out')
+    assert 'b.jpg: is gone' in capsys.readouterr().err
+    entry, = json.loads((tmp_path / 'out' / 'detections.json').read_text())['images']
+    assert entry['picture'] is None and entry['label'] == ['dog']

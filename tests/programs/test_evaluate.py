@@ -8,6 +8,7 @@ from multibox.data import load_data, relabel
 from multibox.data.synthetic import draw_set
 from multibox.errors import UserError
 from multibox.evaluation import precision_recall, score, threshold_curve
+from multibox.locks import Lock
 from multibox.networks import make_detector
 from multibox.report import results
 from multibox.weights import save_model
@@ -166,6 +167,50 @@ def test_a_folder_that_cannot_be_made_is_named_before_anything_is_detected(out, 
     with pytest.raises(UserError, match=r'metrics\.json/out: cannot be made'):
         evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
                        str(out / 'metrics.json/out')])
+    assert thresholds == []
+
+
+@pytest.mark.parametrize('files, named', [
+    ({'report.html': 'precious'}, 'holds report.html, which would be overwritten'),
+    ({'metrics.json': '{}', 'detections.png': ''}, 'holds metrics.json, detections.png, which'),
+    ({'metrics.json': '{"map": 1, "iteration": 9, "settings": {}}'}, 'holds metrics.json, which'),
+    ({'settings.json': '{}'}, 'holds a run of train.py'),
+    ({'snapshot_iter_3': ''}, 'holds a run of train.py'),
+], ids=['file', 'files', 'metrics of a run', 'settings of a run', 'snapshot'])
+def test_files_of_others_are_not_overwritten(out, data, thresholds, tmp_path, files, named):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=f'--out {tmp_path}: {named}'):
+        evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
+                       str(tmp_path)])
+    assert thresholds == []
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
+
+
+def test_files_of_an_earlier_evaluation_are_replaced(out, data, thresholds, tmp_path):
+    for name in evaluate.RESULTS:
+        shutil.copy(out / name, tmp_path)
+    (tmp_path / 'report.html').write_text('old')
+    evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
+                   str(tmp_path)])
+    assert (tmp_path / 'report.html').read_text() != 'old'
+    assert {path.name for path in tmp_path.iterdir()} == {*evaluate.RESULTS}
+
+
+def test_a_submission_in_the_folder_is_not_overwritten(out, thresholds, tmp_path):
+    path = tmp_path / 'results/VOC2012/Main/comp4_det_test_cat.txt'
+    path.parent.mkdir(parents=True)
+    path.write_text('precious')
+    with pytest.raises(UserError, match=r'holds results/VOC2012/Main/comp4_det_test_cat\.txt'):
+        evaluate.main(['--model', str(out.parent / 'model.npz'), '--submission', '--out',
+                       str(tmp_path)])
+    assert path.read_text() == 'precious'
+
+
+def test_two_at_once_in_one_folder_are_refused(out, data, thresholds, tmp_path):
+    with Lock(tmp_path), pytest.raises(UserError, match='is writing into this folder'):
+        evaluate.main(['--model', str(out.parent / 'model.npz'), '--data', str(data), '--out',
+                       str(tmp_path)])
     assert thresholds == []
 
 

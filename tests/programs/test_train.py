@@ -1,4 +1,5 @@
 """train.py by its public flags, on a few drawn pictures."""
+import contextlib
 import functools
 import json
 import pathlib
@@ -10,9 +11,11 @@ import train
 from multibox.devices import available_cores
 from multibox.errors import UserError
 from multibox.evaluation.threshold import DEFAULT_THRESHOLD
+from multibox.locks import Lock
 from multibox.matching import match_forced_above
 from multibox.processes import ONE
 from multibox.training import loop, save_settings, settings
+from multibox.training.folders import FILES
 from multibox.weights import load_model
 from tests.support.logs import log_without_time
 
@@ -202,7 +205,7 @@ def test_the_default_recipe_is_chainercvs():
 
 
 def test_every_flag_is_read():
-    checks = pathlib.Path(settings.__file__).read_text().partition('def check_args')[2]
+    checks = pathlib.Path(settings.__file__).read_text().partition('def check_and_lock')[2]
     recipe = checks + pathlib.Path(train.__file__).read_text()
     for name in vars(parse_args([])):
         if name != 'model':  # parse_args itself reads the network's name
@@ -233,9 +236,55 @@ def test_resuming_to_less_than_was_done_is_named(out, data):
         train.main(['--out', str(out), '--resume', '--iteration', '3'])
 
 
-def test_a_run_without_a_snapshot_may_be_begun_anew(out, data, tmp_path):
-    (tmp_path / 'log').write_bytes((out / 'log').read_bytes())
-    settings.check_args(parse_args(['--out', str(tmp_path)]), ONE)
+@pytest.mark.parametrize('name', [*FILES, 'snapshot_iter_40/'])
+def test_a_file_of_the_name_of_a_result_is_not_overwritten(tmp_path, name):
+    out = tmp_path / 'out'
+    (out / name).parent.mkdir(parents=True)
+    (out / name).mkdir() if name.endswith('/') else (out / name).write_text('precious')
+    before = sorted(tmp_path.rglob('*'))
+    match = 'holds a run already' if name == 'model.npz' else f'holds {name.strip("/")}, which'
+    with pytest.raises(UserError, match=match):
+        settings.check_and_lock(parse_args(['--out', str(out)]), ONE)
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_a_run_writes_no_other_names_than_those_that_must_be_free(out):
+    names = {str(path.relative_to(out)) for path in out.rglob('*') if path.is_file()}
+    assert names - {*FILES} == {'snapshot_iter_2', 'snapshot_iter_4'}
+
+
+def test_a_folder_in_use_is_refused_also_for_a_resumed_run(out):
+    before = {path: path.stat().st_mtime_ns for path in out.rglob('*')}
+    with Lock(out), pytest.raises(UserError, match=f'{out}: process .* is writing into'):
+        train.main(['--out', str(out), '--resume', '--iteration', '5'])
+    assert {path: path.stat().st_mtime_ns for path in out.rglob('*')} == before
+
+
+def test_a_run_that_began_and_ended_meanwhile_is_seen_under_the_lock(tmp_path, monkeypatch):
+    class Late(Lock):
+        def __init__(self, folder, *args):
+            super().__init__(folder, *args)
+            (folder / 'model.npz').touch()
+    monkeypatch.setattr(settings, 'Lock', Late)
+    with pytest.raises(UserError, match='holds a run already'):
+        settings.check_and_lock(parse_args(['--out', str(tmp_path)]), ONE)
+    Lock(tmp_path).release()
+
+
+@pytest.mark.parametrize('content', ['[{"it', None], ids=['damaged', 'folder'])
+def test_the_log_of_a_resumed_run_may_be_spoilt(out, data, tmp_path, content, capsys):
+    half = tmp_path / 'half'
+    half.mkdir()
+    for name in ('snapshot_iter_4', 'settings.json'):
+        (half / name).write_bytes((out / name).read_bytes())
+    (half / 'log').mkdir() if content is None else (half / 'log').write_text(content)
+    with contextlib.suppress(UserError):  # of a report without a log
+        train.main(['--out', str(half), '--resume', '--loader-processes', '0'])
+    assert (half / 'model.npz').exists()
+    if content is None:
+        assert 'log: cannot be written (Is a directory)' in capsys.readouterr().out
+    else:
+        assert log_without_time(half) == log_without_time(out)
 
 
 def test_weights_that_are_not_finite_are_not_reported_as_a_result(data, tmp_path, monkeypatch):

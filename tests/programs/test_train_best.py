@@ -1,10 +1,12 @@
 """The best weights, the evaluations and the patience of train.py."""
 import json
+import re
 import shutil
 import signal
 import types
 
 import train
+from multibox.faults import Incomplete
 from multibox.training import results
 from tests.support.logs import log_without_time
 
@@ -148,8 +150,8 @@ def test_a_failing_report_does_not_end_the_training(data, tmp_path, scored, monk
             raise ZeroDivisionError('on\npurpose')
     monkeypatch.setattr(results, 'write_results', fail)
     run(data, tmp_path / 'o', '--eval-interval', '4')
-    assert ('the results after iteration 4 could not be written (ZeroDivisionError: on purpose); '
-            'the training goes on') in capsys.readouterr().out
+    assert re.search(r'the results after iteration 4: failed \(ZeroDivisionError: on purpose, .*'
+                     r'\); the training goes on\n', capsys.readouterr().out)
     assert (tmp_path / 'o' / 'model.npz').exists()
 
 
@@ -157,9 +159,17 @@ def test_the_last_weights_are_saved_before_the_report(data, tmp_path, scored, mo
     def fail(*_, **__):
         raise ZeroDivisionError('on purpose')
     monkeypatch.setattr(results, 'write_results', fail)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(Incomplete, match=r'the report: failed \(ZeroDivisionError: on purpose'):
         run(data, tmp_path / 'o', '--eval-interval', '8')
     assert (tmp_path / 'o' / 'model.npz').exists()
+
+
+def test_a_picture_that_failed_at_the_beginning_is_named_again_at_the_end(
+        data, tmp_path, scored, monkeypatch):
+    monkeypatch.setattr(results, 'save_inputs', lambda *_: ['training.png: failed (on purpose)'])
+    with pytest.raises(Incomplete, match=r'^training\.png: failed \(on purpose\)$'):
+        run(data, tmp_path / 'o', '--eval-interval', '8')
+    assert (tmp_path / 'o' / 'model.npz').exists() and scored.reports[-1] == (8, False)
 
 
 @pytest.mark.slow

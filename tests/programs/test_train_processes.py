@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+from multibox.locks import Lock
 from tests.support import mpi
 from tests.support.logs import log_without_time
 
@@ -184,6 +185,35 @@ def test_a_mistake_that_every_process_meets_is_told_once(data, tmp_path, change,
     result = mpi.run(2, mpi.ROOT / 'train.py', *flags(data, tmp_path / 'out', **change))
     assert result.returncode != 0 and 'Traceback' not in result.stderr
     assert result.stderr.count(message) == 1, result.stderr
+
+
+@pytest.mark.slow
+@mpi.needs_mpiexec
+def test_processes_end_together_if_another_run_writes_into_the_folder(data, tmp_path):
+    out = tmp_path / 'out'
+    with Lock(out):
+        result = mpi.run(2, mpi.ROOT / 'train.py', *flags(data, out))
+        assert [path.name for path in out.iterdir()] == ['.multibox-lock']
+    assert result.returncode != 0 and 'Traceback' not in result.stderr
+    assert result.stderr.count(f'train.py: {out}: process {os.getpid()} on ') == 1
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_a_folder_that_can_be_resumed_without_its_litter(
+        data, tmp_path, start):
+    out = tmp_path / 'out'
+    process = start(None, mpi.ROOT / 'train.py', *flags(data, out, iteration=1000))
+    wait_for((out / 'snapshot_iter_5').exists, process)
+    second = mpi.run(None, mpi.ROOT / 'train.py', '--out', out, '--resume', '--iteration', 7)
+    assert second.returncode == 1 and f': process {process.pid} on ' in second.stderr
+    process.kill()
+    process.wait()
+    (out / '.multibox-0123456789abcdef.part').touch()
+    last = max(int(path.name.rpartition('_')[2]) for path in out.glob('snapshot_iter_*'))
+    result = mpi.run(None, mpi.ROOT / 'train.py', '--out', out, '--resume', '--iteration',
+                     last + 1)
+    assert result.returncode == 0 and result.stderr == '', result
+    assert not list(out.glob('.*'))
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import multibox
 from multibox.errors import UserError
+from multibox.files import write_json
 from multibox.report import metrics
 
 import numpy as np
@@ -18,7 +19,7 @@ RESULT = {'map': np.float64(0.5), 'ap': {'cat': np.float32(0.5), 'dog': float('n
 def write(path, **changed):
     values = {'result': RESULT, 'iteration': 12, 'settings': {'data': path.parent, 'lr': 1e-3},
               'seconds': 1.25, 'device': '@numpy', 'hardware': 'H200', **changed}
-    metrics.write_metrics(path, **values)
+    write_json(path, metrics.make_metrics(**values))
     return json.loads(path.read_text(), parse_constant=pytest.fail)  # NaN is not JSON
 
 

@@ -1,13 +1,13 @@
 """Annotated images in VOC's layout, as the tests of XML and of boxes write them."""
 from multibox.data.frames import place
+from multibox.data.inspection import inspect_all
 from multibox.data.layouts.voc import read_folder
-from multibox.data.pictures import inspect_all
 
 from PIL import Image
 
 WIDTH, HEIGHT = 100, 80
 SIZE = f'<size><width>{WIDTH}</width><height>{HEIGHT}</height></size>'
-NAMES = ('cat', 'dog')
+NUMBERS = {'cat': 0, 'dog': 1}
 
 
 def bndbox(xmin, ymin, xmax, ymax):
@@ -38,7 +38,7 @@ def read(folder, ids):
     annotations = read_folder(folder, ids, [])
     pictures = inspect_all([annotation.image for annotation in annotations if annotation.image],
                            str(folder))
-    placed = [place(annotation, pictures.get(annotation.image, ''), NAMES)
+    placed = [place(annotation, pictures.get(annotation.image, ''), NUMBERS)
               for annotation in annotations]
     return ([each.example for each in placed if each.example],
             [problem for each in placed for problem in each.problems],

@@ -70,12 +70,12 @@ def test_a_trunk_with_trained_weights_learns_in_part(flags, pretrained, frozen, 
 def test_flags_of_the_trunk_are_checked(tmp_path, flags, message):
     args = parse_args([*flags, '--out', str(tmp_path / 'out')])
     with pytest.raises(UserError, match=message):
-        settings.check_args(args, ONE)
+        settings.check_and_lock(args, ONE)
 
 
 def test_a_chosen_network_and_the_papers_are_named(tmp_path, capsys):
     args = parse_args(['--data', str(tmp_path), '--out', str(tmp_path / 'out')])
-    settings.check_args(args, ONE)
+    settings.check_and_lock(args, ONE)
     said = capsys.readouterr().out
     assert said.startswith('network: lite300') and '--model ssd300' in said
     assert 'remarks' not in vars(args)
@@ -101,7 +101,7 @@ def test_a_second_run_gets_a_folder_of_its_own(at_work, file, capsys):
     assert str(parse_args([]).out) == 'result-2'
     at_work(f'result-2/{file}')
     args = parse_args(['--data', '.'])
-    settings.check_args(args, ONE)
+    settings.check_and_lock(args, ONE)
     assert str(args.out) == 'result-3'
     assert capsys.readouterr().out.splitlines()[0] == (
         'writing to result-3, because result holds a run')
@@ -118,7 +118,7 @@ def test_the_run_with_the_latest_snapshot_is_resumed(at_work, capsys):
                        ('result-old/snapshot_iter_2', 60)):
         at_work(path, time)
     args = parse_args(['--resume'])
-    settings.check_args(args, ONE)
+    settings.check_and_lock(args, ONE)
     assert str(args.out) == 'result-2'
     assert capsys.readouterr().out == 'resuming the run in result-2, the newest one\n'
 

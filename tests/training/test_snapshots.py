@@ -1,10 +1,12 @@
 import errno
+import json
 import os
+import pathlib
 import pickle
 import shutil
 
 from multibox.errors import UserError
-from multibox.training import snapshots
+from multibox.training import Log, snapshots
 
 import chainer
 import chainer.links as L
@@ -25,7 +27,7 @@ def make_trainer(out, iteration=6, n_out=4, n_example=20, shuffle=False):
     updater = chainer.training.StandardUpdater(iterator, optimizer)
     trainer = chainer.training.Trainer(updater, (iteration, 'iteration'), out=str(out))
     trainer.extend(extensions.observe_lr(), trigger=(1, 'iteration'))
-    trainer.extend(extensions.LogReport(trigger=(2, 'iteration')))
+    trainer.extend(Log((2, 'iteration')))
     trainer.extend(snapshots.snapshot(model), trigger=(3, 'iteration'))
     return trainer
 
@@ -72,6 +74,97 @@ def test_last_two_snapshots_are_kept(tmp_path):
     make_trainer(tmp_path, iteration=12).run()
     assert {path.name for path in tmp_path.iterdir()} == {
         'log', 'snapshot_iter_9', 'snapshot_iter_12'}
+
+
+def test_times_that_run_backwards_cost_no_snapshot(out):
+    for iteration in 3, 6:
+        os.utime(out / f'snapshot_iter_{iteration}', ns=(2 ** 61, 2 ** 61))
+    resumed = make_trainer(out, iteration=12)
+    snapshots.resume(resumed, out)
+    resumed.run()
+    assert {path.name for path in out.iterdir()} == {'log', 'snapshot_iter_9', 'snapshot_iter_12'}
+
+
+def test_only_files_of_the_exact_names_are_removed(tmp_path):
+    foreign = ('snapshot_iter_2.backup', 'snapshot_iter_notes.txt', 'snapshot_iter_007',
+               'snapshot_iter_2\n', 'snapshot_iter_\u0662')
+    for name in foreign:
+        (tmp_path / name).write_text('precious')
+    folders = 'snapshot_iter_old', 'snapshot_iter_1'
+    for name in folders:
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / 'snapshot_iter_4')
+    (tmp_path / 'snapshot_iter_5').symlink_to('snapshot_iter_2.backup')
+    (tmp_path / 'snapshot_iter_2').write_text('of an earlier part of the run')
+    (tmp_path / 'snapshot_iter_40').write_text('of another run')
+    make_trainer(tmp_path, iteration=12).run()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *foreign, *folders, 'snapshot_iter_4', 'snapshot_iter_5', 'snapshot_iter_40', 'log',
+        'snapshot_iter_9', 'snapshot_iter_12'}
+
+
+def test_a_damaged_snapshot_does_not_count_as_the_one_before(out):
+    (out / 'snapshot_iter_8').write_text('damaged')
+    resumed = make_trainer(out, iteration=9)
+    snapshots.resume(resumed, out)
+    resumed.run()
+    assert [path.name for path in snapshots.find_snapshots(out)] == [
+        'snapshot_iter_9', 'snapshot_iter_6']
+
+
+def test_a_snapshot_that_cannot_be_removed_does_not_end_the_run(tmp_path, monkeypatch):
+    unlink = pathlib.Path.unlink
+
+    def fail(path, missing_ok=False):
+        if path.name == 'snapshot_iter_3':
+            raise PermissionError
+        unlink(path, missing_ok)
+    monkeypatch.setattr(pathlib.Path, 'unlink', fail)
+    make_trainer(tmp_path, iteration=12).run()
+    assert [path.name for path in snapshots.find_snapshots(tmp_path)] == [
+        'snapshot_iter_12', 'snapshot_iter_9', 'snapshot_iter_3']
+
+
+@pytest.mark.parametrize('make', [pathlib.Path.mkdir, os.mkfifo], ids=['folder', 'pipe'])
+def test_what_is_no_file_is_neither_resumed_nor_overwritten(out, make):
+    make(out / 'snapshot_iter_9')
+    resumed = make_trainer(out, iteration=9)
+    assert snapshots.resume(resumed, out) == 6
+    with pytest.raises(UserError, match='snapshot_iter_9: is no regular file'):
+        resumed.run(show_loop_exception_msg=False)
+    assert not (out / 'snapshot_iter_9').is_file() and (out / 'snapshot_iter_6').exists()
+
+
+@pytest.mark.parametrize('damage', [shutil.rmtree, lambda out: (out / 'log').mkdir()],
+                         ids=['folder deleted', 'log is a folder'])
+def test_a_log_that_cannot_be_written_does_not_end_the_run(tmp_path, capsys, damage):
+    trainer = make_trainer(tmp_path / 'out', iteration=2)
+    trainer.extend(lambda trainer: damage(tmp_path / 'out'), name='damage', priority=999,
+                   trigger=(2, 'iteration'))
+    trainer.run(show_loop_exception_msg=False)
+    said = capsys.readouterr().out
+    assert f'{tmp_path / "out" / "log"}: cannot be written (' in said and said.count('\n') == 1
+    assert len(log(trainer)) == 1
+
+
+def test_the_file_of_the_log_is_chainers(tmp_path):
+    trainer = make_trainer(tmp_path)
+    trainer.extend(extensions.LogReport(trigger=(2, 'iteration'), filename='expected'),
+                   name='expected')
+    trainer.run()
+    ours, expected = (json.loads((tmp_path / name).read_text()) for name in ('log', 'expected'))
+    for entries in ours, expected:
+        for entry in entries:
+            del entry['elapsed_time']
+    assert ours == expected
+
+
+def test_a_snapshot_in_a_folder_that_was_deleted_ends_in_one_line(tmp_path):
+    trainer = make_trainer(tmp_path / 'out')
+    trainer.extend(lambda trainer: shutil.rmtree(tmp_path / 'out'), name='damage', priority=999,
+                   trigger=(3, 'iteration'))
+    with pytest.raises(UserError, match='snapshot_iter_3: cannot be written \\(No such file'):
+        trainer.run(show_loop_exception_msg=False)
 
 
 def truncate(data):

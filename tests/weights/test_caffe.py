@@ -177,7 +177,7 @@ def test_an_unknown_layer_keeps_its_name(name):
 
 
 @pytest.mark.parametrize('content, match', [
-    (None, 'No such file'), (b'', 'without layers'), (b'PK nonsense', 'not a readable'),
+    (None, 'no such file'), (b'', 'without layers'), (b'PK nonsense', 'not a readable'),
     (layer('conv1_1', 'Convolution', np.zeros((2, 2)))[:-8], 'not a readable'),
 ], ids=['missing', 'empty', 'garbage', 'cut off'])
 def test_an_unreadable_file_is_named(tmp_path, content, match):
@@ -201,4 +201,43 @@ def test_fewer_numbers_than_the_shape_says_are_refused(tmp_path):
     assert shape in content
     (tmp_path / 'x.caffemodel').write_bytes(content.replace(shape, more))
     with pytest.raises(UserError, match='conv1_1 holds 10 numbers where its shape is'):
+        read(str(tmp_path / 'x.caffemodel'))
+
+
+@pytest.mark.parametrize('name', ['aspect_ratio', 'min_size', 'max_size'])
+@pytest.mark.parametrize('value', [(0,), (-2,), (float('nan'),), (float('inf'),), (2,) * 1000],
+                         ids=['0', 'negative', 'nan', 'inf', 'many'])
+def test_sizes_and_ratios_that_are_none_are_refused(tmp_path, name, value):
+    with pytest.raises(UserError, match=r'x\.caffemodel: the sizes and ratios .* numbers above 0'):
+        boxes(tmp_path, {**SETTINGS, name: value}, 150)
+
+
+def test_a_number_of_double_precision_beyond_float32_becomes_infinite(tmp_path):
+    numbers = field(8, np.array([1e300, 1]).tobytes())
+    (tmp_path / 'x.caffemodel').write_bytes(field(100, field(1, b'conv1_1') + field(
+        7, field(7, field(1, varint(2))) + numbers)))
+    assert read(str(tmp_path / 'x.caffemodel'))['extractor/conv1_1/W'].tolist() == [np.inf, 1]
+
+
+@pytest.mark.parametrize('shape', [[2 ** 40, 2 ** 40], [2 ** 62], [1] * 40 + [2]],
+                         ids=['product', 'side', 'dimensions'])
+def test_absurd_shapes_are_refused(tmp_path, shape):
+    dims = b''.join(map(varint, shape))
+    content = field(100, field(1, b'conv1_1') + field(7, field(7, field(1, dims)) + field(
+        5, np.zeros(2, 'f').tobytes())))
+    (tmp_path / 'x.caffemodel').write_bytes(content)
+    with pytest.raises(UserError, match='conv1_1 holds 2 numbers where its shape is'):
+        read(str(tmp_path / 'x.caffemodel'))
+
+
+def test_millions_of_empty_layers_are_refused(tmp_path):
+    (tmp_path / 'x.caffemodel').write_bytes(field(100, b'') * 200_000)
+    with pytest.raises(UserError, match='with too many layers'):
+        read(str(tmp_path / 'x.caffemodel'))
+
+
+def test_a_layer_of_a_long_number_is_refused(tmp_path):
+    name = b'conv' + b'9' * 5000 + b'_1'
+    (tmp_path / 'x.caffemodel').write_bytes(layer(name.decode(), 'Convolution', np.zeros((2, 2))))
+    with pytest.raises(UserError, match=r'x\.caffemodel: is damaged \(ValueError\)'):
         read(str(tmp_path / 'x.caffemodel'))

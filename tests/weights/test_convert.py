@@ -90,6 +90,20 @@ def test_a_model_file_is_not_converted_again(tmp_path):
         main(['convert', str(tmp_path / 'model.npz'), '--out', str(tmp_path / 'x.npz')])
 
 
+@pytest.mark.parametrize('command', ['convert', 'export'])
+@pytest.mark.parametrize('link', [False, True], ids=['itself', 'link'])
+def test_the_source_is_not_overwritten(tmp_path, command, link):
+    source = out = tmp_path / 'x.npz'
+    np.savez(source, **{'extractor/conv1_1/b': np.zeros(64, 'f')})
+    before = source.read_bytes()
+    if link:
+        out = tmp_path / 'y.npz'
+        out.symlink_to(source)
+    with pytest.raises(UserError, match=f'{out}: is the file to read, which would be overwritten'):
+        main([command, str(source), '--out', str(out)])
+    assert source.read_bytes() == before and out.is_symlink() == link
+
+
 def test_a_class_named_twice_is_refused(tmp_path):
     np.savez(tmp_path / 'x.npz', **{'multibox/loc/0/b': np.zeros(16, 'f'),
                                     'multibox/conf/0/b': np.zeros(4 * 3, 'f')})

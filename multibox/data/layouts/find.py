@@ -1,15 +1,17 @@
 """Finding out which layout a folder has."""
+import os
 from collections import Counter
 from pathlib import Path
 
+from multibox.data.classes import read_label_names
 from multibox.data.layouts.coco import coco_files, read_coco
 from multibox.data.layouts.found import Found
 from multibox.data.layouts.loose import read_loose
-from multibox.data.layouts.roles import part_folders
+from multibox.data.layouts.roles import NAMES, part_folders
 from multibox.data.layouts.table import read_table
 from multibox.data.layouts.voc import read_devkit, read_voc
 from multibox.data.layouts.yolo import read_yolo
-from multibox.data.listing import is_image, read_label_names, walk
+from multibox.data.listing import IMAGE_FOLDERS, is_image, walk
 from multibox.data.pictures import SUFFIXES
 from multibox.data.splits import SPLITS, find_devkit
 from multibox.errors import UserError
@@ -21,6 +23,8 @@ WANTED = (
     'or data.yaml (YOLO), or a .csv file with the columns filename, class, xmin, ymin, xmax, ymax; '
     'train/, valid/ and test/ may hold the same (docs/data.md)')
 
+MAX_WRAPPINGS = 16  # folders in folders
+LISTING = '.json', '.csv', '.yaml', '.yml'
 ARCHIVES = '.zip', '.tar', '.gz', '.tgz', '.7z', '.rar'
 # A folder with such a file is a data set itself, and not the wrapping of one.
 DATA = *SUFFIXES, '.xml', '.json', '.csv', '.yaml', '.yml'
@@ -40,25 +44,48 @@ def read_layout(folder: Path, split: str, train: bool) -> Found:
     Raises:
         UserError: the folder has none of the layouts, or a file of its layout is damaged.
     """
-    if folder.is_file():
-        raise UserError(f'{folder}: is a file; give its folder, {folder.parent}'
-                        + ', once the archive is unpacked' * (folder.suffix.lower() in ARCHIVES))
-    if not folder.is_dir():
-        raise UserError(f'{folder}: no such folder; it should hold {WANTED}')
     try:
-        return _read_layout(_unwrap(folder), split, train)
+        if folder.exists() and not folder.is_dir():
+            unpacked = ', once the archive is unpacked' * (folder.suffix.lower() in ARCHIVES)
+            raise UserError(f'{folder}: is a file; give its folder, {folder.parent}{unpacked}')
+        if not folder.is_dir():
+            raise UserError(f'{folder}: no such folder; it should hold {WANTED}')
+        found = _read_layout(_unwrap(folder), split, train)
+        found.notes.extend(_not_read(folder) + _beside(folder, found))
+        return found
     except OSError as error:
         raise UserError(f'{folder}: cannot be read ({error})') from None
 
 
 def _unwrap(folder):
     """The data set in a folder that holds nothing else but remarks, as archives often have one."""
-    entries = [path for path in folder.iterdir() if not path.name.startswith(('.', '__MACOSX'))]
-    inner = [path for path in entries if path.is_dir()]
-    data = [path for path in entries if path not in inner and path.suffix.lower() in DATA]
-    if len(inner) != 1 or data or part_folders(folder) or find_devkit(folder):
-        return folder
-    return _unwrap(inner[0]) if any(map(Path.is_dir, inner[0].iterdir())) else folder
+    for _ in range(MAX_WRAPPINGS):
+        entries = [path for path in folder.iterdir() if not path.name.startswith(('.', '__MACOSX'))]
+        inner = [path for path in entries if path.is_dir()]
+        data = [path for path in entries if path not in inner and path.suffix.lower() in DATA]
+        if (len(inner) != 1 or data or part_folders(folder) or find_devkit(folder)
+                or not any(map(Path.is_dir, inner[0].iterdir()))):
+            break
+        folder = inner[0]
+    return folder
+
+
+def _not_read(folder):
+    """Remarks on pipes and dangling links that have the name of a file with annotations."""
+    parents = [folder, *(path for path in folder.iterdir() if path.is_dir())]
+    return [f'{path}: is not a regular file; it was not read' for parent in parents
+            for path in sorted(parent.iterdir()) if path.suffix.lower() in LISTING
+            and not path.is_file() and not path.is_dir()]
+
+
+def _beside(folder, found):
+    """A remark if a folder is only one part of a data set, such as train/."""
+    folder = folder.resolve()
+    if found.divided or folder.name.lower() not in NAMES:
+        return []
+    others = [path.name for path in part_folders(folder.parent).values() if path != folder]
+    return [f'{folder}: {" and ".join(others)} beside it are not used; give --data {folder.parent} '
+            'to use all parts'] if others else []
 
 
 def _read_layout(folder, split, train):
@@ -70,9 +97,13 @@ def _read_layout(folder, split, train):
         raise UserError(f'--split {split}: {folder} is not a VOCdevkit; leave --split out')
     found = found or read_voc(folder, split, train) or read_single(folder, train)
     if found is None:
+        if folder.resolve().name.lower() in IMAGE_FOLDERS and all(map(is_image, walk(folder))):
+            raise UserError(f'{folder}: holds images only; give the folder that holds the '
+                            f'annotations as well, such as {folder.resolve().parent}')
         raise UserError(f'{folder}: no annotations found; the folder should hold {WANTED}. '
-                        f'It holds {_contents(folder)}{_hint(folder)}')
-    path = next((folder / name for name in LABELS if (folder / name).is_file()), None)
+                        f'It holds {_contents(folder)}{_hint(folder)}'
+                        + ''.join(f'. {note}' for note in _not_read(folder)[:3]))
+    path = next((folder / name for name in LABELS if os.path.lexists(folder / name)), None)
     if path:
         names = read_label_names(path, notes := [])
         if found.label_names is None or set(names) < set(found.label_names):

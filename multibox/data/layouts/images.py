@@ -58,9 +58,11 @@ class Images:
         folders = list(dict.fromkeys([file.parent, self.folder, self.folder / 'images', *(
             self.folder / parent / sub for sub in (*roles, 'default')
             for parent in ('', 'images'))]))
+        folders = [folder for folder in folders if folder.is_dir()]
         found = {}
         for name in names:
-            for text, folder in itertools.product((name, unquote(name)), tuple(folders)):
+            texts = dict.fromkeys((name, unquote(name)))
+            for text, folder in itertools.product(texts, tuple(folders)):
                 path = folder.joinpath(*split_path(text))
                 if exists(path):
                     found[name] = path
@@ -74,7 +76,8 @@ class Images:
         found = [path for path in self._tree.named(parts[-1] if parts else '')
                  if not role or role_in(path, self.folder) in (None, role)]
         lengths = [shared(path.parts[::-1], parts[::-1]) for path in found]
-        best = [path for path, n in zip(found, lengths) if n == max(lengths)]
+        longest = max(lengths, default=0)
+        best = [path for path, n in zip(found, lengths) if n == longest]
         if len(best) > 1:
             best = self._tree.nearest(best[0].stem, file, best[0].name)
         return best[0] if len(best) == 1 else None

@@ -24,7 +24,7 @@ def role_in(path: Path, folder: Path) -> str | None:
 def part_folders(folder: Path) -> dict[str, Path]:
     """The folders in a folder that are named after a set: {role: folder}."""
     return {NAMES[path.name.lower()]: path for path in sorted(folder.iterdir())
-            if path.is_dir() and path.name.lower() in NAMES}
+            if path.name.lower() in NAMES and path.is_dir()}
 
 
 def by_folder(annotations: list, folder: Path, notes: list, train: bool) -> Found:

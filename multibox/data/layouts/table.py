@@ -3,15 +3,21 @@ import csv
 import io
 from pathlib import Path
 
-from multibox.data.annotations import CORNERS, Annotation, Entry
+from multibox.data.annotations import CORNERS, Annotation
+from multibox.data.entries import read_entry
 from multibox.data.frames import stated_size
 from multibox.data.layouts.found import Found
 from multibox.data.layouts.images import Images
 from multibox.data.layouts.roles import assign, role_in, role_of
-from multibox.data.listing import files_near, normal
+from multibox.data.listing import files_near
+from multibox.data.reading import MAX_LINES, MAX_PATH, read_text
 from multibox.errors import UserError
+from multibox.files import reading
 
 COLUMNS = 'filename', 'class', *CORNERS
+USED = *COLUMNS, 'width', 'height'
+MAX_BYTES = 2 ** 28
+MAX_HEADER = 2 ** 16  # bytes
 
 
 def read_table(folder: Path, train: bool) -> Found | None:
@@ -44,49 +50,44 @@ def read_table(folder: Path, train: bool) -> Found | None:
 
 def _rows(path):
     """The rows as dicts with lower-case names, and their line numbers; None without the columns."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f'{path}: cannot be read ({error})') from None
-    header = content.partition(b'\n')[0].decode('utf-8-sig', 'replace').lower()
+    with reading(path), open(path, 'rb') as file:
+        header = file.readline(MAX_HEADER).decode('utf-8-sig', 'replace').lower()
     if not all(name in header for name in COLUMNS):
         return None
-    try:
-        text = content.decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise UserError(f'{path}: cannot be read ({error}); save the table as UTF-8') from None
+    text = read_text(path, MAX_BYTES)
+    if text.count('\n') > MAX_LINES:
+        raise UserError(f'{path}: has more than {MAX_LINES:,} lines; divide the table')
     reader = csv.reader(io.StringIO(text, newline=''), delimiter=max(',;\t', key=header.count))
+    names = None
+    rows = []
     try:
-        rows = list(enumerate(reader, start=1))
+        for line, row in enumerate(reader, start=1):
+            if names is None:
+                names = [name.strip().lower() for name in row]
+                if not set(COLUMNS) <= set(names):
+                    return None
+                wanted = [n for n, name in enumerate(names) if name in USED]
+            elif row:
+                rows.append((line, {names[n]: row[n].strip() for n in wanted if n < len(row)}))
     except csv.Error as error:
-        raise UserError(f'{path}: cannot be read ({error})') from None
-    names = [name.strip().lower() for name in rows[0][1]] if rows else []
-    if not set(COLUMNS) <= set(names):
-        return None
-    return [(line, dict(zip(names, (cell.strip() for cell in row)))) for line, row in rows[1:]
-            if row]
+        raise UserError(f'{path}: cannot be read (near row {reader.line_num}: {error}); close the '
+                        'quotes, or save the table again') from None
+    return rows
 
 
 def _annotations(path, rows, images, role):
     names: dict[str, list] = {}
     for line, row in rows:
         names.setdefault(row.get('filename', ''), []).append((line, row))
-    found = images.find(names, path, role)
+    found = images.find([name for name in names if len(name) <= MAX_PATH], path, role)
     for name, its_rows in names.items():
         image = found.get(name)
-        entries = [_entry(line, row) for line, row in its_rows
+        entries = [read_entry(line, row.get('class'), tuple(map(row.get, CORNERS)))
+                   for line, row in its_rows
                    if any(row.get(corner) for corner in CORNERS) or row.get('class')]
         first = its_rows[0][1]
         fault = None if image else (
-            path.parent / (name or 'no name'), 'image file is missing, or several have this name')
+            path.parent / (name[:MAX_PATH] or 'no name'),
+            'image file is missing, or several have this name')
         yield Annotation(path, image, entries, stated_size(first.get('width'), first.get('height')),
                          fault=fault)
-
-
-def _entry(line, row):
-    written = tuple(row.get(corner) for corner in CORNERS)
-    try:
-        return Entry(line, normal(row.get('class') or ''), tuple(map(float, written)), written)
-    except (TypeError, ValueError):
-        return Entry(line, normal(row.get('class') or ''), None, written,
-                     fault='box coordinates are missing or not numbers')

@@ -1,10 +1,12 @@
 """VOC's layout: Annotations/, JPEGImages/ and ImageSets/Main/, alone or in a VOCdevkit."""
+import os
 from pathlib import Path
 
 from multibox.data.annotations import Annotation
+from multibox.data.classes import read_label_names, short_list
 from multibox.data.layouts.found import Found
 from multibox.data.layouts.roles import by_folder
-from multibox.data.listing import IMAGE_FOLDERS, Files, inner, normal, read_label_names
+from multibox.data.listing import IMAGE_FOLDERS, Files, inner, normal
 from multibox.data.pictures import SUFFIXES
 from multibox.data.splits import (
     SPLITS,
@@ -35,7 +37,7 @@ def read_devkit(folder: Path, split: str, train: bool) -> Found | None:
     if not train and split == '07+12' and (devkit / 'VOC2007' / 'Annotations').is_dir():
         split = '07'  # the same test images, whether or not VOC2012 is on the disk
     for path in (parent / 'labels.txt' for parent in (folder, devkit, devkit / 'VOC2007')):
-        if path.is_file() and (devkit / 'VOC2007').is_dir():
+        if os.path.lexists(path) and (devkit / 'VOC2007').is_dir():
             found = read_voc(devkit / 'VOC2007', SPLITS[1], train)
             if found:
                 found.notes.append(f"{path}: gives the classes, instead of VOC's own 20")
@@ -53,7 +55,7 @@ def read_devkit(folder: Path, split: str, train: bool) -> Found | None:
 def _refuse_other_classes(devkit, annotations, label_names):
     names = {entry.name for annotation in annotations for entry in annotation.entries}
     if names and not names & set(label_names):
-        shown = ', '.join(sorted(map(str, names))[:10])
+        shown = short_list(sorted(map(str, names)))
         raise UserError(f"{devkit}: has the layout of a VOCdevkit, but its classes ({shown}) are "
                         f"not VOC's; give --data {devkit / 'VOC2007'}, or write labels.txt into it")
 

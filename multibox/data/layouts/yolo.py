@@ -1,27 +1,20 @@
 """YOLO's layout: images/, labels/ with one text file per image, and data.yaml or classes.txt."""
-from collections import Counter
+import os
 from itertools import chain
 from pathlib import Path
 
 from multibox.data.annotations import Annotation, Entry, Problem
+from multibox.data.classes import MAX_CLASSES
 from multibox.data.layouts.found import Found
 from multibox.data.layouts.images import exists
 from multibox.data.layouts.roles import assign, part_folders, role_of
-from multibox.data.listing import (
-    files_near,
-    is_image,
-    normal,
-    read_lines,
-    split_path,
-    walk,
-)
+from multibox.data.layouts.yolo_names import CLASSES, names_of, read_config
+from multibox.data.listing import is_image, normal, split_path, walk
+from multibox.data.reading import number, read_lines, read_text, reason_of, shown
 from multibox.errors import UserError
 
-import yaml
-
-MAX_CLASSES = 10_000
 MAX_BYTES = 2 ** 24  # of a label file
-CLASSES = 'classes.txt', 'obj.names', 'labels/classes.txt', 'labels.txt'
+MAX_PARTS = 32  # folders at the end of a listed path that are looked for
 
 
 def read_yolo(folder: Path, train: bool) -> Found | None:
@@ -42,14 +35,14 @@ def read_yolo(folder: Path, train: bool) -> Found | None:
         UserError: data.yaml or a list of classes cannot be read, or the training images that
             data.yaml names are missing.
     """
-    config = _config(folder)
-    names = _names(folder, config) if config else None
+    config = read_config(folder)
     notes: list[str] = []
+    names = names_of(folder, config, notes) if config else None
     sets = _sets(folder, config, train, notes)
     labels = Labels()
     if not any(labels.find(image) for images in sets.values() for image in images):
         return None
-    names = names or _names(folder, config)
+    names = names or names_of(folder, config, notes)
     pose = bool(config and 'kpt_shape' in config)
     annotations = {role: [_read(image, labels.find(image), names, pose) for image in images]
                    for role, images in sets.items()}
@@ -96,58 +89,6 @@ def _label_folders(image):
     return [image.parent]
 
 
-def _config(folder):
-    for path in files_near(folder, '.yaml') + files_near(folder, '.yml'):
-        if path.parent != folder:
-            continue
-        try:
-            text = path.read_text(encoding='utf-8-sig')
-            content = yaml.load(text, yaml.BaseLoader)  # texts only: a class may be called 'on'
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-            if path.stem not in ('data', 'dataset'):
-                continue  # of another program
-            reason = ' '.join(str(error).split())
-            raise UserError(f'{path}: cannot be read as YAML ({reason})') from None
-        if isinstance(content, dict) and 'names' in content:
-            return {**content, 'file': path}
-    return None
-
-
-def _names(folder, config):
-    if config:
-        names = config['names']
-        if isinstance(names, dict):
-            try:
-                n_class = max(map(int, names)) + 1
-                if n_class > MAX_CLASSES:
-                    raise UserError(f'{config["file"]}: names counts to {n_class - 1}; number the '
-                                    'classes from 0 without gaps')
-                names = [names.get(str(n), f'class {n}') for n in range(n_class)]
-            except UserError:
-                raise
-            except (TypeError, ValueError):
-                names = None
-        if not isinstance(names, list) or not names or not all(map(_is_text, names)):
-            raise UserError(f'{config["file"]}: names is neither a list nor a mapping from numbers '
-                            'to names of classes')
-        return _unique(tuple(names), config['file'])
-    for path in (folder / name for name in CLASSES):
-        if path.is_file():
-            return _unique(tuple(read_lines(path)), path)
-    return None
-
-
-def _is_text(value):
-    return isinstance(value, str)  # other values may hold aliases, and explode as text
-
-
-def _unique(names, path):
-    twice = sorted(name for name, n in Counter(names).items() if n > 1)
-    if twice:
-        raise UserError(f'{path}: names {", ".join(twice)} twice; name every class once')
-    return names
-
-
 def _sets(folder, config, train, notes):
     """{role: image files}; empty if no text file can belong to them."""
     sets = {}
@@ -155,7 +96,7 @@ def _sets(folder, config, train, notes):
         if config.get(key):
             sets[key] = _listed(folder, config, key)
             if not sets[key]:
-                where = config[key] if _is_text(config[key]) else 'its folders'
+                where = config[key] if isinstance(config[key], str) else 'its folders'
                 reason = f'{config["file"]}: {key}: no image in {where}'
                 if key == 'train' and train:
                     raise UserError(f'{reason}; correct the path')
@@ -171,7 +112,7 @@ def _sets(folder, config, train, notes):
         if inner:
             return {role: _images(part) for role, part in inner.items()}
         return {None: _images(images if images.is_dir() else folder)}
-    if config or any((folder / name).is_file() for name in CLASSES[:2]):
+    if config or any(os.path.lexists(folder / name) for name in CLASSES[:2]):
         # Images without text file are not annotated yet, because labels lie beside images.
         labels = Labels()
         return {None: [image for image in _images(folder) if labels.find(image)]}
@@ -179,7 +120,8 @@ def _sets(folder, config, train, notes):
 
 
 def _has_labels(folder):
-    return any((folder / 'labels').rglob('*.txt'))  # labelImg's users put .xml files there
+    # labelImg's users put .xml files there
+    return any(path.suffix == '.txt' for path in walk(folder / 'labels'))
 
 
 def _listed(folder, config, key):
@@ -189,20 +131,19 @@ def _listed(folder, config, key):
     """
     values = config[key] if isinstance(config[key], list) else [config[key]]
     path = config.get('path')
-    bases = [folder / path, folder] if _is_text(path) else [folder]
+    bases = [folder / path, folder] if isinstance(path, str) else [folder]
+    parts = part_folders(folder / 'images' if (folder / 'images').is_dir() else folder)
     images = []
-    for value in filter(_is_text, values):
+    seen = set()
+    for value in dict.fromkeys(value for value in values if isinstance(value, str)):
         trimmed = value.replace('\\', '/')
         while trimmed.startswith('../'):
             trimmed = trimmed[3:]
         paths = [base / text for base in bases for text in (trimmed, value)]
-        path = next((path for path in paths if path.exists()), None)
-        if path is None:
-            part = part_folders(folder / 'images').get(role_of(key)) if (
-                folder / 'images').is_dir() else part_folders(folder).get(role_of(key))
-            if part is None:
-                continue
-            path = part
+        path = next(filter(os.path.lexists, paths), parts.get(role_of(key)))
+        if path is None or (real := os.path.realpath(path)) in seen:
+            continue
+        seen.add(real)
         if path.is_dir():
             images += _images(path)
         elif path.suffix == '.txt':
@@ -215,7 +156,8 @@ def _image_of_line(line, parent, folder):
     if exists(parent / line):
         return parent / line
     parts = split_path(line)
-    paths = [folder.joinpath(*parts[i:]) for i in range(len(parts))]
+    starts = range(max(0, len(parts) - MAX_PARTS), len(parts))
+    paths = (folder.joinpath(*parts[start:]) for start in starts)
     return next(filter(exists, paths), parent / line)
 
 
@@ -233,41 +175,37 @@ def _without_image(folder, known, labels):
 def _read(image, path, names, pose):
     if path is None:
         return Annotation(image, image, [], origin=0, relative=True)
-    if not path.is_file():
-        return Annotation(path, image, [], fault=(path, 'is not a regular file'))
-    if path.stat().st_size > MAX_BYTES:
-        return Annotation(path, image, [], fault=(path, 'labels are larger than 16 MiB'))
     try:
-        lines = path.read_text(encoding='utf-8-sig').splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        return Annotation(path, image, [], fault=(path, f'labels cannot be read ({error})'))
+        lines = read_text(path, MAX_BYTES).splitlines()
+    except UserError as error:
+        return Annotation(path, image, [], fault=(path, reason_of(error, path)))
     entries = [_entry(n, line.split()[:5 if pose else None], names)
                for n, line in enumerate(lines, start=1) if line.strip()]
     return Annotation(path, image, entries, origin=0, relative=True)
 
 
-def _entry(number, words, names):
-    line = ' '.join(words)[:80]
+def _entry(position, words, names):
+    line = shown(' '.join(words))
     try:
-        values = list(map(float, words))
+        values = list(map(number, words))
         kind = int(values[0])
-        if kind != values[0] or kind < 0:
+        if kind != values[0] or not 0 <= kind < MAX_CLASSES:
             raise ValueError
     except (ValueError, OverflowError):
-        return Entry(number, None, None, None, False, f'not a class and numbers: {line!r}')
+        return Entry(position, None, None, None, False, f'not a class and numbers: {line}')
     name = str(kind) if names is None else names[kind] if kind < len(names) else f'class {kind}'
     values = values[1:]
     if len(values) < 4:
-        return Entry(number, name, None, None, False, f'fewer than four coordinates: {line!r}')
+        return Entry(position, name, None, None, False, f'fewer than four coordinates: {line}')
     if len(values) >= 6 and len(values) % 2 == 0:
         x, y = values[0::2], values[1::2]
         box = min(x), min(y), max(x), max(y)
     else:
         x, y, width, height = values[:4]
         if width < 0 or height < 0:
-            return Entry(number, name, None, None, False, f'box has a negative size: {line!r}')
+            return Entry(position, name, None, None, False, f'box has a negative size: {line}')
         box = x - width / 2, y - height / 2, x + width / 2, y + height / 2
     if box[2] - box[0] > 2 or box[3] - box[1] > 2:
-        return Entry(number, name, None, None, False, f'coordinates look like pixels; they have to '
-                     f'be shares of the width and the height: {line!r}')
-    return Entry(number, name, box, None)
+        return Entry(position, name, None, None, False, 'coordinates look like pixels; they have '
+                     f'to be shares of the width and the height: {line}')
+    return Entry(position, name, box, None)

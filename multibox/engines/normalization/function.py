@@ -21,6 +21,6 @@ def l2_normalize(x: ArrayOrVariable, scale: ArrayOrVariable, eps: float = 1e-5
     """
     x, scale = chainer.as_variable(x), chainer.as_variable(scale)
     if kernels.takes(x.array) and x.dtype == scale.dtype:
-        return L2Normalize(eps)(x, scale)
+        return L2Normalize(eps).apply((x, scale))[0]
     x = F.normalize(x, eps=eps, axis=1)
     return x * F.broadcast_to(scale[:, None, None], x.shape)

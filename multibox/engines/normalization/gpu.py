@@ -2,9 +2,10 @@
 from pathlib import Path
 
 from multibox.engines import kernels, layout
+from multibox.engines.once import differentiable_once
 
 import numpy as np
-from chainer import Function
+from chainer import FunctionNode
 from chainer.backends import cuda
 
 SOURCE = Path(__file__).with_name('normalize.cu')
@@ -13,7 +14,7 @@ _MAPS = np.dtype([('channels', np.int32), ('pixels', np.int32), ('channel_stride
                   ('pixel_stride', np.int32), ('total', np.uint32), ('eps', np.float32)])
 
 
-class L2Normalize(Function):
+class L2Normalize(FunctionNode):
     """x / (length of x over its channels + eps) * scale, with sums in float32.
 
     The inputs are x (B, C, H, W) and scale (C,), both float32 or both float16. The result has the
@@ -29,6 +30,7 @@ class L2Normalize(Function):
 
     def forward(self, inputs):
         """Return (y,)."""
+        self.retain_inputs((0, 1))
         x, scale = inputs
         xp = cuda.get_array_module(x)
         in_order, back = layout.memory_order(x)
@@ -37,16 +39,18 @@ class L2Normalize(Function):
         self._launch('normalize', x, ordered_x, scale, y)
         return back(y),
 
-    def backward(self, inputs, grad_outputs):
-        """Return (gx, gscale)."""
-        x, scale = inputs
+    def backward(self, indexes, grad_outputs):
+        """Return the Variables (gx, gscale)."""
+        inputs = *self.get_retained_inputs(), *grad_outputs
+        x, scale, gy = (each.array for each in inputs)
         xp = cuda.get_array_module(x)
         in_order, back = layout.memory_order(x)
-        ordered_x, gy = (xp.ascontiguousarray(in_order(array)) for array in (x, *grad_outputs))
+        ordered_x, gy = (xp.ascontiguousarray(in_order(array)) for array in (x, gy))
         gx = xp.empty_like(gy)
         gscale = xp.empty((_blocks(x), len(scale)), np.float32)
         self._launch('normalize_gradient', x, ordered_x, scale, gy, gx, gscale)
-        return back(gx), gscale.sum(axis=0).astype(scale.dtype, copy=False)
+        gscale = gscale.sum(axis=0).astype(scale.dtype, copy=False)
+        return differentiable_once('l2_normalize', (back(gx), gscale), inputs)
 
     def _launch(self, kernel, x, *arrays):
         _, c, height, width = x.shape
