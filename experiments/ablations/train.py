@@ -14,7 +14,6 @@ resumed.
 from collections.abc import Iterable
 
 from experiments import trainings
-from multibox.boxes import RULES
 
 
 def axis(flag: str, values: Iterable[str], default: str) -> dict[str, list[str]]:
@@ -27,7 +26,7 @@ AXES = {
     'k': {**axis('k', ['0.5', '1', '3', '6'], '3'), 'all': ['--k', '8732']},
     'alpha': axis('alpha', ['0.25', '0.5', '1', '2', '4'], '1'),
     'augmentation': axis('augmentation', ['full', 'no-expansion', 'flip'], 'full'),
-    'match': axis('match', RULES, 'bipartite'),
+    'match': axis('match', ['bipartite', 'forced', 'forced_above'], 'bipartite'),
 }
 COMMON = ['--augmentation', 'full', '--iteration', '540']  # the paper's augmentation
 

@@ -1,4 +1,4 @@
-"""Count the training examples on which the three matching rules disagree.
+"""Count the training examples on which the matching rules disagree.
 
     python -m experiments.formulations.matching                        the built-in set
     python -m experiments.formulations.matching --data my-photos       your photographs

@@ -10,20 +10,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments.formulations.picture import draw_mined
+from experiments.formulations.picture import draw_mined, draw_weights
 from multibox.data import MakeTargets, TrainingSequence, drawn_set, load_data, seed_all
 from multibox.devices import select_device
 from multibox.engines import set_up
 from multibox.errors import UserError, ending_together
 from multibox.files import make_out, write_json
 from multibox.flags import check_numbers, make_parser
-from multibox.losses import LOSSES
+from multibox.losses import LOSSES, priors_for
+from multibox.losses.comparison import weight_by_gradient
 from multibox.networks import make_detector
 from multibox.report.metrics import versions
 from multibox.weights import load_model
 
 import chainer
-import chainer.functions as F
 import numpy as np
 from chainer.dataset import concat_examples
 from tabulate import tabulate
@@ -43,7 +43,7 @@ def measure(formulation: ModuleType, model: Any, dataset: Any, positions: range,
     Returns:
         ``(numbers, imgs, labels, used)``: the numbers of the table, the (B, 3, H, W) float32
         images after the augmentation, RGB from 0 to 255, the (B, K) int32 matched labels, and the
-        (B, K) bool boxes with a gradient.
+        (B, K) float weights of the boxes, 0 for a box without a gradient.
 
     Raises:
         UserError: the batch has no object.
@@ -53,27 +53,28 @@ def measure(formulation: ModuleType, model: Any, dataset: Any, positions: range,
     imgs, gt_mb_locs, gt_mb_labels = concat_examples([sequence[t] for t in positions])
     model.cleargrads()
     mb_locs, mb_confs = model(imgs)
-    loc_loss, conf_loss = formulation.multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, 3)
+    loc_loss, conf_loss = formulation.multibox_loss(
+        mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, 3,
+        **priors_for(formulation, model.coder.default_bbox))
     loss = formulation.weigh(loc_loss, conf_loss)
     loss.backward(retain_grad=True)
 
-    used = (mb_confs.grad != 0).any(axis=2)
     if not (gt_mb_labels > 0).any():
         raise UserError('the batch has no object; choose another with --batch or --seed')
-    positive, negative = used & (gt_mb_labels > 0), used & (gt_mb_labels == 0)
-    error = F.softmax(mb_confs, axis=2).array - np.eye(mb_confs.shape[2])[gt_mb_labels]
-    weight = abs(mb_confs.grad).sum(axis=2)[positive] / abs(error).sum(axis=2)[positive]
+    weight = weight_by_gradient(mb_confs.grad, mb_confs.array, gt_mb_labels)
+    positive, negative = ((weight != 0) & kind for kind in (gt_mb_labels > 0, gt_mb_labels == 0))
     squares = [np.square(parameter.grad, dtype=np.float64).sum() for parameter in model.params()]
     numbers = {
         'matched': int((gt_mb_labels > 0).sum()),
         'positives': int(positive.sum()),
         'negatives': int(negative.sum()),
         'negatives_by_image': negative.sum(axis=1).tolist(),
-        'weight_of_a_positive': [float(weight.min()), float(weight.max())],
-        'loc': float(loc_loss.array), 'conf': float(conf_loss.array), 'loss': float(loss.array),
+        'weight_of_a_positive': [float(f(weight[positive])) for f in (np.min, np.max)],
+        'loc': float(formulation.weigh(loc_loss, 0).array),
+        'conf': float(formulation.weigh(0, conf_loss).array), 'loss': float(loss.array),
         'gradient_norm': float(np.sqrt(sum(squares))),
     }
-    return numbers, imgs + model.mean, gt_mb_labels, used
+    return numbers, imgs + model.mean, gt_mb_labels, weight
 
 
 def print_table(rows: dict[str, dict]) -> None:
@@ -117,12 +118,12 @@ def main() -> None:
     else:
         model = make_detector('slim300', len(data.label_names))
     positions = range(args.batch * args.batchsize, (args.batch + 1) * args.batchsize)
-    rows, mined = {}, {}
+    rows, mined, weights = {}, {}, {}
     with chainer.using_config('train', True):
         for name, formulation in LOSSES.items():
-            rows[name], imgs, labels, used = measure(
+            rows[name], imgs, labels, weight = measure(
                 formulation, model, data.train, positions, args.seed)
-            mined[name] = used & (labels == 0)
+            mined[name], weights[name] = (weight != 0) & (labels == 0), (weight, labels)
     print_table(rows)
     stem = f'one_batch-{"trained" if args.model else "untrained"}'
     make_out(args.out)
@@ -130,6 +131,7 @@ def main() -> None:
         'batchsize': args.batchsize, 'batch': args.batch, 'seed': args.seed,
         'losses': rows, 'versions': versions()})
     draw_mined(args.out / f'{stem}.png', imgs, mined, model.coder.default_bbox)
+    draw_weights(args.out / f'{stem.replace("one_batch", "weights")}.png', weights)
 
 
 if __name__ == '__main__':

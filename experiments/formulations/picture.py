@@ -1,4 +1,4 @@
-"""A picture of one image with the negatives that each loss mined."""
+"""Pictures of one batch under each loss: the negatives mined, and the weights of all boxes."""
 from pathlib import Path
 
 from multibox.boxes.geometry import to_corners
@@ -9,6 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+
+N_ROW = 3  # of panels in the figure of weights
 
 
 def draw_mined(path: Path, imgs: np.ndarray, mined: dict[str, np.ndarray],
@@ -48,5 +50,41 @@ def draw_mined(path: Path, imgs: np.ndarray, mined: dict[str, np.ndarray],
                 facecolor='none', edgecolor=colour, linewidth=width))
         axes.set(xlim=(0, imgs.shape[3]), ylim=(imgs.shape[2], 0))
     figure.suptitle('black: mined by every loss; red: mined by some losses', fontsize=10)
+    with open_whole(path) as file:
+        figure.savefig(file, format='png', dpi=80)
+
+
+def draw_weights(path: Path, weights: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Draw a panel per loss: the boxes that count, image by image, each as high as its weight.
+
+    Within an image the positives come first, and then the negatives. All panels share the axis of
+    weights, which are multiples of 1 / N for N positives of the batch.
+
+    Args:
+        path: the PNG file.
+        weights: {loss: ((B, K) float weights, 0 for a box that does not count; (B, K) int labels)}.
+
+    Raises:
+        UserError: the picture cannot be written.
+    """
+    n_column = -(-len(weights) // N_ROW)
+    figure = Figure(figsize=(2.9 * n_column, 1.9 * N_ROW), layout='constrained')
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(N_ROW, n_column, sharey=True).ravel()
+    for axes, (name, (weight, labels)) in zip(panels, weights.items()):
+        start, ends = 0, []
+        for row, label in zip(weight * max(1, (labels > 0).sum()), labels):
+            for mask, colour in ((label > 0, 'tab:green'), (label == 0, 'tab:red')):
+                values = np.sort(row[mask & (row != 0)])[::-1]
+                axes.fill_between([start, *range(start, start + len(values))],
+                                  [*values[:1], *values], color=colour, linewidth=0)
+                start += len(values)
+            ends.append(start)
+        axes.set(title=f'{name}, {start} boxes', xticks=[0, *ends], xticklabels=[],
+                 xlim=(0, max(1, start)), yscale='log', ylim=(.001, 100))
+    for axes in panels[len(weights):]:
+        axes.set_axis_off()
+    figure.supxlabel('boxes that count, image by image: positives green, negatives red')
+    figure.supylabel('weight of the cross entropy, times N')
     with open_whole(path) as file:
         figure.savefig(file, format='png', dpi=80)

@@ -1,6 +1,6 @@
 """Train the slim network on the built-in set with every published loss, three seeds each.
 
-    python -m experiments.formulations.train                 18 runs, one after another
+    python -m experiments.formulations.train                 45 runs, one after another
     python -m experiments.formulations.train --parallel 2    two at a time, with the same results
 
 Runs of one seed begin with the same weights and see the same images in the same order, with the

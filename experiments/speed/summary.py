@@ -44,6 +44,14 @@ def loss(results: dict) -> str:
     return table(['ms', *names, 'speed-up over chainercv', 'over fastest torch', 'memory'], rows)
 
 
+def formulations(results: dict) -> str:
+    """Milliseconds per formulation of the loss, and its time relative to ChainerCV's own code."""
+    return table(['', 'ms', "time relative to ChainerCV's code"], [
+        ["ChainerCV's code" if name == 'original' else f'`{name}`', milliseconds(seconds),
+         '{median:.2f} ({min:.2f} to {max:.2f})'.format(**results['times_chainercv'][name])]
+        for name, seconds in results['seconds'].items()])
+
+
 def convolution(results: dict) -> str:
     """Milliseconds per pass of a network and engine, and the speed relative to Chainer's."""
     rows = []
@@ -105,7 +113,8 @@ def end_to_end(results: dict) -> str:
 def overview(folder: Path = FOLDER) -> str:
     """The table of README.md: milliseconds of Chainer or ChainerCV, of multibox and of PyTorch."""
     loss, convolution, loader, detections = (
-        json.loads((folder / f'{name}.json').read_text())['results'] for name in TABLES)
+        json.loads((folder / f'{name}.json').read_text())['results']
+        for name in ('loss', 'convolution', 'loader', 'detections'))
     main = next(iter(loss.values()))
     pytorch = [each for name, each in main['seconds'].items()
                if name not in ('ours', 'chainercv', 'one copy')]
@@ -131,8 +140,8 @@ def overview(folder: Path = FOLDER) -> str:
     return table(['ms', 'Chainer, ChainerCV', 'multibox', 'speed-up', 'PyTorch'], rows)
 
 
-TABLES = {'loss': (loss,), 'convolution': (convolution, layers), 'loader': (loader, workers),
-          'detections': (detections, end_to_end)}
+TABLES = {'loss': (loss,), 'formulations': (formulations,), 'convolution': (convolution, layers),
+          'loader': (loader, workers), 'detections': (detections, end_to_end)}
 
 
 def tables(folder: Path = FOLDER) -> Iterator[str]:

@@ -10,6 +10,7 @@ from multibox.typing import Array
 import numpy as np
 from chainer.backends import cuda
 
+CAFFES_LIMITS = 400, 200  # candidates per class, detections per image; ssd.pytorch: 200, no limit
 IGNORED = -1  # the label of a region that is neither an object nor background
 
 
@@ -21,7 +22,13 @@ class Coder:
     Args:
         default_bbox: (K, 4) float array (center_y, center_x, height, width) in pixels.
         variance: divisors of the offsets of centre and size.
+
+    Attributes:
+        limits: None, or the most candidates per class before suppression and the most detections
+            per image after it, such as :data:`CAFFES_LIMITS`. ChainerCV has none.
     """
+
+    limits: tuple[int, int] | None = None
 
     def __init__(self, default_bbox: Array, variance: tuple = (0.1, 0.2)):
         self.default_bbox = default_bbox
@@ -64,6 +71,8 @@ class Coder:
                score_thresh: float = 0.6) -> tuple[Array, Array, Array]:
         """Detections of one image: a threshold on scores, then suppression within each class.
 
+        :attr:`limits` keep the candidates and the detections with the highest scores.
+
         Args:
             mb_loc: (K, 4) float32 array, predicted offsets.
             mb_conf: (K, C) float32 array, logits; column 0 is the background.
@@ -85,7 +94,11 @@ class Coder:
         candidate = xp.nonzero((score >= score_thresh).any(axis=0))[0]
         score = score[:, candidate]
         bbox = offsets.decode(mb_loc[candidate], self.default_bbox[candidate], self.variance)
-        kept = suppress(bbox, score, nms_thresh, score_thresh)
+        n_candidate, n_detection = self.limits or (None, None)
+        kept = suppress(bbox, score, nms_thresh, score_thresh, n_candidate)
         label = xp.concatenate([xp.full(len(kept[c]), c, np.int32) for c in range(len(kept))])
         index = xp.concatenate(kept)
+        if n_detection is not None and len(index) > n_detection:
+            best = xp.sort(xp.argsort(-score[label, index], kind='stable')[:n_detection])
+            label, index = label[best], index[best]
         return bbox[index].astype(np.float32), label, score[label, index]

@@ -41,12 +41,16 @@ def is_proper(bbox: Array) -> Array:
     return (size >= 1e-15).all(axis=1) & (abs(bbox) <= 1e15).all(axis=1)
 
 
-def iou_with_default_boxes(default_bbox: Array, bbox: Array) -> Array:
+def iou_with_default_boxes(default_bbox: Array, bbox: Array, epsilon: float = 0) -> Array:
     """Intersection over union of every default box with every object.
+
+    The area of an object is computed in the dtype of the object, as in ChainerCV. A small object
+    lies inside several default boxes with equal IoU, of which the rounding of this area chooses.
 
     Args:
         default_bbox: (K, 4) float array (center_y, center_x, height, width) in pixels.
         bbox: (R, 4) float array (y_min, x_min, y_max, x_max) in pixels.
+        epsilon: a number that is added to the union, as some implementations do.
 
     Returns:
         (K, R) float array. The column of an object that is not proper, see :func:`is_proper`,
@@ -54,20 +58,24 @@ def iou_with_default_boxes(default_bbox: Array, bbox: Array) -> Array:
     """
     xp = cuda.get_array_module(default_bbox)
     default_bbox = floating(default_bbox)
-    bbox = bbox.astype(default_bbox.dtype)
-    proper = is_proper(bbox)
+    proper = is_proper(bbox.astype(default_bbox.dtype))
+    bbox = xp.where(proper[:, None], floating(bbox), 0)
+    object_area = (bbox[:, 2] - bbox[:, 0]) * (bbox[:, 3] - bbox[:, 1])
+    bbox, object_area = (x.astype(default_bbox.dtype) for x in (bbox, object_area))
     # One array of K numbers per coordinate: reductions over an axis of length 4 are slow.
     y, x, height, width = default_bbox.T.copy()
     y_min, x_min, y_max, x_max = y - height / 2, x - width / 2, y + height / 2, x + width / 2
-    top, left, bottom, right = xp.where(proper[:, None], bbox, 0).T[:, :, None]  # (R, 1) each
+    top, left, bottom, right = bbox.T[:, :, None]  # (R, 1) each
     iou = xp.minimum(y_max, bottom)
     iou -= xp.maximum(y_min, top)
     width = xp.minimum(x_max, right)
     width -= xp.maximum(x_min, left)
     iou = xp.maximum(iou, 0, out=iou)
     iou *= xp.maximum(width, 0, out=width)
-    union = xp.add((y_max - y_min) * (x_max - x_min), (bottom - top) * (right - left), out=width)
+    union = xp.add((y_max - y_min) * (x_max - x_min), object_area[:, None], out=width)
     union -= iou
+    if epsilon:
+        union += default_bbox.dtype.type(epsilon)
     iou /= union
     iou[~proper] = -1
     return iou.T

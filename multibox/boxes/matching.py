@@ -66,8 +66,30 @@ def match_forced_above(iou: Array, threshold: float = 0.5) -> Array:
     return _force_best(iou, _match_largest(iou, lambda largest: largest > threshold))
 
 
+def match_above(iou: Array, threshold: float = 0.5) -> Array:
+    """The rule of SSD-Tensorflow: IoUs strictly above the threshold, and nothing is forced.
+
+    An object that no default box overlaps enough stays without a box.
+    """
+    return _match_largest(iou, lambda largest: largest > threshold)
+
+
+def match_above_or_best(iou: Array, threshold: float = 0.5) -> Array:
+    """The rule of rykov8/ssd_keras: an object with no IoU above the threshold claims its best box.
+
+    A box that several objects claim goes to the object with the largest IoU, so an object may end
+    without any box. Arguments and result are those of :func:`match_forced`.
+    """
+    xp = cuda.get_array_module(iou)
+    lost = ~(iou > threshold).any(axis=0)
+    best = xp.arange(len(iou))[:, None] == iou.argmax(axis=0) if len(iou) else iou > 0
+    claims = xp.where((iou > threshold) | (best & lost), iou, -1)
+    return _match_largest(claims, lambda largest: largest > 0)
+
+
 RULES: dict[str, Callable[..., Array]] = {
-    'bipartite': match_bipartite, 'forced': match_forced, 'forced_above': match_forced_above}
+    'bipartite': match_bipartite, 'forced': match_forced, 'forced_above': match_forced_above,
+    'above': match_above, 'above_or_best': match_above_or_best}
 
 
 def ignore_near_misses(index: Array, iou: Array, neg_overlap: float) -> Array:

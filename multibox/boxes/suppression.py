@@ -11,8 +11,8 @@ BLOCK = 32  # boxes compared with others at once; this and SHARED change the spe
 SHARED = 4  # least candidates per box, over all classes, for one search that serves all classes
 
 
-def suppress(bbox: Array, score: Array, nms_thresh: float | None,
-             score_thresh: float) -> list[Array]:
+def suppress(bbox: Array, score: Array, nms_thresh: float | None, score_thresh: float,
+             n_candidate: int | None = None) -> list[Array]:
     """Keep the best box of each group of overlapping boxes, class by class.
 
     The result equals that of ``chainercv.utils.non_maximum_suppression``, which this function
@@ -24,6 +24,8 @@ def suppress(bbox: Array, score: Array, nms_thresh: float | None,
         nms_thresh: if two boxes have at least this IoU, the one with the lower score is dropped;
             None keeps all boxes.
         score_thresh: boxes whose score is lower, or nan, are dropped.
+        n_candidate: the most boxes per class that are compared, those of the highest scores; None
+            for any number.
 
     Returns:
         C int arrays: the indices of the boxes kept per class. Scores fall, or indices rise if
@@ -31,6 +33,8 @@ def suppress(bbox: Array, score: Array, nms_thresh: float | None,
     """
     xp = cuda.get_array_module(bbox)
     likely = [xp.nonzero(row >= score_thresh)[0] for row in score]
+    if n_candidate is not None:
+        likely = [_best(index, row[index], n_candidate) for index, row in zip(likely, score)]
     if nms_thresh is None:
         return likely
     if xp is not np:
@@ -45,6 +49,14 @@ def suppress(bbox: Array, score: Array, nms_thresh: float | None,
                     for order in orders]
         overlaps = Overlaps(bbox, nms_thresh)
         return [_suppress_by_overlaps(order, overlaps) for order in orders]
+
+
+def _best(index, score, n):
+    """The ``n`` indices of the highest scores, in their order."""
+    if len(index) <= n:
+        return index
+    xp = cuda.get_array_module(score)
+    return index[xp.sort(xp.argsort(-score, kind='stable')[:n])]
 
 
 def _suppress_by_blocks(bbox, thresh):

@@ -2,17 +2,16 @@
 from multibox.boxes.matching import ignore_near_misses
 from multibox.boxes.matching import match_bipartite as match
 from multibox.losses import terms
-from multibox.losses.cross_entropy import softmax_cross_entropy
 from multibox.losses.inputs import at_least_0, validate_inputs
 from multibox.losses.matching_loss import MatchingLoss
 from multibox.losses.mining import hardest
 from multibox.losses.normalizer import mean_count
 from multibox.losses.terms import weigh
+from multibox.losses.totals import CrossEntropy
 from multibox.processes import as_processes
 from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
-import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
 
@@ -55,11 +54,12 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
-        conf_loss, = _Capped().apply((softmax_cross_entropy(mb_confs, gt_mb_labels),))
+        conf_loss = CrossEntropy(mb_confs, gt_mb_labels)
+        conf_loss.array = xp.minimum(conf_loss.array, conf_loss.array.dtype.type(HIGHEST))
         ratio = np.float32(min(k, positive.shape[1]))
         n_negative = xp.floor(positive.sum(axis=1).astype(np.float32) * ratio)
         negative = hardest(conf_loss.array, gt_mb_labels == 0, n_negative)
-        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive)
+        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive, axis=None)
         if normalization == 'VALID':
             n = mean_count(positive, loc_loss.dtype, comm)
         else:
@@ -67,17 +67,7 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
             n = max(1, counts[normalization])
             if normalization == 'NONE':
                 n /= as_processes(comm).size  # ChainerMN's mean over processes becomes a sum
-        return F.sum(loc_loss) / n, terms.total(conf_loss, positive | negative) / n
-
-
-class _Capped(chainer.FunctionNode):
-    """A cap on the value only: in Caffe the gradient passes as if there were no cap."""
-
-    def forward(self, inputs):
-        return cuda.get_array_module(*inputs).minimum(inputs[0], inputs[0].dtype.type(HIGHEST)),
-
-    def backward(self, indexes, grad_outputs):
-        return grad_outputs
+        return loc_loss / n, conf_loss.total(positive | negative) / n
 
 
 class MultiBoxLoss(MatchingLoss):

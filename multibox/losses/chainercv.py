@@ -1,10 +1,10 @@
 """multibox_loss with the signature and the values of ChainerCV."""
 from multibox.boxes.matching import match_bipartite as match
 from multibox.losses import gpu, terms
-from multibox.losses.cross_entropy import softmax_cross_entropy
 from multibox.losses.inputs import validate_inputs
 from multibox.losses.mining import hard_negatives
 from multibox.losses.terms import weigh
+from multibox.losses.totals import CrossEntropy
 from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
@@ -54,7 +54,7 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
                 and np.can_cast(gt_mb_locs.dtype, np.float32) and gt_mb_labels.size):
             return gpu.MultiboxLoss(gt_mb_locs, gt_mb_labels, k, comm).apply((mb_locs, mb_confs))
         positive = gt_mb_labels > 0
-        conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
+        conf_loss = CrossEntropy(mb_confs, gt_mb_labels)
         negative = hard_negatives(conf_loss.array, positive, k, ignored=gt_mb_labels < 0)
         return terms.mean_over_positives(
             mb_locs, conf_loss, gt_mb_locs, positive, positive | negative, comm)

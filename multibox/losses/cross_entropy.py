@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from multibox.engines import kernels
 from multibox.engines.once import differentiable_once
 from multibox.losses import gpu
-from multibox.typing import ArrayOrVariable
+from multibox.typing import Array, ArrayOrVariable
 
 import chainer
 import numpy as np
@@ -53,7 +53,7 @@ def in_single_precision(x: ArrayOrVariable) -> chainer.Variable:
     return chainer.as_variable(x) if x.dtype == dtype else chainer.functions.cast(x, dtype)
 
 
-def selected_rows(mask: np.ndarray, width: int) -> Iterator[np.ndarray]:
+def selected_rows(mask: np.ndarray, width: int) -> Iterator[np.ndarray | slice]:
     """Find the selected rows of an array, one block after another.
 
     Args:
@@ -61,7 +61,7 @@ def selected_rows(mask: np.ndarray, width: int) -> Iterator[np.ndarray]:
         width: number of elements per row.
 
     Yields:
-        (n,) int array of rising row indices.
+        (n,) int array of rising row indices, or a slice where n rows follow each other.
     """
     height = max(1, BLOCK // 2 // width)  # half a block, because gathered rows are copied again
     n_selected = np.count_nonzero(mask.astype(bool, copy=False))
@@ -69,7 +69,14 @@ def selected_rows(mask: np.ndarray, width: int) -> Iterator[np.ndarray]:
     for start in range(0, len(mask), span):
         rows = np.flatnonzero(mask[start:start + span].astype(bool, copy=False)) + start
         for first in range(0, len(rows), height):
-            yield rows[first:first + height]
+            block = rows[first:first + height]
+            dense = block[-1] - block[0] < len(block)
+            yield slice(block[0], block[-1] + 1) if dense else block
+
+
+def pick(x: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
+    """The rows of :func:`selected_rows`; a view for a slice."""
+    return x[rows] if isinstance(rows, slice) else x.take(rows, axis=0)  # take(): twice as fast
 
 
 class _SoftmaxCrossEntropy(chainer.FunctionNode):
@@ -79,71 +86,94 @@ class _SoftmaxCrossEntropy(chainer.FunctionNode):
 
     def forward(self, inputs):
         self.retain_inputs((0,))
-        if gpu.takes(*inputs):
-            return gpu.cross_entropy(*inputs, self.labels),
-        return (self._forward_gpu if kernels.is_on_gpu(inputs[0]) else self._forward_cpu)(inputs)
-
-    def _forward_cpu(self, inputs):
-        logits, labels = inputs[0].reshape(-1, inputs[0].shape[-1]), self.labels.reshape(-1)
-        loss = np.empty(labels.shape, logits.dtype)
-        n_class = logits.shape[1]
-        height, ones = max(1, BLOCK // n_class), np.ones(n_class, logits.dtype)
-        with np.errstate(invalid='ignore', over='ignore'):
-            for start in range(0, len(logits), height):
-                block = logits[start:start + height]
-                label = np.maximum(labels[start:start + height], 0).astype(np.intp)
-                label_logit = block.reshape(-1).take(np.arange(len(block)) * n_class + label)
-                # No maximum is subtracted: a sum is at least 1, and the next loop mends overflows.
-                block = block - label_logit.repeat(n_class).reshape(block.shape)
-                np.exp(block, out=block)
-                loss[start:start + height] = np.log(block @ ones)  # faster than sum(axis=1)
-        for rows in selected_rows(~np.isfinite(loss), logits.shape[1]):
-            columns = _shifted_columns(logits.take(rows, axis=0))
-            label_logit = columns.take(_index(labels.take(rows)))
-            loss[rows] = np.log(np.exp(columns).sum(axis=0)) - label_logit
-        loss[labels < 0] = 0
-        return loss.reshape(self.labels.shape),
-
-    def _forward_gpu(self, inputs):
-        logits, = inputs
-        xp = cuda.get_array_module(logits)
-        log_probability = _log_softmax(xp, logits)
-        column = xp.maximum(self.labels, 0)[..., None]
-        loss = -xp.take_along_axis(log_probability, column, axis=-1)[..., 0]
-        return xp.where(self.labels < 0, loss.dtype.type(0), loss),
+        return losses(*inputs, self.labels),
 
     def backward(self, indexes, grad_outputs):
         inputs = *self.get_retained_inputs(), *grad_outputs
         logits, weight = (x.array for x in inputs)
         with cuda.get_device_from_array(logits):
-            if gpu.takes(logits):
-                grad = gpu.cross_entropy_gradient(logits, self.labels, weight)
-            else:
-                compute = self._grad_gpu if kernels.is_on_gpu(logits) else self._grad_cpu
-                grad = compute(logits, weight)
+            grad = gradient(logits, self.labels, weight, (weight != 0) & (self.labels >= 0))
         return differentiable_once('softmax_cross_entropy', (grad,), inputs)
 
-    def _grad_cpu(self, logits, weight):
-        shape, logits = logits.shape, logits.reshape(-1, logits.shape[-1])
-        weight, labels = weight.reshape(-1), self.labels.reshape(-1)
-        grad = np.zeros(logits.shape, logits.dtype)
-        for rows in selected_rows(weight, logits.shape[1]):
-            rows = rows[labels.take(rows) >= 0]
-            columns = _shifted_columns(logits.take(rows, axis=0))  # take() is twice as fast as []
-            np.exp(columns, out=columns)
-            row_weight = weight.take(rows)
-            columns *= row_weight / columns.sum(axis=0)
-            columns.reshape(-1)[_index(labels.take(rows))] -= row_weight
-            grad[rows] = columns.T
-        return grad.reshape(shape)
 
-    def _grad_gpu(self, logits, weight):
-        xp = cuda.get_array_module(logits)
-        weight = xp.where(self.labels < 0, 0, weight)[..., None]
-        grad = xp.exp(_log_softmax(xp, logits))
-        grad -= self.labels[..., None] == xp.arange(grad.shape[-1])
-        # where, not a product: a box without weight gives 0 even if its logits are nan.
-        return xp.where(weight != 0, grad * weight, grad.dtype.type(0))
+def losses(logits: Array, labels: Array) -> Array:
+    """The values of :func:`softmax_cross_entropy`, for logits that are not float16 on a CPU."""
+    if gpu.takes(logits):
+        return gpu.cross_entropy(logits, labels)
+    return (_losses_gpu if kernels.is_on_gpu(logits) else _losses_cpu)(logits, labels)
+
+
+def gradient(logits: Array, labels: Array, weight: Array, counted: Array) -> Array:
+    """The gradient of the sum of all cross entropies, each times its weight and its count.
+
+    Args:
+        logits: (..., C) float array as for :func:`losses`.
+        labels: (...) int array, -1 to C - 1.
+        weight: (...) float array; on a CPU only its entries for boxes that count are read.
+        counted: (...) bool or int array, the number of times that a box counts; 0 for the label -1.
+
+    Returns:
+        (..., C) array in the dtype of ``logits``.
+    """
+    if not kernels.is_on_gpu(logits):
+        return _gradient_cpu(logits, labels, weight, counted)
+    xp = cuda.get_array_module(logits)
+    weight = xp.where(counted != 0, weight, weight.dtype.type(0)) * counted.astype(weight.dtype)
+    compute = gpu.cross_entropy_gradient if gpu.takes(logits) else _gradient_gpu
+    return compute(logits, labels, weight)
+
+
+def _losses_cpu(logits, labels):
+    shape, logits, labels = labels.shape, logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
+    loss = np.empty(labels.shape, logits.dtype)
+    n_class = logits.shape[1]
+    height, ones = max(1, BLOCK // n_class), np.ones(n_class, logits.dtype)
+    with np.errstate(invalid='ignore', over='ignore'):
+        for start in range(0, len(logits), height):
+            block = logits[start:start + height]
+            label = np.maximum(labels[start:start + height], 0).astype(np.intp)
+            label_logit = block.reshape(-1).take(np.arange(len(block)) * n_class + label)
+            # No maximum is subtracted: a sum is at least 1, and the next loop mends overflows.
+            shifted = label_logit.repeat(n_class).reshape(block.shape)
+            np.exp(np.subtract(block, shifted, out=shifted), out=shifted)
+            loss[start:start + height] = np.log(shifted @ ones)  # faster than sum(axis=1)
+    for rows in selected_rows(~np.isfinite(loss), n_class):
+        columns = _shifted_columns(pick(logits, rows))
+        label_logit = columns.take(_index(pick(labels, rows)))
+        loss[rows] = np.log(np.exp(columns).sum(axis=0)) - label_logit
+    loss[labels < 0] = 0
+    return loss.reshape(shape)
+
+
+def _losses_gpu(logits, labels):
+    xp = cuda.get_array_module(logits)
+    log_probability = _log_softmax(xp, logits)
+    column = xp.maximum(labels, 0)[..., None]
+    loss = -xp.take_along_axis(log_probability, column, axis=-1)[..., 0]
+    return xp.where(labels < 0, loss.dtype.type(0), loss)
+
+
+def _gradient_cpu(logits, labels, weight, counted):
+    shape, logits = logits.shape, logits.reshape(-1, logits.shape[-1])
+    weight, labels, counted = (x.reshape(-1) for x in (weight, labels, counted))
+    grad = np.zeros(logits.shape, logits.dtype)
+    for rows in selected_rows(counted, logits.shape[1]):
+        columns = _shifted_columns(pick(logits, rows))
+        np.exp(columns, out=columns)
+        row_weight = weight[rows] * pick(counted, rows).astype(weight.dtype)
+        columns *= row_weight / columns.sum(axis=0)
+        columns.reshape(-1)[_index(pick(labels, rows))] -= row_weight
+        grad[rows] = columns.T
+    return grad.reshape(shape)
+
+
+def _gradient_gpu(logits, labels, weight):
+    xp = cuda.get_array_module(logits)
+    weight = xp.where(labels < 0, 0, weight)[..., None]
+    grad = xp.exp(_log_softmax(xp, logits))
+    grad -= labels[..., None] == xp.arange(grad.shape[-1])
+    # where, not a product: a box without weight gives 0 even if its logits are nan.
+    return xp.where(weight != 0, grad * weight, grad.dtype.type(0))
 
 
 def _shifted_columns(logits):

@@ -33,7 +33,7 @@ def hard_negatives(conf_loss: Array, positive: Array, neg_pos_ratio: float = 3,
         ValueError: the shapes differ, or ``neg_pos_ratio`` is negative.
     """
     neg_pos_ratio = _validate(conf_loss, positive, neg_pos_ratio, ignored)
-    return hardest(conf_loss, _neither(positive, ignored), _quota(positive, neg_pos_ratio))
+    return hardest(conf_loss, _neither(positive, ignored), quota(positive, neg_pos_ratio))
 
 
 def hard_negatives_of_batch(conf_loss: Array, positive: Array, neg_pos_ratio: float = 3,
@@ -94,8 +94,32 @@ def hardest_with_positives(conf_loss: Array, positive: Array, neg_pos_ratio: flo
     neg_pos_ratio = _validate(conf_loss, positive, neg_pos_ratio, ignored)
     xp = cuda.get_array_module(conf_loss)
     ranked = xp.where(positive, conf_loss.dtype.type(0), conf_loss)
-    n = _quota(positive, np.float32(neg_pos_ratio)).astype(np.float32).clip(None, at_most)
+    n = quota(positive, float(np.float32(neg_pos_ratio))).astype(np.float32).clip(None, at_most)
     return hardest(ranked, _neither(xp.zeros_like(positive), ignored), n)
+
+
+def hardest_then_positives(conf_loss: Array, positive: Array, neg_pos_ratio: float,
+                           ignored: Array | None = None) -> Array:
+    """Mark the hardest boxes of each image, where positives come after all negatives.
+
+    torchvision sets the loss of positives to -inf before it sorts, and does not cap the number. It
+    therefore takes positives as negatives where the number exceeds the negatives.
+
+    Args:
+        conf_loss, positive, neg_pos_ratio, ignored: as for :func:`hard_negatives`.
+
+    Returns:
+        (B, K) bool array, possibly True where ``positive`` is True.
+
+    Raises:
+        TypeError: ``neg_pos_ratio`` is no number.
+        ValueError: the shapes differ, or ``neg_pos_ratio`` is negative.
+    """
+    neg_pos_ratio = _validate(conf_loss, positive, neg_pos_ratio, ignored)
+    xp = cuda.get_array_module(conf_loss)
+    ranked = xp.where(positive, conf_loss.dtype.type(-np.inf), conf_loss)
+    return hardest(ranked, _neither(xp.zeros_like(positive), ignored),
+                   quota(positive, neg_pos_ratio))
 
 
 def hardest(conf_loss: Array, candidate: Array, n: Array) -> Array:
@@ -175,7 +199,8 @@ def _ranked(conf_loss, candidate):
     return xp.where(candidate, xp.where(xp.isfinite(conf_loss), conf_loss, last), -xp.inf)
 
 
-def _quota(positive, neg_pos_ratio):
+def quota(positive: Array, neg_pos_ratio: float | np.floating) -> Array:
+    """(B,) numbers of negatives: ``neg_pos_ratio`` per positive of the (B, K) bool array."""
     neg_pos_ratio = min(neg_pos_ratio, positive.shape[1])  # inf * 0 would be nan
     return positive.sum(axis=1) * neg_pos_ratio
 

@@ -12,17 +12,16 @@ from multibox.losses.inputs import (
 )
 from multibox.losses.mining import hard_negatives_of_batch
 from multibox.losses.normalizer import mean_count
+from multibox.losses.probabilities import LogLoss, floored_log, log_loss, of_label
 from multibox.losses.terms import weigh
+from multibox.losses.totals import total
 from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
-import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
 
 __all__ = ['SSDLoss', 'match', 'multibox_loss', 'weigh']
-
-FLOOR = 1e-15  # least probability in the logarithm; a box below it has no gradient
 
 
 def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
@@ -44,39 +43,18 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     """
     mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k = validate_inputs(
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
-    xp = cuda.get_array_module(gt_mb_labels)
     with cuda.get_device_from_array(gt_mb_labels):
-        mb_confs, = Once('the loss of ssd_keras').apply((in_single_precision(mb_confs),))
-        with np.errstate(invalid='ignore', over='ignore'):
-            probability = F.softmax(mb_confs.array, axis=2).array
-        counted = _counted(probability, gt_mb_labels, k, comm=comm)
-        # The other boxes stay out of the softmax, whose gradient would spread their nan.
-        read = xp.broadcast_to(counted[..., None], mb_confs.shape)
-        mb_confs = F.where(read, mb_confs, xp.zeros_like(mb_confs.array))
-        positive = gt_mb_labels > 0
+        conf_loss = LogLoss(mb_confs, gt_mb_labels)
+        counted = _counted(conf_loss.array, gt_mb_labels, k, comm=comm)
         return terms.mean_over_positives(
-            mb_locs, _log_loss(F.softmax(mb_confs, axis=2), gt_mb_labels, counted),
-            gt_mb_locs, positive, counted, comm)
+            mb_locs, conf_loss, gt_mb_locs, gt_mb_labels > 0, counted, comm)
 
 
-def _counted(probability, gt_mb_labels, k, n_neg_min=0, comm=None):
+def _counted(losses, gt_mb_labels, k, n_neg_min=0, comm=None):
     """(B, K) bool array of the boxes in the confidence term."""
-    xp = cuda.get_array_module(probability)
-    column = xp.maximum(gt_mb_labels, 0)[..., None]
-    label_probability = xp.take_along_axis(probability, column, axis=2)[..., 0]
     positive = gt_mb_labels > 0
     return positive | hard_negatives_of_batch(
-        -xp.log(xp.maximum(label_probability, FLOOR)), positive, k, n_neg_min,
-        ignored=gt_mb_labels < 0, comm=comm)
-
-
-def _log_loss(probability, gt_mb_labels, counted):
-    """(B, K) Variable of -log max(p, 1e-15), 0 for a box that does not count."""
-    xp = cuda.get_array_module(counted)
-    is_label = gt_mb_labels[..., None] == xp.arange(probability.shape[2])
-    p = F.sum(F.where(is_label, probability, xp.zeros_like(probability.array)), axis=2)
-    p = F.where(counted, p, xp.ones_like(p.array))
-    return -F.log(F.maximum(p, xp.full_like(p.array, FLOOR)))
+        losses, positive, k, n_neg_min, ignored=gt_mb_labels < 0, comm=comm)
 
 
 class SSDLoss:
@@ -124,8 +102,9 @@ class SSDLoss:
             y_pred[..., -12:-8], y_pred[..., :-12], y_true[..., -12:-8], labels, self.neg_pos_ratio)
         positive = labels > 0
         probability, = Once('the loss of ssd_keras').apply((in_single_precision(probability),))
-        counted = _counted(probability.array, labels, self.neg_pos_ratio, self.n_neg_min)
-        loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
-        conf_loss = terms.total(_log_loss(probability, labels, counted), counted, axis=1)
+        counted = _counted(floored_log(of_label(probability.array, labels)), labels,
+                           self.neg_pos_ratio, self.n_neg_min)
+        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive, axis=1)
+        conf_loss = total(log_loss(probability, labels, counted), counted, axis=1)
         n_positive = mean_count(positive, loc_loss.dtype)
         return weigh(loc_loss, conf_loss, self.alpha) * (len(labels) / n_positive)

@@ -3,11 +3,11 @@ from functools import partial
 
 from multibox.boxes.matching import match_forced as match
 from multibox.losses import terms
-from multibox.losses.cross_entropy import softmax_cross_entropy
 from multibox.losses.inputs import at_least_0, validate_inputs
 from multibox.losses.matching_loss import MatchingLoss
 from multibox.losses.mining import hardest_with_positives
 from multibox.losses.terms import weigh
+from multibox.losses.totals import CrossEntropy
 from multibox.processes import as_processes
 from multibox.typing import ArrayOrVariable, Communicator
 
@@ -45,7 +45,7 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
-        conf_loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
+        conf_loss = CrossEntropy(mb_confs, gt_mb_labels)
         ranking = _with_one_maximum(mb_confs.array, comm) if global_maximum else conf_loss.array
         mined = hardest_with_positives(
             ranking, positive, k, positive.shape[1] - 1, ignored=gt_mb_labels < 0)

@@ -5,7 +5,6 @@ from multibox.boxes.geometry import floating, iou_with_default_boxes, to_corners
 from multibox.boxes.matching import match_forced_above as match
 from multibox.boxes.offsets import offsets
 from multibox.losses import terms
-from multibox.losses.cross_entropy import softmax_cross_entropy
 from multibox.losses.inputs import (
     as_array,
     as_prediction,
@@ -15,12 +14,15 @@ from multibox.losses.inputs import (
     validate_inputs,
 )
 from multibox.losses.mining import hardest_with_positives
+from multibox.losses.totals import CrossEntropy
 from multibox.typing import Array, ArrayOrVariable, Communicator
 
 import chainer
 import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
+
+EPSILON = 1e-9  # added to the union of two boxes; it decides between objects of equal IoU
 
 __all__ = ['HardMiningCrossEntropyLoss', 'SSDLoss', 'match', 'multibox_loss', 'weigh']
 
@@ -33,13 +35,15 @@ def weigh(loc_loss: chainer.Variable, conf_loss: chainer.Variable,
 
 def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
                   gt_mb_locs: ArrayOrVariable, gt_mb_labels: ArrayOrVariable, k: float = 3,
-                  comm: Communicator = None) -> tuple[chainer.Variable, chainer.Variable]:
+                  comm: Communicator = None, count_twice: bool = True
+                  ) -> tuple[chainer.Variable, chainer.Variable]:
     """The loss of :class:`SSDLoss` for matched boxes, before its weights.
 
     Args:
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: as for :func:`multibox.multibox_loss`.
         comm: not used. If the processes have equal shares of a batch, the mean of their losses is
             the loss of the batch.
+        count_twice: see :class:`HardMiningCrossEntropyLoss`.
 
     Returns:
         ``(loc_loss, conf_loss)``: two scalar Variables. The sum of each image is divided by its
@@ -48,7 +52,7 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     Raises:
         TypeError, ValueError: as :func:`multibox.multibox_loss`.
     """
-    return _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice=True)[1]
+    return _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice)[1]
 
 
 def _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice):
@@ -57,7 +61,7 @@ def _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice)
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k)
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
-        loc_loss = F.sum(terms.smooth_l1(mb_locs, gt_mb_locs, positive), axis=1)
+        loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive, axis=1)
         sums = loc_loss, _mined(mb_confs, gt_mb_labels, k, count_twice)
         n_positive = positive.sum(axis=1).clip(1, None)  # without a positive the sums are 0
         return sums, tuple(F.sum(loss / n_positive.astype(loss.dtype)) / max(1, len(positive))
@@ -66,11 +70,11 @@ def _sums_and_means(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k, count_twice)
 
 def _mined(mb_confs, gt_mb_labels, neg_pos_ratio, count_twice):
     positive = gt_mb_labels > 0
-    loss = softmax_cross_entropy(mb_confs, gt_mb_labels)
+    loss = CrossEntropy(mb_confs, gt_mb_labels)
     mined = hardest_with_positives(
-        loss.array, positive, neg_pos_ratio, loss.shape[1], ignored=gt_mb_labels < 0)
+        loss.array, positive, neg_pos_ratio, positive.shape[1], ignored=gt_mb_labels < 0)
     counted = positive.astype(np.int32) + mined if count_twice else positive | mined
-    return terms.total(loss, counted, axis=1)
+    return loss.total(counted, axis=1)
 
 
 class HardMiningCrossEntropyLoss:
@@ -142,7 +146,7 @@ class SSDLoss:
         targets = as_array('targets', targets)
         with np.errstate(invalid='ignore'):  # inf - inf is not proper, so it matches nothing
             bbox = to_corners(targets[:, 2:])
-        index = match(iou_with_default_boxes(self.dboxes, bbox), self.iou_thresh)
+        index = match(iou_with_default_boxes(self.dboxes, bbox, EPSILON), self.iou_thresh)
         matched = index >= 0
         boxes, labels = self.dboxes.copy(), xp.zeros(len(self.dboxes), np.int32)
         boxes[matched] = targets[index[matched], 2:]

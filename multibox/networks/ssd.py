@@ -2,6 +2,7 @@
 from typing import Any, NamedTuple
 
 from multibox.boxes import Coder
+from multibox.boxes.coder import CAFFES_LIMITS
 from multibox.engines import fork
 from multibox.networks.layers import Convolution2D
 from multibox.resized import Resized
@@ -84,7 +85,7 @@ class SSD(chainercv.links.model.ssd.SSD):
             weights come without one.
     """
 
-    coder: Any
+    coder: Any = None
     threshold: float | None = None
 
     def __init__(self, extractor: chainer.Link, n_fg_class: int, boxes: DefaultBoxes,
@@ -94,6 +95,17 @@ class SSD(chainercv.links.model.ssd.SSD):
             boxes.steps, boxes.sizes, mean=mean)
         # ChainerCV keeps the boxes private; it has no further releases, so the names are safe.
         self.coder = Coder(self.coder._default_bbox, self.coder._variance)
+
+    def use_preset(self, preset: str) -> None:
+        """Set the thresholds as ChainerCV does.
+
+        Args:
+            preset: ``'visualize'``, or ``'evaluate'``, which also sets the limits of Caffe on
+                candidates and detections; ``coder.limits = None`` lifts them.
+        """
+        super().use_preset(preset)
+        if self.coder is not None:  # ChainerCV's constructor calls this method first
+            self.coder.limits = CAFFES_LIMITS if preset == 'evaluate' else None
 
     @property
     def trunk(self) -> Any:

@@ -1,7 +1,7 @@
 """The link that joins a network and its loss, and reports the terms of the loss."""
 from types import ModuleType
 
-from multibox.losses import chainercv
+from multibox.losses import chainercv, priors_for
 from multibox.processes import as_processes
 from multibox.typing import Array, Communicator
 
@@ -81,9 +81,13 @@ class TrainChain(chainer.Chain):
             ``(loc, conf, total)``, scalar Variables.
         """
         mb_locs, mb_confs = self.model(imgs)
-        loc, conf = self.formulation.multibox_loss(
-            mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, self.k, comm)
-        return loc, conf, self.formulation.weigh(loc, conf, self.alpha)
+        loss, weigh = self.formulation, self.formulation.weigh
+        coder = getattr(self.model, 'coder', None)
+        loc, conf = loss.multibox_loss(
+            mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, self.k, comm,
+            **priors_for(loss, coder and coder.default_bbox))
+        # Some formulations give a loss per image, which only weigh knows how to join.
+        return weigh(loc, 0), weigh(0, conf), weigh(loc, conf, self.alpha)
 
     def check(self) -> None:
         """Read the losses since the last call, for which the host waits for the GPU.

@@ -36,7 +36,7 @@ def test_overlaps_are_chainercvs_bit_for_bit(default_bbox, R, seed):
     corner = rng.uniform(0, 290, (R, 2))
     bbox = np.hstack((corner, corner + rng.uniform(1, 200, (R, 2)))).astype('f')
     default = default_bbox[::7]
-    expected = bbox_iou(matching.to_corners(default), bbox.astype(default.dtype))
+    expected = bbox_iou(matching.to_corners(default), bbox)
     np.testing.assert_array_equal(matching.iou_with_default_boxes(default, bbox), expected)
 
 

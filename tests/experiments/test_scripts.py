@@ -6,6 +6,7 @@ import pathlib
 from experiments.formulations import matching, one_batch
 from experiments.gpu import convolution as gpu_convolution
 from experiments.scaling import measure, model
+from experiments.speed import formulations as formulations_speed
 from experiments.speed import loader
 from experiments.speed import loss as loss_speed
 from experiments.speed.paths import ChainerCV, Multibox
@@ -29,12 +30,13 @@ def data(tmp_path_factory):
 
 
 def test_disagreements_of_the_rules_are_counted():
-    index = {'bipartite': np.array([0, 1, -1]), 'forced': np.array([1, -1, -1]),
-             'forced_above': np.array([1, -1, -1])}
+    index = {**dict.fromkeys(matching.RULES, np.array([1, -1, -1])),
+             'bipartite': np.array([0, 1, -1])}
     same = dict.fromkeys(matching.RULES, np.array([0, 1, -1]))
     totals = matching.count([(2, index), (2, same)])
-    assert totals['positives'] == {'bipartite': 4, 'forced': 3, 'forced_above': 3}
-    assert totals['objects_without_a_box'] == {'bipartite': 0, 'forced': 1, 'forced_above': 1}
+    others = set(matching.RULES) - {'bipartite'}
+    assert totals['positives'] == {'bipartite': 4, **dict.fromkeys(others, 3)}
+    assert totals['objects_without_a_box'] == {'bipartite': 0, **dict.fromkeys(others, 1)}
     assert totals['disagreements']['bipartite, forced'] == {'images': 1, 'boxes': 2}
     assert totals['disagreements']['forced, forced_above'] == {'images': 0, 'boxes': 0}
 
@@ -102,6 +104,15 @@ def test_the_losses_are_timed_beside_each_other(tmp_path, monkeypatch, capsys):
         assert result['peak_memory_in_logits']['ours'] > 1
     with Image.open(tmp_path / 'loss.png') as picture:
         assert min(picture.size) > 200
+
+
+def test_every_formulation_is_timed_beside_the_original(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(formulations_speed, 'SHAPE', (2, 20, 3, .2))
+    formulations_speed.main(['--repeat', '2', '--out', str(tmp_path / 'formulations.json')])
+    assert 'original' in capsys.readouterr().out
+    results = json.loads((tmp_path / 'formulations.json').read_text())['results']
+    assert set(results['times_chainercv']) == {'original', *LOSSES}
+    assert all(len(seconds) == 2 for seconds in results['seconds'].values())
 
 
 @pytest.mark.parametrize('name', ['ssd.pytorch', 'super-gradients', 'notebook', 'torchvision'])

@@ -1,32 +1,35 @@
 """Properties of every formulation of the loss."""
 
-from multibox.losses import LOSSES, super_gradients
+from multibox.boxes.matching import match_above, match_above_or_best
+from multibox.losses import LOSSES, balancap, d2l, rykov8, super_gradients
 from multibox.matching import match_bipartite, match_forced, match_forced_above
 from tests.support.formulation_cases import random_case, terms_and_gradients
 
 import chainer
+import chainer.functions as F
 import chainer.gradient_check
 import numpy as np
 import pytest
 
 every_loss = pytest.mark.parametrize('loss', LOSSES.values(), ids=LOSSES)
+NEGATIVES_ALONE = balancap, d2l, rykov8  # have a confidence loss without positives
 
 
 @every_loss
 def test_gradients_equal_numerical_ones(xp, loss):
     mb_locs, mb_confs, *targets = map(xp.asarray, random_case(B=2, K=12))
     chainer.gradient_check.check_backward(
-        lambda locs, confs: loss.multibox_loss(locs, confs, *targets, 3),
+        lambda *predictions: tuple(map(F.sum, loss.multibox_loss(*predictions, *targets, 3))),
         (mb_locs, mb_confs), (xp.asarray(.7, 'f'), xp.asarray(1.3, 'f')), dtype=np.float64,
         rtol=1e-5, atol=1e-6)
 
 
 @every_loss
 def test_without_positives_both_terms_are_zero_and_connected(xp, loss):
-    loc_loss, conf_loss, *gradients = terms_and_gradients(loss, xp, *random_case(p_positive=0))
-    assert loc_loss == 0 and conf_loss == 0
-    for gradient in gradients:
-        np.testing.assert_array_equal(gradient, np.zeros_like(gradient))
+    loc_loss, conf_loss, grad_loc, grad_conf = terms_and_gradients(
+        loss, xp, *random_case(p_positive=0))
+    assert not loc_loss.any() and not grad_loc.any()
+    assert conf_loss.any() == grad_conf.any() == (loss in NEGATIVES_ALONE)
 
 
 @every_loss
@@ -36,6 +39,8 @@ def test_without_positives_both_terms_are_zero_and_connected(xp, loss):
 def test_a_box_outside_the_loss_cannot_make_it_nan(xp, loss, poison, where):
     case = random_case()
     clean = terms_and_gradients(loss, xp, *case)
+    if loss is d2l:
+        pytest.skip('no box is outside')
     unselected = (clean[3] == 0).all(axis=2)
     assert unselected.sum() > 10
     case[where][unselected] = poison
@@ -72,14 +77,16 @@ def test_float16_predictions_give_what_float32_gives(xp, loss):
 def test_an_empty_batch_gives_zero(xp, loss):
     terms = loss.multibox_loss(*(xp.zeros((0, 5, n), 'f') for n in (4, 3, 4)),
                                xp.zeros((0, 5), 'i'), 3)
-    assert [float(term.array) for term in terms] == [0, 0]
+    assert [float(F.sum(term).array) for term in terms] == [0, 0]
 
 
 def test_every_formulation_matches_by_its_own_rule():
     assert {name: loss.match for name, loss in LOSSES.items()} == {
-        'caffe': match_bipartite, 'chainercv': match_bipartite, 'ssd_keras': match_bipartite,
-        'notebook': match_forced, 'ssd_pytorch': match_forced,
-        'super_gradients': match_forced_above}
+        **dict.fromkeys(('caffe', 'chainercv', 'd2l', 'gluoncv', 'ssd_keras'), match_bipartite),
+        **dict.fromkeys(('mmdet', 'notebook', 'sgrvinod', 'ssd_pytorch', 'tf_od', 'torchvision'),
+                        match_forced),
+        **dict.fromkeys(('nvidia', 'super_gradients'), match_forced_above),
+        'balancap': match_above, 'rykov8': match_above_or_best}
 
 
 @every_loss
@@ -91,8 +98,16 @@ def test_bad_input_is_named(loss):
 
 @every_loss
 def test_weigh_gives_the_loss_that_is_trained(loss):
-    assert loss.weigh(2., 3.) == 5
-    assert loss.weigh(2., 3., alpha=.5) == (4.5 if loss is super_gradients else 4)
+    terms = [chainer.Variable(np.array(value, 'f')) for value in (2, 3)]
+    assert loss.weigh(*terms).array == 5
+    assert loss.weigh(*terms, alpha=.5).array == (4.5 if loss is super_gradients else 4)
+
+
+@pytest.mark.parametrize('name, expected', [
+    ('mmdet', 6), ('gluoncv', 6), ('rykov8', 3), ('d2l', 3)])
+def test_a_loss_per_image_is_joined_as_the_original_joins_it(name, expected):
+    weigh = LOSSES[name].weigh
+    assert weigh(np.array([1, 2], 'f'), np.array([3, 0], 'f')).array == expected
 
 
 @every_loss

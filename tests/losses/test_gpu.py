@@ -8,6 +8,7 @@ from multibox.losses import gpu as gpu_loss
 from tests.support.loss_cases import CASES, FakeCommunicator, random_case
 
 import chainer
+import chainer.functions as F
 import numpy as np
 import pytest
 from chainer.backends import cuda
@@ -40,7 +41,7 @@ def loss_and_gradients(xp, case, k=3, loss=multibox_loss, weights=(.7, -1.3), **
     mb_locs, mb_confs, *targets = map(xp.asarray, case)
     predictions = chainer.Variable(mb_locs), chainer.Variable(mb_confs)
     terms = loss(*predictions, *targets, k, **kwargs)
-    sum(w * term for w, term in zip(weights, terms)).backward()
+    sum(w * F.sum(term) for w, term in zip(weights, terms)).backward()
     return [cuda.to_cpu(x) for x in (*(term.array for term in terms),
                                      *(prediction.grad for prediction in predictions))]
 

@@ -1,4 +1,4 @@
-"""Bad arguments of the losses, in all six formulations, and second derivatives."""
+"""Bad arguments of the losses, in all formulations, and second derivatives."""
 import fractions
 import types
 
@@ -21,7 +21,7 @@ PRIORS = np.array([[.5, .5, .2, .2], [.1, .1, .1, .1], [.9, .9, .1, .1]], 'f')
 
 
 def values(loss, k):
-    return [float(term.array) for term in loss.multibox_loss(*random_case(), k)]
+    return [float(F.sum(term).array) for term in loss.multibox_loss(*random_case(), k)]
 
 
 @every_loss
@@ -75,9 +75,11 @@ def test_what_is_no_number_of_negatives_is_named(loss, k, error):
     (lambda k: ssd_keras.SSDLoss(n_neg_min=k), 'n_neg_min'),
     (lambda k: super_gradients.SSDLoss(PRIORS, neg_pos_ratio=k), 'neg_pos_ratio'),
     (super_gradients.HardMiningCrossEntropyLoss, 'neg_pos_ratio'),
+    (lambda k: LOSSES['gluoncv'].multibox_loss(*random_case(), 3, min_hard_negatives=k),
+     'min_hard_negatives'),
     (lambda k: hard_negatives(np.zeros((1, 2), 'f'), np.zeros((1, 2), bool), k), 'neg_pos_ratio')],
     ids=['caffe', 'notebook', 'ssd_pytorch', 'keras', 'keras-least', 'super_gradients', 'mined',
-         'mining'])
+         'gluoncv', 'mining'])
 def test_published_losses_name_their_own_argument(make, name):
     for value in -1, float('nan'):
         with pytest.raises(ValueError, match=rf'^{name} must be >= 0, got'):
@@ -121,6 +123,16 @@ def test_published_losses_name_a_wrong_tuple(predictions):
         super_gradients.SSDLoss(PRIORS)(predictions, np.zeros((0, 6), 'f'))
 
 
+@every_loss
+@pytest.mark.filterwarnings('error')
+def test_matched_boxes_of_no_image_give_zero(loss):
+    case = [array[:0] for array in random_case()]
+    inputs = tuple(map(chainer.Variable, case[:2]))
+    total = loss.weigh(*loss.multibox_loss(*inputs, *case[2:], 3))
+    total.backward()
+    assert float(total.array) == 0 and all(x.grad.shape == x.shape for x in inputs)
+
+
 @pytest.mark.filterwarnings('error')
 def test_a_batch_without_images_gives_zero():
     locs, confs = np.zeros((0, 3, 4), 'f'), np.zeros((0, 3, 3), 'f')
@@ -144,7 +156,7 @@ def test_a_second_derivative_is_refused(loss, term):
     inputs = tuple(map(chainer.Variable, case[:2]))
     terms = loss.multibox_loss(*inputs, *case[2:], 3)
     with pytest.raises(NotImplementedError, match='has no second derivative: differentiate'):
-        second_derivative(terms[term], inputs[term])
+        second_derivative(F.sum(terms[term]), inputs[term])
 
 
 def test_a_second_derivative_of_a_part_is_refused():
@@ -175,7 +187,8 @@ def test_a_first_derivative_with_a_graph_is_the_same(loss):
     for graph in False, True:
         case = random_case()
         inputs = tuple(map(chainer.Variable, case[:2]))
-        sum(loss.multibox_loss(*inputs, *case[2:], 3)).backward(enable_double_backprop=graph)
+        loss.weigh(*loss.multibox_loss(*inputs, *case[2:], 3)).backward(
+            enable_double_backprop=graph)
         gradients.append([variable.grad for variable in inputs])
     for one, other in zip(*gradients):
         np.testing.assert_array_equal(one, other)

@@ -168,6 +168,17 @@ def test_no_second_copy_of_the_logits_beside_their_gradient(p_positive, monkeypa
     assert peak < 1.3 * case[1].nbytes  # the gradients alone are 1.19
 
 
+def test_two_classes_take_little_more_than_both_gradients(monkeypatch):
+    monkeypatch.setattr(cross_entropy, 'BLOCK', cross_entropy.BLOCK // 4)
+    case = random_case(8, 8732, 2, .001, seed=0)
+    loss_and_gradients(*case)
+    tracemalloc.start()
+    loss_and_gradients(*case)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.3 * case[1].nbytes + case[0].nbytes
+
+
 @pytest.mark.parametrize('n_other', [0, 5, 1000])
 def test_positives_are_averaged_over_processes(n_other):
     case = random_case(2, 50, 4, .2, seed=17)

@@ -1,6 +1,7 @@
 """Documented peculiarities of each formulation, among them defects and their switches."""
 
-from multibox.losses import ssd_keras, ssd_pytorch, super_gradients
+from multibox.boxes.duplicates import distinct
+from multibox.losses import ssd_keras, ssd_pytorch, super_gradients, tf_od
 from tests.support.formulation_cases import (
     BOX,
     FAR_BOX,
@@ -108,3 +109,14 @@ def test_ssd_keras_has_no_gradient_below_its_floor(xp):
     F.sum(loss).backward()
     np.testing.assert_allclose(cuda.to_cpu(loss.array), [-np.log(1e-15)], rtol=1e-6)
     assert not y_pred.grad.any()
+
+
+@pytest.mark.parametrize('n_hard', [1, 20, 21, 60])
+def test_tf_od_takes_the_first_boxes_that_differ(n_hard, monkeypatch):
+    monkeypatch.setattr(tf_od, 'N_HARD_EXAMPLES', n_hard)
+    rng = np.random.RandomState(0)
+    corner = rng.randint(0, 3, (60, 2))  # most boxes coincide with others
+    bbox = np.hstack([corner, corner + 1]).astype('f')
+    order = rng.permutation(60)
+    expected = order[distinct(bbox, order, .99)[order]][:n_hard]
+    np.testing.assert_array_equal(tf_od._first_distinct(bbox, order, .99), expected)

@@ -1,7 +1,8 @@
 """The pieces that the formulations share, each on its own."""
 from multibox.losses import cross_entropy
 from multibox.losses.normalizer import mean_count
-from multibox.losses.terms import smooth_l1, total
+from multibox.losses.terms import smooth_l1
+from multibox.losses.totals import CrossEntropy, total
 
 import chainer
 import chainer.functions as F
@@ -56,6 +57,37 @@ def test_total_passes_back_zero_where_nothing_is_selected(xp):
     summed = total(loss, xp.asarray([[True, False, True]]))
     summed.backward()
     assert float(summed.array) == 4 and loss.grad.tolist() == [[1, 0, 1]]
+
+
+@pytest.mark.parametrize('axis', [None, 1])
+def test_a_total_of_cross_entropies_equals_that_of_single_ones(xp, axis, monkeypatch):
+    monkeypatch.setattr(cross_entropy, 'BLOCK', 24)  # blocks of 3 boxes
+    rng = np.random.RandomState(0)
+    logits, labels = xp.asarray(rng.normal(size=(2, 30, 4))), xp.asarray(rng.randint(0, 4, (2, 30)))
+    counted = xp.asarray(np.repeat(rng.randint(0, 3, (2, 10)), 3, axis=1))
+    ours, separate = chainer.Variable(logits), chainer.Variable(logits)
+    summed = CrossEntropy(ours, labels).total(counted, axis)
+    expected = total(cross_entropy.softmax_cross_entropy(separate, labels), counted, axis)
+    summed.grad = expected.grad = xp.asarray(rng.normal(size=summed.shape))
+    summed.backward()
+    expected.backward()
+    np.testing.assert_array_equal(cuda.to_cpu(summed.array), cuda.to_cpu(expected.array))
+    np.testing.assert_array_equal(cuda.to_cpu(ours.grad), cuda.to_cpu(separate.grad))
+
+
+@pytest.mark.parametrize('axis', [None, 1])
+def test_a_sum_of_smooth_l1_equals_the_sum_of_single_ones(xp, axis):
+    rng = np.random.RandomState(0)
+    mb_locs, target = xp.asarray(rng.normal(size=(2, 3, 20, 4)))
+    positive = xp.asarray(rng.uniform(size=(3, 20)) < .5)
+    ours, separate = chainer.Variable(mb_locs), chainer.Variable(mb_locs)
+    summed = smooth_l1(ours, target, positive, axis)
+    expected = F.sum(smooth_l1(separate, target, positive), axis=axis)
+    summed.grad = expected.grad = xp.asarray(rng.normal(size=summed.shape))
+    summed.backward()
+    expected.backward()
+    np.testing.assert_array_equal(cuda.to_cpu(summed.array), cuda.to_cpu(expected.array))
+    np.testing.assert_array_equal(cuda.to_cpu(ours.grad), cuda.to_cpu(separate.grad))
 
 
 @pytest.mark.parametrize('n, expected', [(0, 1), (1, 1), (5, 5)])

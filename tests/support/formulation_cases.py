@@ -1,5 +1,6 @@
 """Inputs that the tests of the formulations share."""
 import chainer
+import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
 
@@ -19,7 +20,7 @@ def terms_and_gradients(loss, xp, mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k
     mb_locs, mb_confs = (chainer.Variable(xp.asarray(x)) for x in (mb_locs, mb_confs))
     terms = loss.multibox_loss(
         mb_locs, mb_confs, xp.asarray(gt_mb_locs), xp.asarray(gt_mb_labels), k, **kwargs)
-    sum(terms).backward()
+    sum(map(F.sum, terms)).backward()  # some formulations give a loss per image
     return [cuda.to_cpu(x) for x in (*(term.array for term in terms), mb_locs.grad, mb_confs.grad)]
 
 

@@ -57,8 +57,10 @@ def terms_and_gradients(loss, case, part, comm=None):
     mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = (x[part] for x in case)
     mb_locs, mb_confs = chainer.Variable(mb_locs), chainer.Variable(mb_confs)
     terms = loss.multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, 3, comm=comm)
-    sum(terms).backward()
-    return np.array([term.array for term in terms]), mb_locs.grad, mb_confs.grad
+    total = loss.weigh(*terms)  # the loss that trains
+    total.backward()
+    parts = [loss.weigh(terms[0], 0), loss.weigh(0, terms[1]), total]
+    return np.array([part.array for part in parts]), mb_locs.grad, mb_confs.grad
 
 
 def check_losses(comm, own):
