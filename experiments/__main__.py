@@ -93,7 +93,7 @@ def run(args: argparse.Namespace, recipe: Recipe, again: str) -> None:
             print(f'# download {downloads.describe(archive, args.mirror)}')
         print('\n'.join(printed))
         return
-    if file:
+    if file and not args.weights.is_file():
         downloads.download_weights(file, args.weights, args.mirror)
     if args.weights and not args.weights.is_file():
         known = '\n'.join(weights(recipe)) or '  no weights of this recipe were published'
@@ -125,6 +125,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv, recipes)
     if args.verb == 'list':
         print('\n\n'.join(map(describe, recipes.values())))
+        print('\nDownload the data, and weights by their owner or file, with: python -m experiments '
+              'run NAME --download [--weights FILE]')
     elif args.verb == 'table':
         print(table(recipes.values()))
     else:

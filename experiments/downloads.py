@@ -127,16 +127,20 @@ def find_weights(recipe: Recipe, wanted: Path) -> tuple[dict, Path]:
         The name, size and url for :func:`download_weights`, and the path of the file.
 
     Raises:
-        UserError: no weights or several fit.
+        UserError: no weights or several fit, or their address is a page and not a file.
     """
     files = {each.url.rpartition('/')[2]: each for each in recipe.published}
     owned = [name for name, each in files.items() if each.owner.lower() == str(wanted).lower()]
     found = [wanted.name] if wanted.name in files else owned
     if len(found) != 1:
-        known = ', '.join(f'{name} ({each.owner})' for name, each in files.items()) or 'none'
+        known = ', '.join(f'{name} ({each.owner})' for name, each in files.items()
+                          if '?' not in name) or 'none'
         raise UserError(f'--weights {wanted}: names {len(found)} published files of '
                         f'{recipe.name}; give the name of one: {known}')
     (name,) = found
+    if '?' in name:
+        raise UserError(f'--weights {wanted}: {files[name].url} is a page; download the file with '
+                        'a browser, and give its path with --weights')
     path = wanted if wanted.name == name else Path(name)
     return {'name': name, 'size': 'size unknown', 'url': files[name].url}, path
 

@@ -150,6 +150,8 @@ def test_the_command_downloads_data_and_weights_of_an_owner(
     assert missing('07', tmp_path / 'VOCdevkit', train=False) is None
     said = capsys.readouterr().out
     assert 'convert ssd300_mAP_77.43_v2.pth' in said and 'v2.pth: unchecked' in said
+    cli.main([*RUN, '--weights', 'SSD.pytorch', '--mirror', site.url])
+    assert len(site.asked) == 2  # both files are there already
 
 
 def test_a_dry_run_prints_the_downloads_with_sizes_and_fetches_none(voc, site, tmp_path, capsys):
@@ -166,6 +168,11 @@ def test_weights_of_no_single_name_are_listed(wanted, n_found):
     with pytest.raises(UserError, match=f'--weights {wanted}: names {n_found} published files of '
                                         r'.*; give the name of one: .*, ssd300_mAP_77.43_v2\.pth'):
         cli.main([*RUN, '--weights', wanted])
+
+
+def test_weights_behind_a_page_are_linked():
+    with pytest.raises(UserError, match=r'--weights authors: https://drive\S+ is a page; download'):
+        cli.main([*RUN, '--weights', 'authors'])
 
 
 def test_a_mirror_without_download_is_refused():
