@@ -125,8 +125,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv, recipes)
     if args.verb == 'list':
         print('\n\n'.join(map(describe, recipes.values())))
-        print('\nDownload the data, and weights by their owner or file, with: python -m experiments '
-              'run NAME --download [--weights FILE]')
+        print('\nDownload the data, and weights by their owner or file, with: python -m '
+              'experiments run NAME --download [--weights FILE]')
     elif args.verb == 'table':
         print(table(recipes.values()))
     else:
