@@ -2,6 +2,7 @@
 
     python -m experiments list                                         all recipes
     python -m experiments run ssd300-07+12 --data VOCdevkit            train and evaluate
+    python -m experiments run ssd300-07+12 --download                  download missing data first
     python -m experiments run ssd300-07+12 -- --batchsize 16           with more flags of train.py
     python -m experiments run ssd300-07+12-expansion --weights FILE    evaluate published weights
     python -m experiments table                                        compare the scores
@@ -13,8 +14,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from experiments import downloads
 from experiments.children import call, ending_first
-from experiments.downloads import default_folder, missing
 from experiments.recipe import Recipe, commands, read_recipes, score_file
 from experiments.table import table
 from multibox.errors import UserError, ending_together
@@ -35,9 +36,14 @@ def parse_args(argv: Sequence[str], recipes: Iterable[str]) -> argparse.Namespac
                      help='folder of the data (default: VOCdevkit, or COCO)')
     run.add_argument('--device', default='0', help='device, as train.py names it (default: 0)')
     run.add_argument('--weights', type=Path, metavar='FILE',
-                     help='file of published weights to evaluate, without any training')
+                     help='file of published weights to evaluate, without any training; with '
+                     '--download, also their owner or the name of their file, as in the list')
     run.add_argument('--out', type=Path, metavar='DIR',
                      help='folder of the results (default: result/NAME, or result/NAME-weights)')
+    run.add_argument('--download', action='store_true',
+                     help='download the missing data, and the weights of --weights')
+    run.add_argument('--mirror', metavar='URL', help='address of a folder with the files of '
+                     '--download (default: the addresses of their owners)')
     run.add_argument('--dry-run', action='store_true', help='print the commands only')
     stop = argv.index('--') if '--' in argv else len(argv)
     args = parser.parse_args(argv[:stop])
@@ -70,21 +76,34 @@ def run(args: argparse.Namespace, recipe: Recipe, again: str) -> None:
         UserError: the data or the weights are missing.
         SystemExit: a command failed; the exit status is that of the command.
     """
-    data = args.data or default_folder(recipe.data)
+    data = args.data or downloads.default_folder(recipe.data)
+    train = args.weights is None
+    if args.mirror and not args.download:
+        raise UserError('--mirror is for --download; give both')
+    file = None
+    if args.download and args.weights and not args.weights.is_file():
+        file, args.weights = downloads.find_weights(recipe, args.weights)
     name = recipe.name if args.weights is None else f'{recipe.name}-weights'
     out = args.out or Path('result') / name
     lines = commands(recipe, data, args.device, out, args.weights, args.flags)
     printed = [shlex.join(['python', *line]) for line in lines]
     if args.dry_run:
+        archives = downloads.lacking(recipe.data, data, train)[1] if args.download else []
+        for archive in [file] * bool(file) + archives:
+            print(f'# download {downloads.describe(archive, args.mirror)}')
         print('\n'.join(printed))
         return
+    if file and not args.weights.is_file():
+        downloads.download_weights(file, args.weights, args.mirror)
     if args.weights and not args.weights.is_file():
         known = '\n'.join(weights(recipe)) or '  no weights of this recipe were published'
         raise UserError(f'{args.weights}: no such file; give a file of published weights (of an '
-                        f'archive, its .caffemodel)\n{known}')
-    lacking = missing(recipe.data, data, train=args.weights is None)
-    if lacking:
-        raise UserError(f'{lacking}\nThen again: {again}')
+                        f'archive, its .caffemodel), or add --download\n{known}')
+    if args.download:
+        downloads.download(recipe.data, data, train, args.mirror)
+    message = downloads.missing(recipe.data, data, train)
+    if message:
+        raise UserError(f'{message}\nThen again: {again}')
     for command, line in zip(printed, lines):
         print(command, flush=True)
         status = call([sys.executable, *line])
@@ -106,6 +125,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv, recipes)
     if args.verb == 'list':
         print('\n\n'.join(map(describe, recipes.values())))
+        print('\nDownload the data, and weights by their owner or file, with: python -m '
+              'experiments run NAME --download [--weights FILE]')
     elif args.verb == 'table':
         print(table(recipes.values()))
     else:
