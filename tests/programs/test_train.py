@@ -3,7 +3,6 @@ import contextlib
 import functools
 import json
 import pathlib
-import re
 import subprocess
 import sys
 
@@ -14,7 +13,7 @@ from multibox.evaluation.threshold import DEFAULT_THRESHOLD
 from multibox.locks import Lock
 from multibox.matching import match_forced_above
 from multibox.processes import ONE
-from multibox.training import loop, save_settings, settings
+from multibox.training import loop, settings
 from multibox.training.folders import FILES
 from multibox.weights import load_model
 from tests.support.logs import log_without_time
@@ -195,40 +194,6 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr('multibox.devices.cuda.available', False)
     with pytest.raises(UserError, match='--device @cupy:0: CuPy finds no GPU here'):
         train.main(['--device', '0'])
-
-
-def test_the_default_recipe_is_chainercvs():
-    args = parse_args(['--data', 'VOCdevkit', '--device', '0'])
-    assert (args.model, args.optimizer, args.lr, args.weight_decay, args.batchsize) == (
-        'ssd300', 'momentum_sgd', 1e-3, 5e-4, 32)
-    assert (args.iteration, args.cuts, args.k, args.alpha) == (120000, [80000, 100000], 3, 1)
-
-
-def test_every_flag_is_read():
-    checks = pathlib.Path(settings.__file__).read_text().partition('def check_and_lock')[2]
-    recipe = checks + pathlib.Path(train.__file__).read_text()
-    for name in vars(parse_args([])):
-        if name != 'model':  # parse_args itself reads the network's name
-            assert re.search(rf'args\.{name}\b', recipe), f'--{name} is parsed but never read'
-
-
-def test_a_bare_resume_takes_the_settings_the_run_began_with(tmp_path):
-    began = vars(parse_args(['--data', 'photos', '--model', 'slim300', '--iteration', '4',
-                                   '--lr', '1e-3', '--k', '2', '--out', str(tmp_path)]))
-    save_settings(tmp_path, began)
-    resumed = vars(parse_args(['--out', str(tmp_path), '--resume']))
-    assert {**resumed, 'resume': False} == began
-
-
-@pytest.mark.parametrize('begun_on, device', [('0', '-1'), ('-1', '0')])
-def test_settings_that_suit_a_device_are_chosen_anew_on_another(tmp_path, begun_on, device):
-    def parse(*more):
-        return vars(parse_args(['--out', str(tmp_path), *more]))
-    save_settings(tmp_path, {**parse('--device', begun_on), 'loader_processes': 99})
-    fresh, resumed = parse('--device', device), parse('--device', device, '--resume')
-    assert {**resumed, 'resume': False} == fresh
-    assert parse('--resume')['loader_processes'] == 99
-    assert parse('--device', device, '--resume', '--conv', 'blas')['conv'] == 'blas'
 
 
 def test_resuming_to_less_than_was_done_is_named(out, data):
