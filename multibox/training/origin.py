@@ -33,7 +33,7 @@ class Origin(NamedTuple):
         Raises:
             UserError: the folder does not exist, or its split has no annotated test images.
         """
-        if self.data is not None and not self.data.is_dir():
+        if self.data is not None and not _is_folder(self.data):
             where = 'absent' if self.data.is_absolute() else f'not in {Path.cwd()}'
             raise UserError(f'{self.file}: the run was trained on {self.data}, which is {where}; '
                             'give --data')
@@ -71,6 +71,13 @@ def find_origin(model: Path) -> Origin | None:
                             'mend it, or give --data')
         return Origin(file, Path(data) if data else None, split)
     return None
+
+
+def _is_folder(path):
+    try:
+        return path.is_dir()
+    except OSError:  # the system cannot hold such a name
+        return False
 
 
 def _read(file):

@@ -104,7 +104,8 @@ def _boxes(prior, path, insize, grid):
         shapes += [(math.sqrt(low * int(high)),) * 2 for high in prior.max_size[i:i + 1]]
         shapes += [(low / math.sqrt(ratio), low * math.sqrt(ratio)) for ratio in ratios[1:]]
     centres = (np.arange(grid) + prior.offset) * (prior.step or insize / grid)
-    boxes = np.array([(y, x, *shape) for y in centres for x in centres for shape in shapes])
+    boxes = np.array([(y, x, *shape) for y in centres for x in centres for shape in shapes],
+                     float).reshape(-1, 4)  # also without a size
     return to_center(to_corners(boxes).clip(0, insize)) if prior.clip else boxes
 
 

@@ -90,3 +90,8 @@ def test_a_submission_is_of_the_data_of_the_run(run, data, monkeypatch):
     monkeypatch.setattr(evaluate, 'voc2012_test', submit)
     with pytest.raises(Submitted, match=str(data)):
         run('--submission', settings={'data': str(data), 'split': '07++12'})
+
+
+def test_a_name_that_no_folder_can_have_is_absent(run):
+    with pytest.raises(UserError, match='which is not in '):
+        run(settings={'data': 'x' * 300})
