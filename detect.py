@@ -99,8 +99,8 @@ def search(args, paths):
         print(f'{path}: {reason}; left out', file=sys.stderr)
     n_found = sum(len(result['label']) for result in results)
     n_with = sum(bool(result['label']) for result in results)
-    print(f'{n_found} objects in {n_with} of {len(results)} photographs, from a score of '
-          f'{args.score:.2f} on')
+    print(f'{n_found} objects in {n_with} of {len(paths)} photographs, from a score of '
+          f'{args.score:.2f} on' + f'; {len(broken)} could not be read' * bool(broken))
     if n_removed:
         print(f'{n_removed} pictures of an earlier detect.py removed from {args.out}')
     print(f'{len(results)} pictures and detections.json in {args.out}')

@@ -72,7 +72,8 @@ class Problem(NamedTuple):
         where = '' if self.number is None else f', object {self.number}'
         if self.coordinates is not None:
             where += ', ' + ' '.join(f'{k}={v}' for k, v in zip(CORNERS, self.coordinates))
-        return f'{self.file}{where}: {self.reason}'
+        file = str(self.file).replace('\n', r'\n')  # a problem is one line
+        return f'{file}{where}: {self.reason}'
 
 
 class Example(NamedTuple):

@@ -88,8 +88,10 @@ def read(args: argparse.Namespace) -> VOCData:
     """Read a data set as ``train.py`` does; one of its sets may be empty.
 
     Raises:
-        UserError: there is nothing to train or evaluate on.
+        UserError: there is nothing to train or evaluate on, or ``--max-pixels`` is below 1.
     """
+    if args.max_pixels < 1:
+        raise UserError(f'--max-pixels must be a number from 1, got {args.max_pixels}')
     try:
         data = look(args.data, split=args.split, max_pixels=args.max_pixels)
     except UserError as error:

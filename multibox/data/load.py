@@ -158,11 +158,15 @@ def _divide(found, folder, train, run, notes):
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
     drawn = load(run, folder)
+    faulty = [annotation for annotation in found.train if annotation.fault]
     if drawn:
+        known = {part: set(drawn[part]) for part in ('train', 'test')}
         train_set, test_set = ([annotation for annotation in found.train
-                                if name_of(annotation) in drawn[part]]
+                                if name_of(annotation) in known[part]]
                                for part in ('train', 'test'))
-        left = len(found.train) - len(train_set) - len(test_set)
+        faulty = [annotation for annotation in faulty
+                  if name_of(annotation) not in known['train'] | known['test']]
+        left = len(found.train) - len(train_set) - len(test_set) - len(faulty)
         notes.append(f'{folder}: the split is that of the run'
                      + f'; {left} images that are new since then are not used' * bool(left))
     else:
@@ -175,7 +179,6 @@ def _divide(found, folder, train, run, notes):
                      f'test set, such as {min(copies)}; if these are copies, remove one folder')
     names = {part: list(map(name_of, annotations))
              for part, annotations in (('train', train_set), ('test', test_set))}
-    faulty = [] if drawn else [annotation for annotation in found.train if annotation.fault]
     return [train_set + faulty if train else [], test_set], names
 
 

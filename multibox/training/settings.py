@@ -4,7 +4,7 @@ import functools
 import math
 import pathlib
 
-from multibox import engines
+from multibox import engines, locks
 from multibox.data import split
 from multibox.data.voc import VOCData
 from multibox.devices import available_cores, is_gpu
@@ -140,7 +140,7 @@ def check_and_lock(args: argparse.Namespace, processes: OneProcess) -> Lock:
                folder=True)] * (args.data is not None),
         each(_check_pretrained, args.pretrained, args.model), each(_check_trunk, args),
         *[each(check_path, args.reuse, 'give --reuse a model.npz')] * (args.reuse is not None),
-        each(_check_run, args.out, args.resume), each(check_out, args.out))
+        each(_check_free, args.out, args.resume, processes), each(check_out, args.out))
     lock = Lock(args.out, processes)
     try:
         _check_run(args.out, args.resume)  # again: another run may have begun and ended meanwhile
@@ -175,6 +175,12 @@ def _check_trunk(args):
         raise UserError(f'--frozen, --trunk-lr: are for {LITE}, and this is a {args.model}; leave '
                         'them out')
     check_numbers(args, ('frozen',), lowest=0, highest=N_PART)
+
+
+def _check_free(out, resumed, processes):
+    if (out / locks.NAME).exists():
+        Lock(out, processes).release()  # a run that goes on is the first thing to tell
+    _check_run(out, resumed)
 
 
 def _check_run(out, resumed):

@@ -68,8 +68,8 @@ def test_metrics_and_weights_name_the_best_and_the_threshold(out):
     assert metrics['running'] is False
     for name in 'best.npz', 'model.npz':
         with np.load(out / name) as arrays:
-            description = json.loads(arrays['multibox'].item())
-        assert description['threshold'] == metrics['threshold']
+            stored = json.loads(arrays['multibox'].item())['threshold']
+        assert metrics['threshold'] == (DEFAULT_THRESHOLD if stored is None else stored)
 
 
 def test_the_log_has_the_terms_of_the_loss(out):
