@@ -39,3 +39,11 @@ def test_a_damaged_file_counts_as_none(run, tmp_path, text):
     (tmp_path / 'run' / split.FILE).write_text(text)
     data = load_data(tmp_path / 'data', run=tmp_path / 'run')
     assert names(data.test) == names(run.test)
+
+
+def test_faulty_annotations_are_not_told_as_new_images(run, tmp_path):
+    (tmp_path / 'data/Annotations/broken.xml').write_text('<annotation>')
+    before, after = (load_data(tmp_path / 'data', run=folder)
+                     for folder in (None, tmp_path / 'run'))
+    assert not any('new since then' in note for note in after.notes)
+    assert len(after.problems) == len(before.problems) == 1
