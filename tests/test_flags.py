@@ -51,7 +51,7 @@ def test_an_unknown_flag_is_reported_before_a_missing_one(refused):
 def test_a_misspelt_choice_suggests_the_nearest_and_lists_all(refused):
     line = refused(train.main, '--loss', 'ssd_pytroch')
     assert line.startswith('--loss ssd_pytroch: unknown (did you mean ssd_pytorch?); choose from '
-                           'caffe, chainercv, ')
+                           'balancap, caffe, chainercv, ')
 
 
 @pytest.mark.parametrize('flag, value, near', [
