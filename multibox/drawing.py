@@ -19,6 +19,7 @@ WIDEST = 4  # times its height: a picture on the page
 LONGEST = 60  # characters of a name in a picture
 FAR = 1e6  # pixels from an image: a box that reaches further is cut
 MAX_TAKEN = 300  # names that the next name avoids; all of thousands would take minutes
+SOFTWARE = 'multibox detect.py'  # the tag in the pictures of detect.py, by which it knows them
 OUTSIDE = 16  # line widths by which a box that leaves the image is drawn beyond it
 
 

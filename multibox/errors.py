@@ -46,6 +46,10 @@ def ending_together(program: str | None = None) -> Iterator[None]:
             _end('', 141)
         except KeyboardInterrupt:
             _end(f'{program}: interrupted', 130)
+        except OSError as error:
+            if error.filename is None:
+                _end(traceback.format_exc())
+            _end(f'{program}: {os.fsdecode(error.filename)}: cannot be used ({error.strerror})')
         except Exception:
             _end(traceback.format_exc())
 

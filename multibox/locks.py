@@ -107,6 +107,9 @@ def _take(descriptor, path):
     except OSError:  # this file system has no locks
         is_locked = False
     holder = _holder(descriptor)
+    if os.fstat(descriptor).st_nlink > 1:
+        raise UserError(f'{path}: is a second name of another file; remove it, or give another '
+                        '--out')
     if not holder:
         return
     is_this_boot = holder['boot'] == _boot()

@@ -5,9 +5,11 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from multibox.drawing import SOFTWARE
 from multibox.errors import UserError
 from multibox.files import read_json
 
+HEAD = 256  # bytes of a picture, in which its tag stands
 MAX_NAMED = 4  # files in a message
 MAX_BYTES = 2 ** 28  # of a JSON file of results
 LONGEST_STEM = 240  # bytes of a picture's name; file systems take 255 with the number and suffix
@@ -71,7 +73,7 @@ class PictureNames:
     Args:
         folder: the folder.
         earlier: names of the pictures that an earlier run of the program wrote into the folder.
-            Files of these names may be replaced, unless they are links.
+            Files of these names may be replaced if they have the tag of detect.py and are no links.
         sources: the files that the pictures are made from, which are never replaced.
 
     Attributes:
@@ -87,10 +89,15 @@ class PictureNames:
 
     def _is_replaceable(self, name, kept):
         path = self._folder / name
-        if path.name != name or path.suffix != '.png' or path.is_symlink() or not path.is_file():
+        try:
+            if path.name != name or path.is_symlink() or not path.is_file():
+                return False
+            state = path.stat()
+            with open(path, 'rb') as file:
+                is_tagged = SOFTWARE.encode() in file.read(HEAD)
+        except OSError:  # such as a name that the system cannot hold
             return False
-        state = path.stat()
-        return (state.st_dev, state.st_ino) not in kept
+        return is_tagged and (state.st_dev, state.st_ino) not in kept
 
     def choose(self, stem: str) -> str:
         """Choose the name of a picture by the stem of its photograph: STEM.png or STEM-2.png."""

@@ -1,5 +1,6 @@
 """Output that a terminal shows safely, whatever the names of files and classes in it hold."""
 import contextlib
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -42,8 +43,25 @@ class Printable:
     def write(self, text: str) -> int:
         """Write a text; a carriage return at its beginning stays, as progress bars begin so."""
         bare = text.lstrip('\r')
-        self._stream.write(text[:len(text) - len(bare)] + printable(bare))
+        with _going_on():
+            self._stream.write(text[:len(text) - len(bare)] + printable(bare))
         return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        with _going_on():
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def _going_on():
+    """Lose text that a full disk does not take: no output is worth the loss of the work."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 @contextlib.contextmanager
@@ -53,8 +71,9 @@ def printable_output() -> Iterator[None]:
     for stream in before:
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='backslashreplace')  # prints paths that are not UTF-8
-    sys.stdout, sys.stderr = map(Printable, before)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+    with open(os.devnull, 'w') as nowhere:  # for a stream that was closed before the start
+        sys.stdout, sys.stderr = (Printable(stream or nowhere) for stream in before)
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before

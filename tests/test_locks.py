@@ -246,3 +246,12 @@ def test_a_lock_of_a_thread_leaves_the_signals(tmp_path):
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGTERM) is before and list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_is_another_file_by_a_hard_link_is_refused(tmp_path):
+    (tmp_path / 'precious').write_text('text')
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / NAME).hardlink_to(tmp_path / 'precious')
+    with pytest.raises(UserError, match='is a second name of another file'):
+        Lock(tmp_path / 'out')
+    assert (tmp_path / 'precious').read_text() == 'text'

@@ -41,3 +41,20 @@ def test_streams_are_as_before_at_the_end():
     with printable_output():
         print('')
     assert (sys.stdout, sys.stderr) == before
+
+
+class Full:
+    """A stream on a full disk."""
+
+    def write(self, text):
+        raise OSError(28, 'No space left on device')
+
+    flush = None
+
+
+def test_a_full_disk_and_a_closed_stream_lose_the_output_alone(monkeypatch):
+    monkeypatch.setattr(sys, 'stdout', Full())
+    monkeypatch.setattr(sys, 'stderr', None)
+    with printable_output():
+        print('lost')
+        print('nowhere', file=sys.stderr)

@@ -34,6 +34,8 @@ def run(trainer: Any, paths: list[Path]) -> None:
         raise UserError('\n  '.join([
             f'iteration {batch}: {error}. {recovery_hint(trainer.out)} The images of this batch:',
             *map(str, images)])) from None
+    except UserError as error:  # such as an image that can no longer be read
+        raise UserError(f'{error}{_saved(trainer)}') from error
     if not is_finite(optimizer.target):
         raise UserError(f'iteration {trainer.updater.iteration}: the last update made weights that '
                         f'are not finite. {recovery_hint(trainer.out)}')
@@ -45,6 +47,17 @@ def run(trainer: Any, paths: list[Path]) -> None:
               f'--patience {stop.best.patience} is at its end: evaluations since the best mAP: '
               f'{stop.best.n_since}; --resume with a larger --patience, or with 0 for none, goes '
               'on')
+
+
+def _saved(trainer):
+    """Write a snapshot before the run ends by an error, and say so; nothing if that fails."""
+    try:
+        trainer.get_extension('snapshot')(trainer)
+    except Exception:  # no extension on the other processes, or no room
+        return ''
+    iteration = trainer.updater.iteration
+    is_written = (Path(trainer.out) / f'snapshot_iter_{iteration}').is_file()
+    return f'. The snapshot of iteration {iteration} is written' * is_written
 
 
 @chainer.training.make_extension(priority=math.inf)  # before all others

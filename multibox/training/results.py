@@ -103,5 +103,6 @@ class Results:
                                 f'{last} (mAP {score["map"]:.4f}, the last)']
                 with faults.of('the report'):
                     self.report(trainer)
-                faults.found += self.failed
+                faults.found += [*self.failed, *filter(None, [trainer.get_extension(
+                    'snapshot').failed])]
                 print(f'report: {self.args.out / "report.html"}; weights: {" and ".join(weights)}')

@@ -34,7 +34,8 @@ def snapshot(link: chainer.Link) -> Any:
         link: the link that is trained; nothing is written once a parameter is not finite.
 
     Returns:
-        An extension of Chainer's trainer. It raises UserError if the snapshot cannot be written.
+        An extension of Chainer's trainer. It raises UserError if the snapshot cannot be written. At
+        the end of a run it keeps the message in its attribute ``failed`` instead.
     """
     before = 0  # the iteration of the last good snapshot
 
@@ -52,13 +53,21 @@ def snapshot(link: chainer.Link) -> Any:
         if path.exists() and not path.is_file():
             raise UserError(f'{path}: is no regular file, so the snapshot was not written; move it '
                             'away, and go on with --resume')
-        save_npz(path, trainer)
+        try:
+            save_npz(path, trainer)
+        except UserError as error:
+            is_last = getattr(trainer.stop_trigger, 'is_last', None)
+            if is_last is None or not is_last(now):
+                raise
+            write.failed = str(error)  # the last weights are written first, see Results.finish
+            return
         for old in find_snapshots(trainer.out) if now != before else ():
             if _iteration(old) < now and _iteration(old) != before and not old.is_symlink():
                 with contextlib.suppress(OSError):
                     old.unlink()
         before = now
 
+    write.failed = None
     return write
 
 

@@ -139,12 +139,22 @@ def test_earlier_pictures_are_replaced_or_removed_and_no_other_file_is(
     listed['images'] += [{'picture': name} for name in ('../photos/b.jpg', '../x.png', None, 3)]
     (tmp_path / 'x.png').write_text('precious')
     (out / 'detections.json').write_text(json.dumps(listed))
-    (out / 'b.png').write_text('of the earlier run')
+    (out / 'b.png').write_bytes((out / 'a.png').read_bytes())  # of the earlier run, too
     run(photos / 'b.jpg', '--out', out)
     assert {path.name for path in out.iterdir()} == {'b.png', 'mine.png', 'detections.json'}
     assert Image.open(out / 'b.png').size == (60, 40)
     assert (photos / 'b.jpg').exists() and (tmp_path / 'x.png').exists()
     assert f'1 pictures of an earlier detect.py removed from {out}' in capsys.readouterr().out
+
+
+def test_a_listed_picture_that_detect_did_not_draw_is_the_users(detector, photos, tmp_path):
+    out = tmp_path / 'out'
+    run(photos, '--out', out)
+    for name in 'a.png', 'b.png':
+        Image.new('RGB', (5, 5)).save(out / name)
+    run(photos / 'b.jpg', '--out', out)
+    assert Image.open(out / 'a.png').size == Image.open(out / 'b.png').size == (5, 5)
+    assert (out / 'b-2.png').exists()
 
 
 def test_an_interrupt_keeps_the_earlier_pictures_until_the_next_run(

@@ -35,7 +35,8 @@ def load(path: Path, strict: bool) -> dict | None:
                              object_pairs_hook=_object)
         if isinstance(content, dict) and all(isinstance(content.get(key), list) for key in KEYS):
             return content
-        if isinstance(content, dict) and 'images' in content and 'annotations' in content:
+        if isinstance(content, dict) and 'images' in content and 'annotations' in content and any(
+                isinstance(content.get(key), list) for key in KEYS):  # else settings of a run
             absent = [key for key in KEYS if not isinstance(content.get(key), list)]
             strict, fault = True, f'{" and ".join(absent)} is no list; {fault}'
     except UserError as error:

@@ -169,3 +169,8 @@ def test_a_long_name_and_a_nul_in_a_table_are_listed(tmp_path):
     rows = f'a.png,c,1,1,9,9\na\0b.png,c,1,1,9,9\n{"x" * 10_000},c,1,1,9,9\n'
     result = check(with_table(tmp_path, rows))
     assert len(result.train) == 1 and len(result.problems) == 2
+
+
+def test_the_settings_of_a_run_are_no_coco(tmp_path):
+    (tmp_path / 'settings.json').write_text('{"images": 9, "annotations": 123, "model": "slim300"}')
+    assert coco_json.load(tmp_path / 'settings.json', strict=False) is None
