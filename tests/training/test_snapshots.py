@@ -6,7 +6,7 @@ import pickle
 import shutil
 
 from multibox.errors import UserError
-from multibox.training import Log, snapshots
+from multibox.training import Log, Stop, snapshots
 
 import chainer
 import chainer.links as L
@@ -272,3 +272,16 @@ def test_full_disk_keeps_the_snapshot_before(out, monkeypatch):
         resumed.run(show_loop_exception_msg=False)
     assert {path.name for path in out.iterdir()} == {'log', 'snapshot_iter_3', 'snapshot_iter_6'}
     assert snapshots.resume(make_trainer(out), out) == 6
+
+
+def test_a_failed_last_snapshot_does_not_keep_the_last_weights_from_the_disk(out, monkeypatch):
+    resumed = make_trainer(out, iteration=9)
+    snapshots.resume(resumed, out)
+    resumed.stop_trigger = Stop(9)
+    monkeypatch.setattr(snapshots, 'save_npz', raise_full)
+    resumed.run(show_loop_exception_msg=False)
+    assert resumed.get_extension('write').failed == 'snapshot_iter_9: no room'
+
+
+def raise_full(path, _):
+    raise UserError(f'{path.name}: no room')
