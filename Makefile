@@ -27,14 +27,14 @@ demo: setup
 	$(PY) train.py --out result/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: setup
-	@echo 'The tests take about 4 minutes on 2 cores; make test-slow runs the rest.'
+	@echo 'The tests take about 5 minutes on 2 cores; make test-slow runs the rest.'
 	@echo 'Without a GPU, PyTorch and ONNX Runtime, the tests that need them are skipped.'
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -m pytest -m 'not slow'
 
 test-slow: setup
-	@echo 'The slow tests take about 3 minutes on 2 cores.'
+	@echo 'The slow tests take about 5 minutes on 2 cores.'
 	$(PY) -m pytest -m slow
 
 test-gpu: setup
