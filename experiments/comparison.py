@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.markdown import markdown
+from experiments.significance import compare
 from multibox.files import open_whole
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -57,6 +58,23 @@ def table(axis: str, scores: dict) -> str:
     return markdown([f'`--{axis}`', 'mAP, mean', 'std', *(f'seed {seed}' for seed in seeds)], rows)
 
 
+def differences(axis: str, scores: dict, baseline: str) -> str:
+    """Lay out the differences from a variant as Markdown, with a paired test over the seeds.
+
+    Args:
+        axis: its name.
+        scores: {variant: {seed: mAP}}.
+        baseline: the variant with which the others are compared.
+    """
+    others = {variant: runs for variant, runs in scores.items() if variant != baseline}
+    rows = [[f'`{variant}`', f'{found.mean:+.3f}', f'{found.mean - found.half_width:+.3f} to '
+             f'{found.mean + found.half_width:+.3f}', f'{found.p:.3f}',
+             'yes' if found.is_significant else 'no']
+            for variant, found in compare(scores[baseline], others).items()]
+    return markdown([f'`--{axis}`', f'mAP, minus `{baseline}`', '95 % interval', 'p',
+                     'significant'], rows)
+
+
 def draw(path: Path, scores: dict) -> None:
     """Draw one panel per axis, with a dotted line per seed and an error bar per variant.
 
@@ -97,6 +115,8 @@ def draw(path: Path, scores: dict) -> None:
 def summarise(folder: Path, axes: dict) -> None:
     """Print the tables of the runs in a folder, and draw ``scores.png`` in the folder.
 
+    The variants are also compared with the first one, or with ``chainercv`` among losses.
+
     Args:
         folder: see :func:`read_scores`.
         axes: see :func:`read_scores`.
@@ -108,5 +128,7 @@ def summarise(folder: Path, axes: dict) -> None:
     if not scores:
         print(f'{folder / "runs"}: no run yet')
         return
-    print('\n\n'.join(table(axis, variants) for axis, variants in scores.items()))
+    for axis, variants in scores.items():
+        baseline = 'chainercv' if 'chainercv' in variants else next(iter(variants))
+        print(f'{table(axis, variants)}\n\n{differences(axis, variants, baseline)}\n')
     draw(folder / 'scores.png', scores)

@@ -97,6 +97,7 @@ def test_the_table_of_losses_is_that_of_the_runs():
     scores = comparison.read_scores(ROOT / 'experiments/formulations', AXES)
     table = comparison.table('loss', scores['loss'])
     assert len(scores['loss']) >= 6 and table in read('formulations.md')
+    assert comparison.differences('loss', scores['loss'], 'chainercv') in read('formulations.md')
 
 
 def test_the_ablations_are_those_of_their_runs():

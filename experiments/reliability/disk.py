@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.reliability import runs
+from multibox.archives import read_arrays
 from multibox.data.pictures import SUFFIXES, inspect
 from multibox.errors import UserError, ending_together
 from multibox.files import PART
 from multibox.locks import NAME as LOCK
-from multibox.weights.archives import read_arrays
 
 LIMITS = 0, 1000, 20_000, 600_000, 3_000_000, 10_000_000  # bytes of a file
 ITERATIONS, HALF = 20, 10

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments.timing.turns import save
+from multibox.archives import read_arrays
 from multibox.data.synthetic import draw_set
 from multibox.errors import UserError
 from multibox.flags import make_parser
-from multibox.weights.archives import read_arrays
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ['--model', 'slim300', '--batchsize', '2', '--cuts', '--snapshot-interval', '5',

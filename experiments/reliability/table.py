@@ -26,8 +26,8 @@ LIMITS = (
     ('classes of a data set', 'multibox.data.classes:MAX_CLASSES', 1, 'classes'),
     ('name of a class', 'multibox.data.classes:MAX_NAME', 1, 'characters'),
     ('JSON of a run', 'multibox.files:MAX_JSON', 2 ** -20, 'MiB'),
-    ('arrays of an .npz, all together', 'multibox.weights.archives:MAX_BYTES', 2 ** -20, 'MiB'),
-    ('expansion of a large .npz', 'multibox.weights.archives:MAX_RATIO', 1, 'times its size'),
+    ('arrays of an .npz, all together', 'multibox.archives:MAX_BYTES', 2 ** -20, 'MiB'),
+    ('expansion of a large .npz', 'multibox.archives:MAX_RATIO', 1, 'times its size'),
     ('absolute value of a weight', 'multibox.weights.values:LIMIT', 1, ''),
     ('operations of a .pth', 'multibox.weights.pickles:MAX_OPCODES', 1, 'opcodes'),
 )

@@ -7,13 +7,11 @@ FILE is an .npz with the arrays of multibox_loss: mb_locs (B, K, 4), mb_confs (B
 """
 from pathlib import Path
 
+from multibox.archives import read_arrays
 from multibox.errors import UserError, ending_together
-from multibox.files import open_regular
 from multibox.losses import LOSSES
 from multibox.losses.comparison import compare
 from multibox.parser import Parser
-
-import numpy as np
 
 KEYS = 'mb_locs', 'mb_confs', 'gt_mb_locs', 'gt_mb_labels'
 ALIASES = {'locs': 'mb_locs', 'confs': 'mb_confs'}  # the names in files of golden numbers
@@ -25,14 +23,7 @@ def read_batch(path: Path) -> dict:
     Raises:
         UserError: the file cannot be read, or lacks an array.
     """
-    try:
-        with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {ALIASES.get(name, name): archive[name] for name in archive}
-    except UserError:
-        raise
-    except Exception:  # bytes at random raise errors of many types
-        raise UserError(f'{path}: not a readable .npz file of numbers; write it with numpy.savez'
-                        ) from None
+    arrays = {ALIASES.get(name, name): array for name, array in read_arrays(path).items()}
     lacking = [key for key in KEYS if key not in arrays]
     if lacking:
         raise UserError(f'{path}: lacks {", ".join(lacking)}; it needs the arrays '

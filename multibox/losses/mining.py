@@ -70,11 +70,11 @@ def hard_negatives_of_batch(conf_loss: Array, positive: Array, neg_pos_ratio: fl
 
 
 def hardest_with_positives(conf_loss: Array, positive: Array, neg_pos_ratio: float, at_most: int,
-                           ignored: Array | None = None) -> Array:
-    """Mark the hardest boxes of each image, where positives compete with a loss of 0.
+                           ignored: Array | None = None, loss_of_positives: float = 0) -> Array:
+    """Mark the hardest boxes of each image, where positives compete with one loss.
 
     The PyTorch implementations set the loss of positives to 0 before they sort. They therefore take
-    positives as negatives if too few negatives have a loss above 0.
+    positives as negatives if too few negatives have a loss above 0. torchvision sets it to -inf.
 
     Args:
         conf_loss: (B, K) float array, by which boxes are ranked.
@@ -83,6 +83,7 @@ def hardest_with_positives(conf_loss: Array, positive: Array, neg_pos_ratio: flo
             computed in float32, as in PyTorch, and rounded up.
         at_most: the largest number of boxes marked per image.
         ignored: (B, K) bool array of boxes that are neither positive nor negative, or None.
+        loss_of_positives: the loss by which positives are ranked.
 
     Returns:
         (B, K) bool array, possibly True where ``positive`` is True.
@@ -93,33 +94,9 @@ def hardest_with_positives(conf_loss: Array, positive: Array, neg_pos_ratio: flo
     """
     neg_pos_ratio = _validate(conf_loss, positive, neg_pos_ratio, ignored)
     xp = cuda.get_array_module(conf_loss)
-    ranked = xp.where(positive, conf_loss.dtype.type(0), conf_loss)
+    ranked = xp.where(positive, conf_loss.dtype.type(loss_of_positives), conf_loss)
     n = quota(positive, float(np.float32(neg_pos_ratio))).astype(np.float32).clip(None, at_most)
     return hardest(ranked, _neither(xp.zeros_like(positive), ignored), n)
-
-
-def hardest_then_positives(conf_loss: Array, positive: Array, neg_pos_ratio: float,
-                           ignored: Array | None = None) -> Array:
-    """Mark the hardest boxes of each image, where positives come after all negatives.
-
-    torchvision sets the loss of positives to -inf before it sorts, and does not cap the number. It
-    therefore takes positives as negatives where the number exceeds the negatives.
-
-    Args:
-        conf_loss, positive, neg_pos_ratio, ignored: as for :func:`hard_negatives`.
-
-    Returns:
-        (B, K) bool array, possibly True where ``positive`` is True.
-
-    Raises:
-        TypeError: ``neg_pos_ratio`` is no number.
-        ValueError: the shapes differ, or ``neg_pos_ratio`` is negative.
-    """
-    neg_pos_ratio = _validate(conf_loss, positive, neg_pos_ratio, ignored)
-    xp = cuda.get_array_module(conf_loss)
-    ranked = xp.where(positive, conf_loss.dtype.type(-np.inf), conf_loss)
-    return hardest(ranked, _neither(xp.zeros_like(positive), ignored),
-                   quota(positive, neg_pos_ratio))
 
 
 def hardest(conf_loss: Array, candidate: Array, n: Array) -> Array:

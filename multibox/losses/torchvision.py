@@ -2,7 +2,7 @@
 from multibox.boxes.matching import match_forced as match
 from multibox.losses import terms
 from multibox.losses.inputs import validate_inputs
-from multibox.losses.mining import hardest_then_positives
+from multibox.losses.mining import hardest_with_positives
 from multibox.losses.terms import weigh
 from multibox.losses.totals import CrossEntropy
 from multibox.typing import ArrayOrVariable, Communicator
@@ -40,7 +40,8 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     with cuda.get_device_from_array(gt_mb_labels):
         positive = gt_mb_labels > 0
         conf_loss = CrossEntropy(mb_confs, gt_mb_labels)
-        mined = hardest_then_positives(conf_loss.array, positive, k, ignored=gt_mb_labels < 0)
+        mined = hardest_with_positives(conf_loss.array, positive, k, positive.shape[1],
+                                       gt_mb_labels < 0, loss_of_positives=-np.inf)
         counted = positive.astype(np.int32) + mined if count_twice else positive | mined
         return terms.mean_over_positives(
             mb_locs, conf_loss, gt_mb_locs, positive, counted, comm)

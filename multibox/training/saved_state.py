@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from multibox.archives import read_arrays
 from multibox.errors import UserError
-from multibox.weights.archives import read_arrays
 from multibox.weights.values import LIMIT, check_values
 
 import numpy as np

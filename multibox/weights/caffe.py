@@ -5,12 +5,12 @@ import pathlib
 import re
 from typing import Any
 
+from multibox.archives import MAX_BYTES, MAX_DIMENSIONS, MAX_MEMBERS
 from multibox.boxes.geometry import to_center, to_corners
 from multibox.errors import UserError
 from multibox.files import read_whole
-from multibox.weights.archives import MAX_BYTES, MAX_DIMENSIONS, MAX_MEMBERS
+from multibox.kinds import N_BYTE, kind
 from multibox.weights.conventions import swap_red_and_blue, swap_x_and_y
-from multibox.weights.kinds import N_BYTE, kind
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory

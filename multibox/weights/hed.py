@@ -2,8 +2,8 @@
 import importlib.util
 import pathlib
 
+from multibox.archives import FREE_BYTES, MAX_RATIO
 from multibox.errors import UserError
-from multibox.weights.archives import FREE_BYTES, MAX_RATIO
 from multibox.weights.conventions import VGG16, swap_red_and_blue
 
 

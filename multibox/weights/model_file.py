@@ -3,11 +3,11 @@ import json
 import pathlib
 from collections.abc import Sequence
 
+from multibox.archives import read_arrays
 from multibox.errors import UserError
 from multibox.files import open_whole
 from multibox.networks import MODELS, make_detector
 from multibox.networks.ssd import SSD
-from multibox.weights.archives import read_arrays
 from multibox.weights.fitting import fill
 from multibox.weights.values import check_boxes, check_class_count, check_label_names
 

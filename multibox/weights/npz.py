@@ -3,8 +3,8 @@ import pathlib
 import re
 import urllib.error
 
+from multibox.archives import read_arrays
 from multibox.errors import UserError
-from multibox.weights.archives import read_arrays
 
 import chainercv
 import numpy as np

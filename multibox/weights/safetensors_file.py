@@ -1,11 +1,11 @@
 """Read .safetensors files."""
 import pathlib
 
+from multibox.archives import MAX_BYTES
 from multibox.errors import UserError
 from multibox.files import read_whole
-from multibox.weights.archives import MAX_BYTES
+from multibox.kinds import N_BYTE, kind
 from multibox.weights.checkpoints import shown
-from multibox.weights.kinds import N_BYTE, kind
 from multibox.weights.pickles import MAX_DIMENSIONS
 from multibox.weights.torch_files import to_float32
 

@@ -2,9 +2,9 @@
 import pathlib
 import re
 
+from multibox.archives import read_arrays
 from multibox.errors import UserError
 from multibox.files import read_json
-from multibox.weights.archives import read_arrays
 
 import numpy as np
 

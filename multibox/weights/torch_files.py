@@ -17,8 +17,8 @@ from typing import Any
 
 from multibox.errors import UserError
 from multibox.files import open_regular
+from multibox.kinds import N_BYTE, kind
 from multibox.weights import pickles
-from multibox.weights.kinds import N_BYTE, kind
 
 import numpy as np
 

@@ -4,8 +4,9 @@ import os
 import tracemalloc
 import zipfile
 
+from multibox import archives
 from multibox.errors import UserError
-from multibox.weights import archives, load_model, read
+from multibox.weights import load_model, read
 
 import numpy as np
 import pytest

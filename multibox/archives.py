@@ -10,7 +10,7 @@ import zipfile
 
 from multibox.errors import UserError
 from multibox.files import open_regular
-from multibox.weights.kinds import N_BYTE, kind
+from multibox.kinds import N_BYTE, kind
 
 import numpy as np
 
