@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 DONE := $(VENV)/.complete
+# A file of tests stays in one process, which makes its fixtures once.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 # The duration of make fuzz.
 MINUTES ?= 30
 
@@ -27,15 +29,15 @@ demo: setup
 	$(PY) train.py --out result/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: setup
-	@echo 'The tests take about 5 minutes on 2 cores; make test-slow runs the rest.'
+	@echo 'The tests take about 4 minutes on 2 cores; make test-slow runs the rest.'
 	@echo 'Without a GPU, PyTorch and ONNX Runtime, the tests that need them are skipped.'
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	$(PY) -m pytest -m 'not slow'
+	$(PY) -m pytest $(PARALLEL) -m 'not slow'
 
 test-slow: setup
-	@echo 'The slow tests take about 5 minutes on 2 cores.'
-	$(PY) -m pytest -m slow
+	@echo 'The slow tests take about 4 minutes on 2 cores.'
+	$(PY) -m pytest $(PARALLEL) -m slow
 
 test-gpu: setup
 	@$(PY) -c 'from multibox.devices import hardware, select_device as use; print(hardware(use("0")))' \
