@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from multibox.processes import SIGNALS
 
 MAX_WORKERS = 4  # each may hold an image of the largest size
 FEW = 8  # tasks that wait per process, beyond which another process is worth its start
+LONG = .1  # seconds for a result, beyond which it is, too
 SECONDS = 60  # for one file
 FOLDER = Path(__file__).resolve().parent
 PACKAGES = {'multibox': str(FOLDER.parent), 'multibox.data': str(FOLDER)}
@@ -120,11 +121,21 @@ class Pool:
         """Call a function in a worker process; arguments and errors as :meth:`Worker.call`."""
         future: Future = Future()
         self._tasks.put((future, function, arguments, max_pixels))
+        if self._tasks.qsize() > FEW * len(self._threads):
+            self._grow()
+        return future
+
+    def result(self, future: Future) -> Any:
+        """The result of a call, with one process more if it takes long and other calls wait."""
+        if not wait([future], timeout=LONG).done and self._tasks.qsize():
+            self._grow()
+        return future.result()
+
+    def _grow(self):
         n = len(self._threads)
-        if n < self.n_worker and self._tasks.qsize() > FEW * n:
+        if n < self.n_worker:
             self._threads.append(threading.Thread(target=self._work, args=(n,), daemon=True))
             self._threads[-1].start()
-        return future
 
     def _work(self, number):
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the process inherits this
@@ -183,9 +194,9 @@ def map_files(function: Callable, items: Iterable[tuple], max_pixels: int = MAX_
         for path, *others in items:  # this process may have changed its folder
             pending.append(pool.submit(function, (path.absolute(), *others), max_pixels))
             if len(pending) > n_ahead:
-                yield _outcome(pending.popleft())
+                yield _outcome(pool, pending.popleft())
         while pending:
-            yield _outcome(pending.popleft())
+            yield _outcome(pool, pending.popleft())
     finally:
         for future in pending:
             future.cancel()
@@ -212,8 +223,8 @@ def map_batches(function: Callable, items: list[tuple], batchsize: int,
         yield list(map_files(function, items[start:start + batchsize], max_pixels))
 
 
-def _outcome(future):
+def _outcome(pool, future):
     try:
-        return future.result()
+        return pool.result(future)
     except Unreadable as error:
         return error
