@@ -10,7 +10,7 @@ from experiments import trainings
 from multibox.losses import LOSSES
 
 AXES = {'loss': {name: ['--loss', name] for name in sorted(LOSSES)}}
-COMMON = ['--augmentation', 'full', '--iteration', '540']  # the paper's augmentation
+COMMON = ['--eval-interval', '480']  # the default recipe of slim300, with one evaluation at its end
 
 if __name__ == '__main__':
     trainings.main(__doc__, AXES, 'result/formulations', common=COMMON)

@@ -5,7 +5,7 @@
 The losses of multibox and of ChainerCV take part, the PyTorch losses of torch_losses.py where torch
 is installed, and that of torchvision where torchvision is, too. One copy of the logits is a bound,
 because every loss reads the logits and writes their gradient. The boxes are matched beforehand.
-multibox uses one thread, and the other libraries use their default numbers of threads.
+All libraries use their default numbers of threads.
 """
 import importlib.util
 import statistics

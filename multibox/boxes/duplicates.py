@@ -1,4 +1,6 @@
 """Boxes that nearly coincide: only the first of them is kept."""
+from multibox.boxes.geometry import is_proper
+
 import numpy as np
 
 BLOCK = 512  # boxes compared with their neighbours at once
@@ -21,29 +23,51 @@ def distinct(bbox: np.ndarray, order: np.ndarray, threshold: float) -> np.ndarra
         (K,) bool array, True for a kept box.
     """
     kept = np.ones(len(bbox), bool)
-    if threshold >= 1:
+    candidate = np.flatnonzero(is_proper(bbox))  # any other box coincides with none
+    if threshold >= 1 or not len(candidate):
         return kept
-    rank = np.empty(len(order), int)
-    rank[order] = np.arange(len(order))
-    with np.errstate(all='ignore'):  # nan and infinity coincide with nothing
-        place = bbox[:, 1] + SLANT * bbox[:, 0]
-        size = bbox[:, 3] - bbox[:, 1] + SLANT * (bbox[:, 2] - bbox[:, 0])
-        # Where IoU > t, both sides of both boxes are alike up to t, and corners up to 1 - t of it.
-        reach = size * ((1 - threshold) / max(threshold, SLACK) + SLACK)
-        by_place = place.argsort()
-        sorted_place = place[by_place]
-        for start in range(0, len(order), BLOCK):
-            block = order[start:start + BLOCK]
-            block = block[kept[block]]
-            first = sorted_place.searchsorted(place[block] - reach[block])
-            n = sorted_place.searchsorted(place[block] + reach[block], 'right') - first
-            one = block.repeat(n)
-            other = by_place[_ranges(first, n)]
-            behind = kept[other] & (rank[other] > rank[one])
-            one, other = one[behind], other[behind]
-            near = _iou(bbox[one].T, bbox[other].T) > threshold
-            _drop(kept, one[near], other[near])
+    key, reach, step = _places(bbox[candidate].astype(float), threshold)
+    by_key = key.argsort()
+    candidate, key, reach, step = (x[by_key] for x in (candidate, key, reach, step))
+    # Each box looks into its own class of size and into the next; sorted searches are fast.
+    first, last = (np.array([key.searchsorted(centre + sign * reach, side)
+                             for centre in (key, key + step)])
+                   for sign, side in ((-1, 'left'), (1, 'right')))
+    count = last - first
+    rank, at = np.empty(len(bbox), int), np.full(len(bbox), -1)
+    rank[order], at[candidate] = np.arange(len(order)), np.arange(len(candidate))
+    by_rank = at[order]
+    by_rank = by_rank[by_rank >= 0]
+    for start in range(0, len(by_rank), BLOCK):
+        block = by_rank[start:start + BLOCK]
+        block = block[kept[candidate[block]]]
+        n = count[:, block].T.reshape(-1)
+        one = candidate[block.repeat(2).repeat(n)]
+        other = candidate[_ranges(first[:, block].T.reshape(-1), n)]
+        behind = rank[other] > rank[one]
+        one, other = one[behind], other[behind]
+        near = _iou(bbox[one].T, bbox[other].T) > threshold
+        _drop(kept, one[near], other[near])
     return kept
+
+
+def _places(bbox, threshold):
+    """For each box a key of its size and place, its reach, and the step to the next class of size.
+
+    Where IoU > t, the areas are alike up to t, so they fall into one class of size or into the
+    nearer neighbour. Both sides are alike up to t as well, and corners up to 1 - t of a side.
+    """
+    height, width = (bbox[:, 2:] - bbox[:, :2]).T
+    threshold = max(threshold, SLACK)
+    if threshold < .5:
+        size_class = np.zeros(len(bbox))
+    else:
+        size_class = np.log(height * width) / (2 * (SLACK - np.log(threshold)))
+    step = np.where(size_class % 1 < .5, -1, 1)
+    place = bbox[:, 1] + SLANT * bbox[:, 0]
+    scale = .5 / max(np.ptp(place), 1e-30)  # places take half of the room between two classes
+    reach = (width + SLANT * height) * ((1 - threshold) / threshold + SLACK) * scale
+    return np.floor(size_class) + (place - place.min()) * scale, reach + 1e-9, step
 
 
 def _ranges(first, n):

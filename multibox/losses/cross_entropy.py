@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from multibox.engines import kernels
 from multibox.engines.once import differentiable_once
+from multibox.engines.threads import in_threads
 from multibox.losses import gpu
 from multibox.typing import Array, ArrayOrVariable
 
@@ -15,8 +16,9 @@ import chainer
 import numpy as np
 from chainer.backends import cuda
 
-BLOCK = 2 ** 16  # elements per block: 256 KB in single precision
-SPAN = 2 ** 14  # boxes that one search for selected rows covers
+BLOCK = 2 ** 18  # elements per block: 1 MB in single precision
+SPAN = 2 ** 14  # boxes per block at most, and boxes that one search for selected rows covers
+LARGE = 2 ** 20  # a larger sum of exponentials costs precision in a gradient
 
 
 def softmax_cross_entropy(logits: ArrayOrVariable, labels: ArrayOrVariable) -> chainer.Variable:
@@ -53,12 +55,14 @@ def in_single_precision(x: ArrayOrVariable) -> chainer.Variable:
     return chainer.as_variable(x) if x.dtype == dtype else chainer.functions.cast(x, dtype)
 
 
-def selected_rows(mask: np.ndarray, width: int) -> Iterator[np.ndarray | slice]:
+def selected_rows(mask: np.ndarray, width: int, least_share: float = 1
+                  ) -> Iterator[np.ndarray | slice]:
     """Find the selected rows of an array, one block after another.
 
     Args:
         mask: (N,) NumPy array, not 0 where a row is selected.
         width: number of elements per row.
+        least_share: the share of selected rows from which a slice may hold others, too.
 
     Yields:
         (n,) int array of rising row indices, or a slice where n rows follow each other.
@@ -68,9 +72,10 @@ def selected_rows(mask: np.ndarray, width: int) -> Iterator[np.ndarray | slice]:
     span = SPAN if n_selected > SPAN else max(1, len(mask))  # few rows: one search for all
     for start in range(0, len(mask), span):
         rows = np.flatnonzero(mask[start:start + span].astype(bool, copy=False)) + start
-        for first in range(0, len(rows), height):
-            block = rows[first:first + height]
-            dense = block[-1] - block[0] < len(block)
+        step = len(rows) if len(rows) == min(span, len(mask) - start) else height
+        for first in range(0, len(rows), step or 1):
+            block = rows[first:first + step]
+            dense = len(block) >= least_share * (block[-1] - block[0] + 1)
             yield slice(block[0], block[-1] + 1) if dense else block
 
 
@@ -127,19 +132,18 @@ def _losses_cpu(logits, labels):
     shape, logits, labels = labels.shape, logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
     loss = np.empty(labels.shape, logits.dtype)
     n_class = logits.shape[1]
-    height, ones = max(1, BLOCK // n_class), np.ones(n_class, logits.dtype)
-    with np.errstate(invalid='ignore', over='ignore'):
-        for start in range(0, len(logits), height):
-            block = logits[start:start + height]
-            label = np.maximum(labels[start:start + height], 0).astype(np.intp)
-            label_logit = block.reshape(-1).take(np.arange(len(block)) * n_class + label)
-            # No maximum is subtracted: a sum is at least 1, and the next loop mends overflows.
-            shifted = label_logit.repeat(n_class).reshape(block.shape)
-            np.exp(np.subtract(block, shifted, out=shifted), out=shifted)
-            loss[start:start + height] = np.log(shifted @ ones)  # faster than sum(axis=1)
+    height = min(SPAN, max(1, BLOCK // n_class))
+
+    def compute(start):
+        block = slice(start, start + height)
+        with np.errstate(invalid='ignore', over='ignore'):
+            index = _label_index(np.maximum(labels[block], 0), n_class)
+            loss[block] = np.log(_exponentials(logits[block], index)[1])
+
+    in_threads(compute, range(0, len(logits), height), logits.size)
     for rows in selected_rows(~np.isfinite(loss), n_class):
         columns = _shifted_columns(pick(logits, rows))
-        label_logit = columns.take(_index(pick(labels, rows)))
+        label_logit = columns[pick(labels, rows), np.arange(columns.shape[1])]
         loss[rows] = np.log(np.exp(columns).sum(axis=0)) - label_logit
     loss[labels < 0] = 0
     return loss.reshape(shape)
@@ -157,13 +161,28 @@ def _gradient_cpu(logits, labels, weight, counted):
     shape, logits = logits.shape, logits.reshape(-1, logits.shape[-1])
     weight, labels, counted = (x.reshape(-1) for x in (weight, labels, counted))
     grad = np.zeros(logits.shape, logits.dtype)
-    for rows in selected_rows(counted, logits.shape[1]):
-        columns = _shifted_columns(pick(logits, rows))
-        np.exp(columns, out=columns)
+    n_class = logits.shape[1]
+
+    def compute(rows):
+        index = _label_index(pick(labels, rows), n_class)
         row_weight = weight[rows] * pick(counted, rows).astype(weight.dtype)
-        columns *= row_weight / columns.sum(axis=0)
-        columns.reshape(-1)[_index(pick(labels, rows))] -= row_weight
-        grad[rows] = columns.T
+        in_place = isinstance(rows, slice)
+        with np.errstate(invalid='ignore', over='ignore'):
+            result, total = _exponentials(
+                pick(logits, rows), index, grad[rows] if in_place else None)
+            far = np.flatnonzero(~(total < LARGE))  # nan is not below LARGE either
+            factor = np.divide(row_weight, total, out=total)
+            result *= factor[:, None]
+        result.reshape(-1)[index] = factor - row_weight
+        if len(far):
+            columns = np.exp(_shifted_columns(pick(logits, rows)[far]))
+            columns *= row_weight[far] / columns.sum(axis=0)
+            columns[pick(labels, rows)[far], np.arange(len(far))] -= row_weight[far]
+            result[far] = columns.T
+        if not in_place:
+            grad[rows] = result
+
+    in_threads(compute, selected_rows(counted, n_class), np.count_nonzero(counted) * n_class)
     return grad.reshape(shape)
 
 
@@ -174,6 +193,28 @@ def _gradient_gpu(logits, labels, weight):
     grad -= labels[..., None] == xp.arange(grad.shape[-1])
     # where, not a product: a box without weight gives 0 even if its logits are nan.
     return xp.where(weight != 0, grad * weight, grad.dtype.type(0))
+
+
+def _exponentials(logits, index, out=None):
+    """exp(x - x of the label) of (n, C) logits, and the sum per box.
+
+    No maximum is subtracted. A sum is at least 1, and can only overflow.
+
+    Args:
+        logits: (n, C) float array.
+        index: (n,) int array, from :func:`_label_index`.
+        out: (n, C) array for the result; None makes one.
+
+    Returns:
+        (n, C) and (n,) arrays.
+    """
+    label_logit, n_class = logits.reshape(-1).take(index), logits.shape[1]
+    if out is None:
+        out = label_logit.repeat(n_class).reshape(logits.shape)  # faster than broadcasting
+    else:
+        out[:] = label_logit[:, None]
+    np.exp(np.subtract(logits, out, out=out), out=out)
+    return out, out @ np.ones(n_class, logits.dtype)  # faster than sum(axis=1)
 
 
 def _shifted_columns(logits):
@@ -187,9 +228,9 @@ def _shifted_columns(logits):
     return columns
 
 
-def _index(labels):
-    """The flat index of each of n labels in (C, n) columns; -1 stands for the last class."""
-    return labels.astype(np.intp) * len(labels) + np.arange(len(labels))
+def _label_index(labels, n_class):
+    """The flat index of the label of each of n boxes in (n, C) logits."""
+    return np.arange(0, len(labels) * n_class, n_class) + labels
 
 
 def _log_softmax(xp, logits):

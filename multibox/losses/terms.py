@@ -1,6 +1,7 @@
 """The parts that every formulation of the loss shares: two terms, their weights, the normaliser."""
 from multibox.engines import kernels
 from multibox.engines.once import differentiable_once
+from multibox.engines.threads import in_threads
 from multibox.losses.cross_entropy import in_single_precision, pick, selected_rows
 from multibox.losses.normalizer import mean_count
 from multibox.losses.totals import CrossEntropy, of_boxes
@@ -26,14 +27,21 @@ class _SmoothL1(chainer.FunctionNode):
 
     def forward(self, inputs):
         self.retain_inputs((0,))
-        xp = cuda.get_array_module(*inputs)
-        if kernels.is_on_gpu(inputs[0]):
-            loss = self._loss(self._difference(*inputs), axis=2)
+        return self.value(*inputs),
+
+    def value(self, mb_locs):
+        """The sums of the losses of (B, K, 4) predictions."""
+        xp = cuda.get_array_module(mb_locs)
+        if kernels.is_on_gpu(mb_locs):
+            loss = self._loss(self._difference(mb_locs), axis=2)
         else:
-            loss = np.zeros(self.positive.size, inputs[0].dtype)
-            for rows, difference in self._differences(*inputs):
-                loss[rows] = self._loss(difference.T.copy(), axis=0)
-        return xp.asarray(loss.reshape(self.positive.shape).sum(axis=self.axis)),
+            loss = np.zeros(self.positive.size, mb_locs.dtype)
+
+            def compute(rows):
+                loss[rows] = self._loss(self._columns(mb_locs, rows), axis=0)
+
+            self._over_rows(compute)
+        return xp.asarray(loss.reshape(self.positive.shape).sum(axis=self.axis))
 
     @staticmethod
     def _loss(difference, axis):
@@ -47,17 +55,24 @@ class _SmoothL1(chainer.FunctionNode):
 
     def backward(self, indexes, grad_outputs):
         inputs = *self.get_retained_inputs(), *grad_outputs
-        mb_locs = inputs[0].array
-        weight = of_boxes(grad_outputs[0].array, self.axis, self.positive.shape)
+        return differentiable_once(
+            self.name, (self.gradient(*(each.array for each in inputs)),), inputs)
+
+    def gradient(self, mb_locs, weight):
+        """The gradient of :meth:`value` with (B, K, 4) predictions, times that of the sums."""
+        weight = of_boxes(weight, self.axis, self.positive.shape)
         if kernels.is_on_gpu(mb_locs):
             with cuda.get_device_from_array(mb_locs):
                 grad = self._slope(self._difference(mb_locs)) * weight[..., None]
         else:
             grad, weight = np.zeros((self.positive.size, 4), mb_locs.dtype), weight.reshape(-1)
-            for rows, difference in self._differences(mb_locs):
-                grad[rows] = self._slope(difference) * weight[rows].repeat(4).reshape(-1, 4)
+
+            def compute(rows):
+                grad[rows] = (self._slope(self._columns(mb_locs, rows)) * weight[rows]).T
+
+            self._over_rows(compute)
             grad = grad.reshape(mb_locs.shape)
-        return differentiable_once(self.name, (grad,), inputs)
+        return grad
 
     def _difference(self, mb_locs):
         """(B, K, 4) predictions minus targets, 0 for a box that is not positive."""
@@ -65,13 +80,23 @@ class _SmoothL1(chainer.FunctionNode):
         difference = (mb_locs - self.target).astype(mb_locs.dtype, copy=False)
         return xp.where(self.positive[..., None], difference, mb_locs.dtype.type(0))
 
-    def _differences(self, mb_locs):
-        """Yield n row indices of positive boxes, and their predictions minus targets, (n, 4)."""
-        predicted, target = mb_locs.reshape(-1, 4), self.target.reshape(-1, 4)
-        for rows in selected_rows(self.positive.reshape(-1), width=4):
-            with np.errstate(invalid='ignore'):
-                difference = pick(predicted, rows) - pick(target, rows)
-            yield rows, difference.astype(mb_locs.dtype, copy=False)
+    def _over_rows(self, compute):
+        """Call a function with the rows of positive boxes, one block after another."""
+        positive = self.positive.reshape(-1)
+        in_threads(compute, selected_rows(positive, width=4, least_share=1 / 4),
+                   4 * np.count_nonzero(positive))
+
+    def _columns(self, mb_locs, rows):
+        """Predictions minus targets of n rows as (4, n), 0 for a box that is not positive.
+
+        Offsets come first, because NumPy's sums over a short last axis are slow.
+        """
+        with np.errstate(invalid='ignore'):
+            difference = pick(mb_locs.reshape(-1, 4), rows) - pick(self.target.reshape(-1, 4), rows)
+        columns = np.array(difference.T, mb_locs.dtype, order='C')
+        bits = columns.view(f'i{columns.itemsize}')
+        bits &= -pick(self.positive.reshape(-1), rows).astype(bits.dtype)  # faster than a mask
+        return columns
 
 
 def smooth_l1(mb_locs: ArrayOrVariable, gt_mb_locs: Array, positive: Array,
@@ -110,18 +135,25 @@ def l1(mb_locs: ArrayOrVariable, gt_mb_locs: Array, positive: Array,
     return _L1(gt_mb_locs, positive, axis).apply((in_single_precision(mb_locs),))[0]
 
 
-class _Divided(chainer.FunctionNode):
-    """Divides both terms in one node, where Chainer's divisions take four in both passes."""
+class _MeanOverPositives(chainer.FunctionNode):
+    """Both terms in one node, because a node takes as long as the loss of 2000 boxes."""
 
-    def __init__(self, divisor):
-        self.divisor = divisor
+    def __init__(self, loc, conf, divisor):
+        self.loc, self.conf, self.divisor = loc, conf, divisor
 
     def forward(self, inputs):
-        return tuple(map(self._quotient, inputs))
+        self.retain_inputs((0, 1))
+        mb_locs, _, losses = inputs
+        return tuple(map(self._quotient, (self.loc.value(mb_locs), self.conf.value(losses))))
 
     def backward(self, indexes, grad_outputs):
-        return tuple(None if grad is None else _Divided(self.divisor).apply((grad,))[0]
-                     for grad in grad_outputs)
+        inputs = self.get_retained_inputs()
+        with cuda.get_device_from_array(self.divisor):
+            grads = [part.gradient(x.array, self._quotient(weight.array))
+                     for part, x, weight in zip((self.loc, self.conf), inputs, grad_outputs)
+                     if weight is not None]
+        grads = iter(differentiable_once('multibox_loss', tuple(grads), (*inputs, *grad_outputs)))
+        return *(None if weight is None else next(grads) for weight in grad_outputs), None
 
     def _quotient(self, x):
         with cuda.get_device_from_array(x):
@@ -144,6 +176,7 @@ def mean_over_positives(mb_locs: ArrayOrVariable, conf_loss: CrossEntropy, gt_mb
     Returns:
         ``(loc_loss, conf_loss)``: two scalar Variables, 0 if there is no positive box at all.
     """
-    loc, conf = smooth_l1(mb_locs, gt_mb_locs, positive, axis=None), conf_loss.total(counted)
-    n_positive = mean_count(positive, loc.dtype, comm)
-    return _Divided(n_positive).apply((loc, conf))
+    mb_locs = in_single_precision(mb_locs)
+    node = _MeanOverPositives(_SmoothL1(gt_mb_locs, positive, None), conf_loss.node(counted),
+                              mean_count(positive, mb_locs.dtype, comm))
+    return node.apply((mb_locs, conf_loss.logits, conf_loss.array))

@@ -1,10 +1,13 @@
 """The loss of the TensorFlow Object Detection API: sigmoids, and mining without near duplicates."""
+import functools
+
 from multibox.boxes.duplicates import distinct
 from multibox.boxes.matching import match_forced as match
 from multibox.boxes.offsets import decode
 from multibox.engines.once import Once
+from multibox.engines.threads import in_threads
 from multibox.losses import terms
-from multibox.losses.cross_entropy import in_single_precision, softmax_cross_entropy
+from multibox.losses.cross_entropy import BLOCK, in_single_precision, softmax_cross_entropy
 from multibox.losses.inputs import as_array, at_least_0, validate_inputs
 from multibox.losses.normalizer import mean_count
 from multibox.losses.terms import weigh
@@ -60,10 +63,11 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         mb_confs, = Once('the loss of tf_od').apply((in_single_precision(mb_confs),))
         positive = gt_mb_labels > 0
         with chainer.no_backprop_mode():
-            ranking = cuda.to_cpu(losses(mb_confs.array, gt_mb_labels).array)
-        bboxes = None if iou_threshold == 1 or priors is None else [
-            decode(mb_loc, cuda.to_cpu(priors)) for mb_loc in cuda.to_cpu(mb_locs.array)]
-        mined = xp.asarray(_mine(ranking, cuda.to_cpu(gt_mb_labels), k, bboxes, iou_threshold))
+            ranking = _sigmoid_losses(mb_confs.array, gt_mb_labels) if (
+                conf_loss == 'sigmoid' and xp is np) else losses(mb_confs.array, gt_mb_labels).array
+        predicted = None if iou_threshold == 1 or priors is None else cuda.to_cpu(mb_locs.array)
+        mined = xp.asarray(_mine(cuda.to_cpu(ranking), cuda.to_cpu(gt_mb_labels), k, predicted,
+                                 priors, iou_threshold))
         loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive & mined, axis=None)
         n = mean_count(positive, loc_loss.dtype, comm)
         conf = F.sum(losses(mb_confs[mined], gt_mb_labels[mined]))
@@ -79,15 +83,37 @@ def _sigmoid_cross_entropy(logits, labels):
         return F.sum(F.sigmoid_cross_entropy(logits, one_hot, reduce='no'), axis=-1)
 
 
-def _mine(ranking, labels, k, bboxes, iou_threshold):
+def _sigmoid_losses(logits, labels):
+    """The values of :func:`_sigmoid_cross_entropy` on a CPU, in blocks that fit the cache."""
+    n_class = logits.shape[2]
+    logits, label = logits.reshape(-1, n_class), labels.reshape(-1)
+    ones, height = np.ones(n_class, logits.dtype), max(1, BLOCK // n_class)
+    losses = np.empty(len(logits), logits.dtype)
+
+    def compute(start):
+        block = slice(start, start + height)
+        x = logits[block]
+        with np.errstate(invalid='ignore', over='ignore'):
+            small = np.abs(x)  # log(1 + exp(x)) is max(x, 0) + log(1 + exp(-|x|))
+            np.log1p(np.exp(np.negative(small, out=small), out=small), out=small)
+            losses[block] = (small + np.maximum(x, 0)) @ ones
+            losses[block] -= x[np.arange(len(x)), label[block]]
+
+    in_threads(compute, range(0, len(logits), height), logits.size)
+    losses[label < 0] = 0
+    return losses.reshape(labels.shape)
+
+
+def _mine(ranking, labels, k, predicted, priors, iou_threshold):
     """(B, K) bool array of the positives and negatives in the loss."""
     mined = np.zeros(labels.shape, bool)
     ranking = np.where(np.isfinite(ranking), ranking, np.finfo(ranking.dtype).min)
     for i, (loss, label) in enumerate(zip(ranking, labels)):
         order = np.argsort(-loss, kind='stable')
         order = order[label[order] >= 0]
-        if bboxes is not None:
-            order = _first_distinct(bboxes[i], order, iou_threshold)
+        if predicted is not None:
+            bbox_at = functools.partial(_decode_some, predicted[i], priors)
+            order = _first_distinct(bbox_at, order, iou_threshold)
         is_positive = label[order] > 0
         n_negative = int(min(k * int(is_positive.sum()), len(label)))
         mined[i, order[is_positive]] = True
@@ -95,13 +121,17 @@ def _mine(ranking, labels, k, bboxes, iou_threshold):
     return mined
 
 
-def _first_distinct(bbox, order, iou_threshold):
+def _decode_some(mb_loc, priors, index):
+    return decode(mb_loc[index], priors[index])
+
+
+def _first_distinct(bbox_at, order, iou_threshold):
     """The first 3000 boxes of an order that do not nearly coincide with an earlier one."""
     n = N_HARD_EXAMPLES
     while True:
         n += n // 4  # boxes behind the first ones drop none of them, so these are searched alone
         first = order[:n]
-        kept = first[distinct(bbox[first], np.arange(len(first)), iou_threshold)]
+        kept = first[distinct(bbox_at(first), np.arange(len(first)), iou_threshold)]
         if len(kept) >= N_HARD_EXAMPLES or n >= len(order):
             return kept[:N_HARD_EXAMPLES]
 
@@ -112,7 +142,7 @@ def _validate(priors, conf_loss, iou_threshold, shape):
     iou_threshold = at_least_0('iou_threshold', iou_threshold)
     if iou_threshold > 1:
         raise ValueError(f'iou_threshold must be from 0 to 1, got {iou_threshold}')
-    priors = None if priors is None else as_array('priors', priors)
+    priors = None if priors is None else cuda.to_cpu(as_array('priors', priors))
     if priors is not None and priors.shape != shape[1:]:
         raise ValueError(f'priors must be {shape[1:]}, the default boxes of the predictions, got '
                          f'{priors.shape}')

@@ -60,8 +60,11 @@ class CrossEntropy:
 
     def total(self, counted: Array, axis: int | None = None) -> chainer.Variable:
         """Sum the losses as :func:`total` does."""
-        node = _TotalCrossEntropy(self.labels, counted, self._taught(counted), axis)
-        return node.apply((self.logits, self.array))[0]
+        return self.node(counted, axis).apply((self.logits, self.array))[0]
+
+    def node(self, counted: Array, axis: int | None = None) -> chainer.FunctionNode:
+        """The function of ``logits`` and ``array`` that :meth:`total` applies."""
+        return _TotalCrossEntropy(self.labels, counted, self._taught(counted), axis)
 
     def _taught(self, counted):
         """The counts of the boxes in the gradient."""
@@ -88,16 +91,23 @@ class _TotalCrossEntropy(chainer.FunctionNode):
 
     def forward(self, inputs):
         self.retain_inputs((0,))
-        xp = cuda.get_array_module(*inputs)
-        return xp.asarray(_times(inputs[1], self.counted).sum(axis=self.axis)),
+        return self.value(inputs[1]),
+
+    def value(self, losses):
+        """The sums of (B, K) losses."""
+        xp = cuda.get_array_module(losses)
+        return xp.asarray(_times(losses, self.counted).sum(axis=self.axis))
 
     def backward(self, indexes, grad_outputs):
         inputs = *self.get_retained_inputs(), *grad_outputs
-        logits, weight = (x.array for x in inputs)
+        grad = self.gradient(*(each.array for each in inputs))
+        return *differentiable_once('the cross entropy', (grad,), inputs), None
+
+    def gradient(self, logits, weight):
+        """The gradient of the sums with (B, K, C) logits, times that of the sums."""
         with cuda.get_device_from_array(logits):
             weight = of_boxes(weight, self.axis, self.labels.shape)
-            grad = cross_entropy.gradient(logits, self.labels, weight, self.taught)
-        return *differentiable_once('the cross entropy', (grad,), inputs), None
+            return cross_entropy.gradient(logits, self.labels, weight, self.taught)
 
 
 def _times(x, counted):
