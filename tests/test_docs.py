@@ -10,6 +10,7 @@ import evaluate
 import train
 from experiments import comparison
 from experiments.ablations.train import AXES as ABLATIONS
+from experiments.formulations.causes import AXES as CAUSES
 from experiments.formulations.train import AXES
 from experiments.speed import summary
 from multibox.data.synthetic import draw_picture
@@ -93,11 +94,14 @@ def test_the_links_of_a_page_lead_to_files(page):
     assert not missing
 
 
-def test_the_table_of_losses_is_that_of_the_runs():
-    scores = comparison.read_scores(ROOT / 'experiments/formulations', AXES)
-    table = comparison.table('loss', scores['loss'])
-    assert len(scores['loss']) >= 6 and table in read('formulations.md')
-    assert comparison.differences('loss', scores['loss'], 'chainercv') in read('formulations.md')
+@pytest.mark.parametrize('folder, axes', [('', AXES), ('bccd', AXES), ('causes', CAUSES)])
+def test_the_tables_of_losses_are_those_of_their_runs(folder, axes):
+    scores = comparison.read_scores(ROOT / 'experiments/formulations' / folder, axes)['loss']
+    assert list(scores) == list(axes['loss'])
+    assert all(list(runs) == [0, 1, 2] for runs in scores.values())
+    assert comparison.table('loss', scores) in read('formulations.md')
+    baseline = next(name for name in scores if name.startswith('chainercv'))
+    assert comparison.differences('loss', scores, baseline) in read('formulations.md')
 
 
 def test_the_ablations_are_those_of_their_runs():

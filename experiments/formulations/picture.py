@@ -1,4 +1,5 @@
 """Pictures of one batch under each loss: the negatives mined, and the weights of all boxes."""
+import textwrap
 from pathlib import Path
 
 from multibox.boxes.geometry import to_corners
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 N_ROW = 3  # of panels in the figure of weights
+MANY = 1000  # boxes that would cover the image
 
 
 def draw_mined(path: Path, imgs: np.ndarray, mined: dict[str, np.ndarray],
@@ -39,11 +41,14 @@ def draw_mined(path: Path, imgs: np.ndarray, mined: dict[str, np.ndarray],
     corners = to_corners(default_bbox)
     for n, (mask, names) in enumerate(panels.values()):
         axes = figure.add_subplot(1, len(panels), n + 1, xticks=[], yticks=[])
-        axes.set_title(f'{", ".join(names)}\n{mask.sum()} negatives, '
-                       f'{(mask & disputed[i]).sum()} of them disputed', fontsize=9)
+        drawn = mask & (mask.sum() <= MANY)
+        title = f'{mask.sum()} negatives, ' + (
+            f'{(mask & disputed[i]).sum()} of them disputed' if drawn.any() == mask.any()
+            else 'too many to be drawn')
+        axes.set_title(f'{textwrap.fill(", ".join(names), 60)}\n{title}', fontsize=8)
         axes.imshow(imgs[i].transpose(1, 2, 0).clip(0, 255).astype(np.uint8), alpha=0.6)
-        for boxes, colour, width in ((mask & ~disputed[i], 'black', 0.7),
-                                     (mask & disputed[i], 'crimson', 1.2)):
+        for boxes, colour, width in ((drawn & ~disputed[i], 'black', 0.7),
+                                     (drawn & disputed[i], 'crimson', 1.2)):
             axes.add_collection(PatchCollection(
                 [Rectangle((x, y), right - x, bottom - y)
                  for y, x, bottom, right in corners[boxes]],

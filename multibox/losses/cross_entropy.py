@@ -65,18 +65,19 @@ def selected_rows(mask: np.ndarray, width: int, least_share: float = 1
         least_share: the share of selected rows from which a slice may hold others, too.
 
     Yields:
-        (n,) int array of rising row indices, or a slice where n rows follow each other.
+        (n,) int array of rising row indices, or a slice of n rows.
     """
     height = max(1, BLOCK // 2 // width)  # half a block, because gathered rows are copied again
-    n_selected = np.count_nonzero(mask.astype(bool, copy=False))
-    span = SPAN if n_selected > SPAN else max(1, len(mask))  # few rows: one search for all
+    mask = mask.astype(bool, copy=False)
+    span = SPAN if np.count_nonzero(mask) > SPAN else max(1, len(mask))  # few rows: one search
     for start in range(0, len(mask), span):
-        rows = np.flatnonzero(mask[start:start + span].astype(bool, copy=False)) + start
-        step = len(rows) if len(rows) == min(span, len(mask) - start) else height
-        for first in range(0, len(rows), step or 1):
-            block = rows[first:first + step]
-            dense = len(block) >= least_share * (block[-1] - block[0] + 1)
-            yield slice(block[0], block[-1] + 1) if dense else block
+        part = mask[start:start + span]
+        if np.count_nonzero(part) >= least_share * len(part):
+            yield slice(start, start + len(part))
+            continue
+        rows = np.flatnonzero(part) + start
+        for first in range(0, len(rows), height):
+            yield rows[first:first + height]
 
 
 def pick(x: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:

@@ -6,6 +6,7 @@ import train
 from experiments import comparison, trainings
 from experiments.ablations.train import AXES, COMMON
 from experiments.bccd.train import AXES as BCCD
+from experiments.formulations.causes import AXES as CAUSES
 from experiments.formulations.train import AXES as FORMULATIONS
 from multibox.boxes import RULES
 from multibox.losses import LOSSES
@@ -114,8 +115,9 @@ def test_without_a_flag_boxes_are_matched_one_to_one_first():
     assert not AXES['match']['bipartite']
 
 
-@pytest.mark.parametrize('axes, n_run', [(AXES, 13), (FORMULATIONS, len(LOSSES)), (BCCD, 1)],
-                         ids=['ablations', 'formulations', 'bccd'])
+@pytest.mark.parametrize('axes, n_run', [(AXES, 13), (FORMULATIONS, len(LOSSES)), (CAUSES, 5),
+                                         (BCCD, 1)],
+                         ids=['ablations', 'formulations', 'causes', 'bccd'])
 def test_the_baseline_is_shared_and_no_other_run_is(axes, n_run):
     names = [comparison.run_name(train_flags, 0) for variants in axes.values()
              for train_flags in variants.values()]
