@@ -66,6 +66,14 @@ def match_forced_above(iou: Array, threshold: float = 0.5) -> Array:
     return _force_best(iou, _match_largest(iou, lambda largest: largest > threshold))
 
 
+def match_forced_first(iou: Array, threshold: float = 0.5) -> Array:
+    """The rule of TensorFlow's Object Detection API: of two objects with one best box, the first.
+
+    Otherwise this is :func:`match_forced`.
+    """
+    return _force_best(iou, _match_largest(iou, lambda largest: largest >= threshold), last=False)
+
+
 def match_above(iou: Array, threshold: float = 0.5) -> Array:
     """The rule of SSD-Tensorflow: IoUs strictly above the threshold, and nothing is forced.
 
@@ -89,7 +97,7 @@ def match_above_or_best(iou: Array, threshold: float = 0.5) -> Array:
 
 RULES: dict[str, Callable[..., Array]] = {
     'bipartite': match_bipartite, 'forced': match_forced, 'forced_above': match_forced_above,
-    'above': match_above, 'above_or_best': match_above_or_best}
+    'forced_first': match_forced_first, 'above': match_above, 'above_or_best': match_above_or_best}
 
 
 def ignore_near_misses(index: Array, iou: Array, neg_overlap: float) -> Array:
@@ -121,9 +129,11 @@ def _match_largest(iou, is_match):
     return index
 
 
-def _force_best(iou, index):
+def _force_best(iou, index, last=True):
+    """Match each object to its best box; ``last``: of objects with one best box, the last wins."""
     if iou.shape[1]:
         best_box, overlap = cuda.to_cpu(iou.argmax(axis=0)), cuda.to_cpu(iou.max(axis=0))
-        for j in np.flatnonzero(overlap >= 0):  # CuPy leaves the order of colliding writes open
+        objects = np.flatnonzero(overlap >= 0)
+        for j in objects if last else objects[::-1]:  # CuPy leaves the order of writes open
             index[best_box[j]] = j
     return index

@@ -3,7 +3,8 @@
     python -m multibox.losses compare torchvision super_gradients --batch FILE
 
 FILE is an .npz with the arrays of multibox_loss: mb_locs (B, K, 4), mb_confs (B, K, C), gt_mb_locs
-(B, K, 4) and gt_mb_labels (B, K). It may hold k, a number.
+(B, K, 4) and gt_mb_labels (B, K). It may hold k, a number, and priors, the default boxes (K, 4) as
+centre and size, without which tf_od drops no near duplicates.
 """
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from multibox.losses import LOSSES
 from multibox.losses.comparison import compare
 from multibox.parser import Parser
 
+import numpy as np
+
 KEYS = 'mb_locs', 'mb_confs', 'gt_mb_locs', 'gt_mb_labels'
+MORE = 'k', 'priors'
 ALIASES = {'locs': 'mb_locs', 'confs': 'mb_confs'}  # the names in files of golden numbers
 
 
@@ -28,8 +32,10 @@ def read_batch(path: Path) -> dict:
     if lacking:
         raise UserError(f'{path}: lacks {", ".join(lacking)}; it needs the arrays '
                         f'{", ".join(KEYS)} of multibox_loss')
-    batch = {key: arrays[key] for key in KEYS}
-    return {**batch, 'k': arrays['k']} if 'k' in arrays else batch
+    k = arrays.get('k', np.array(3))
+    if k.size != 1 or k.dtype.kind not in 'iuf':
+        raise UserError(f'{path}: k must be one number, got {k.dtype} of shape {k.shape}')
+    return {key: arrays[key] for key in (*KEYS, *MORE) if key in arrays}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,7 +1,8 @@
 """Where two formulations part on one batch: the boxes that count, their weights, the values."""
 from typing import Any, NamedTuple
 
-from multibox.losses import LOSSES
+from multibox.losses import LOSSES, priors_for
+from multibox.losses.inputs import as_prediction
 from multibox.typing import Array, ArrayOrVariable
 
 import chainer
@@ -32,21 +33,25 @@ def weigh_boxes(name: str, mb_locs: Array, mb_confs: Array, gt_mb_locs: Array,
     """Measure the weight of each box by its gradient.
 
     The gradient of a cross entropy is known, so its size in the gradient of the loss tells the
-    weight. A box whose cross entropy or distance has no gradient gets the weight 0.
+    weight. A box whose cross entropy or distance has no gradient gets the weight 0. The loss is
+    computed in the wider dtype of the predictions, because some defects are of one dtype.
 
     Args:
         name: a key of :data:`multibox.losses.LOSSES`.
         mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k: NumPy arrays and a number, as for
-            :func:`multibox.multibox_loss`.
+            :func:`multibox.multibox_loss`. float16 is cast to float32.
         switches: further arguments of the formulation.
 
     Returns:
         :class:`Weights`.
 
     Raises:
-        ValueError: as :func:`multibox.multibox_loss`.
+        TypeError, ValueError: as :func:`multibox.multibox_loss`.
     """
-    predictions = [chainer.Variable(np.asarray(x, np.float64)) for x in (mb_locs, mb_confs)]
+    arrays = [as_prediction(argument, x).array
+              for argument, x in (('mb_locs', mb_locs), ('mb_confs', mb_confs))]
+    dtype = np.result_type(*arrays, np.float32)
+    predictions = [chainer.Variable(array.astype(dtype)) for array in arrays]
     loss = LOSSES[name]
     terms = loss.multibox_loss(*predictions, gt_mb_locs, gt_mb_labels, k, **switches)
     total = loss.weigh(*terms)
@@ -70,17 +75,29 @@ def weight_by_gradient(gradient: Array, mb_confs: ArrayOrVariable, labels: Array
         (B, K) float array.
     """
     one_hot = labels[..., None] == np.arange(mb_confs.shape[2])
+    logits = chainer.as_array(mb_confs).astype(np.float64)
+    # The class of the label is left out, because p - 1 loses the digits of a small 1 - p.
     return best_weight(gradient, [np.where(labels[..., None] < 0, 0, probability - one_hot)
-                                  for probability in (F.softmax(mb_confs, axis=2).array,
-                                                      F.sigmoid(mb_confs).array)])
+                                  for probability in (F.softmax(logits, axis=2).array,
+                                                      F.sigmoid(logits).array)], ~one_hot)
 
 
-def best_weight(gradient: Array, slopes: list[Array]) -> Array:
-    """(B, K) factors by which one of the slopes gives the gradient, of the slope that fits best."""
+def best_weight(gradient: Array, slopes: list[Array], exact: Array | bool = True) -> Array:
+    """The factors by which one of the slopes gives the gradient, of the slope that fits best.
+
+    Args:
+        gradient: (B, K, n) float array.
+        slopes: (B, K, n) float arrays.
+        exact: (B, K, n) bool array of the numbers that tell the factor.
+
+    Returns:
+        (B, K) float array.
+    """
     fits = []
     for slope in slopes:
-        square = np.square(slope).sum(axis=2)
-        weight = (gradient * slope).sum(axis=2) / np.where(square > 0, square, 1)
+        telling = np.where(exact, slope, 0)
+        square = np.square(telling, dtype=np.float64).sum(axis=2)
+        weight = (gradient * telling).sum(axis=2) / np.where(square > 0, square, 1)
         fits.append((float(np.abs(gradient - weight[..., None] * slope).sum()), weight))
     return min(fits, key=lambda fit: fit[0])[1]
 
@@ -90,13 +107,16 @@ def compare(one: str, other: str, batch: dict[str, Any]) -> list[str]:
 
     Args:
         one, other: keys of :data:`multibox.losses.LOSSES`.
-        batch: the arguments of :func:`weigh_boxes` by name.
+        batch: the arguments of :func:`weigh_boxes` by name; and perhaps ``priors``, the (K, 4)
+            default boxes (centre and size), for the formulations that take them.
 
     Returns:
         Lines of text: the values, the boxes that only one of them counts, and the first step in
         which they differ: mining, repeated boxes, divisor, or the loss of a box.
     """
-    a, b = (weigh_boxes(name, **batch) for name in (one, other))
+    arguments: dict[str, Any] = {key: value for key, value in batch.items() if key != 'priors'}
+    a, b = (weigh_boxes(name, **arguments, **priors_for(LOSSES[name], batch.get('priors')))
+            for name in (one, other))
     lines = [f'{"":>8}  {one:>15}  {other:>15}']
     lines += [f'{key:>8}  {getattr(a, key):15.6f}  {getattr(b, key):15.6f}'
               for key in ('loc', 'conf', 'total')]
@@ -110,6 +130,9 @@ def compare(one: str, other: str, batch: dict[str, Any]) -> list[str]:
 
 
 def _first_cause(one, other, a, b, labels):
+    for name, weights in ((one, a), (other, b)):
+        if not np.isfinite(weights.total):
+            return f'the loss of {name} is not finite'
     counted = a.conf_weight != 0
     differs = counted != (b.conf_weight != 0)
     if differs.any():

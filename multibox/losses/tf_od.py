@@ -2,7 +2,7 @@
 import functools
 
 from multibox.boxes.duplicates import distinct
-from multibox.boxes.matching import match_forced as match
+from multibox.boxes.matching import match_forced_first as match
 from multibox.boxes.offsets import decode
 from multibox.engines.once import Once
 from multibox.engines.threads import in_threads

@@ -151,6 +151,12 @@ def test_of_two_objects_that_claim_one_box_the_later_wins(xp):
     assert matching.match_forced_above(iou).tolist() == [1, -1, -1]
 
 
+def test_of_two_objects_that_claim_one_box_the_earlier_wins_in_tensorflow(xp):
+    iou = xp.asarray([[.9, .8, .7], [.3, .2, .1], [.1, .4, .5]])
+    assert matching.match_forced_first(iou).tolist() == [0, -1, 2]
+    assert matching.match_forced_first(iou[::-1]).tolist() == [2, -1, 0]
+
+
 def test_the_threshold_itself_matches_by_one_forced_rule_only(xp):
     iou = xp.asarray([[.9], [.5], [.49]])
     assert matching.match_forced(iou).tolist() == [0, 0, -1]
@@ -184,7 +190,8 @@ coordinates = st.floats(width=32) | st.floats(0, 1, width=32) | st.sampled_from(
 
 @pytest.mark.filterwarnings('error')
 @pytest.mark.parametrize('rule', [
-    matching.match_bipartite, matching.match_forced, matching.match_forced_above])
+    matching.match_bipartite, matching.match_forced, matching.match_forced_above,
+    matching.match_forced_first])
 @settings(deadline=None, max_examples=200)
 @given(bbox=st.lists(st.tuples(*[coordinates] * 4), max_size=5),
        dtype=st.sampled_from([np.float16, np.float32, np.float64]))
@@ -206,7 +213,8 @@ def test_targets_are_finite_for_any_box(rule, bbox, dtype):
     [.3, .3, .3, .5], [.6, .6, .4, .4], [np.nan, .4, .6, .6], [.4, .4, np.inf, .6]],
     ids=['no-area', 'inverted', 'nan', 'inf'])
 @pytest.mark.parametrize('rule', [
-    matching.match_bipartite, matching.match_forced, matching.match_forced_above])
+    matching.match_bipartite, matching.match_forced, matching.match_forced_above,
+    matching.match_forced_first])
 def test_a_degenerate_object_takes_no_box_from_another(xp, rule, bbox):
     default = xp.asarray([[.5, .5, .2, .2], [.1, .1, .05, .05]], 'f')
     good = xp.asarray([[.4, .4, .6, .6]], 'f')

@@ -63,6 +63,32 @@ def test_the_box_that_one_formulation_alone_mines_is_named():
     assert line == ('first cause: mining; d2l alone counts the negative box 4 of image 0')
 
 
+@pytest.mark.parametrize('one, other, where, added, cause', [
+    ('ssd_pytorch', 'notebook', (0, 0), 300, 'mining'),
+    ('super_gradients', 'nvidia', (..., 0), 25, 'repetition')])
+def test_defects_of_single_precision_are_found_in_single_precision(one, other, where, added, cause):
+    case = batch(B=2, K=200)
+    case['mb_confs'][where] += added
+    assert compare(one, other, case)[-1].startswith(f'first cause: {cause}')
+    case['mb_confs'] = case['mb_confs'].astype(np.float64)
+    assert compare(one, other, case)[-1].startswith('first cause: none')
+
+
+def test_a_loss_that_is_not_finite_is_named():
+    case = batch()
+    case['mb_confs'][case['gt_mb_labels'] > 0] = np.nan
+    line = compare('notebook', 'mmdet', case)[-1]
+    assert line == 'first cause: the loss of notebook is not finite'
+
+
+def test_default_boxes_reach_the_formulation_that_takes_them():
+    case = batch(B=1, K=50)
+    case['mb_locs'][:] = 0
+    priors = np.tile(np.array([[.5, .5, .2, .2]], 'f'), (50, 1))  # all predicted boxes coincide
+    alone = compare('tf_od', 'notebook', case)
+    assert alone != compare('tf_od', 'notebook', {**case, 'priors': priors})
+
+
 def test_every_pair_can_be_compared():
     case = batch(B=2, K=20)
     for name in LOSSES:
@@ -77,7 +103,10 @@ def test_the_command_reads_a_golden_file(capsys):
 
 @pytest.mark.parametrize('arrays, error', [
     ({'mb_locs': np.zeros((1, 2, 4))}, 'lacks mb_confs, gt_mb_locs, gt_mb_labels'),
-    ({**batch(), 'gt_mb_labels': np.full((3, 30), 9)}, 'gt_mb_labels must lie in')])
+    ({**batch(), 'gt_mb_labels': np.full((3, 30), 9)}, 'gt_mb_labels must lie in'),
+    ({**batch(), 'mb_locs': np.zeros((3, 30, 4), int)}, 'mb_locs must be float16'),
+    ({**batch(), 'k': np.array('three')}, 'k must be one number'),
+    ({**batch(), 'k': np.array([1, 2])}, 'k must be one number')])
 def test_a_bad_batch_is_named(tmp_path, arrays, error):
     np.savez(tmp_path / 'batch.npz', **arrays)
     with pytest.raises(UserError, match=f'batch.npz: .*{error}'):

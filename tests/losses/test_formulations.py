@@ -2,7 +2,12 @@
 
 from multibox.boxes.matching import match_above, match_above_or_best
 from multibox.losses import LOSSES, balancap, d2l, rykov8, super_gradients
-from multibox.matching import match_bipartite, match_forced, match_forced_above
+from multibox.matching import (
+    match_bipartite,
+    match_forced,
+    match_forced_above,
+    match_forced_first,
+)
 from tests.support.formulation_cases import random_case, terms_and_gradients
 
 import chainer
@@ -83,10 +88,10 @@ def test_an_empty_batch_gives_zero(xp, loss):
 def test_every_formulation_matches_by_its_own_rule():
     assert {name: loss.match for name, loss in LOSSES.items()} == {
         **dict.fromkeys(('caffe', 'chainercv', 'd2l', 'gluoncv', 'ssd_keras'), match_bipartite),
-        **dict.fromkeys(('mmdet', 'notebook', 'sgrvinod', 'ssd_pytorch', 'tf_od', 'torchvision'),
+        **dict.fromkeys(('mmdet', 'notebook', 'sgrvinod', 'ssd_pytorch', 'torchvision'),
                         match_forced),
         **dict.fromkeys(('nvidia', 'super_gradients'), match_forced_above),
-        'balancap': match_above, 'rykov8': match_above_or_best}
+        'balancap': match_above, 'rykov8': match_above_or_best, 'tf_od': match_forced_first}
 
 
 @every_loss
