@@ -1,11 +1,13 @@
 """Boxes that nearly coincide: only the first of them is kept."""
-from multibox.boxes.geometry import is_proper
+from multibox.boxes.geometry import floating, is_proper
 
 import numpy as np
 
-BLOCK = 512  # boxes compared with their neighbours at once
+PAIRS = 2 ** 18  # pairs of boxes compared at once
 SLANT = 1.7  # boxes are sorted along x + SLANT y, where few boxes of a grid share a place
 SLACK = 1e-4  # relative, for rounding in float32
+ROUNDING = 1e-9  # of a key, which is a class of size plus a place from 0 to 0.5
+TINY = 1e-30  # smallest extent of all places, for boxes that coincide
 
 
 def distinct(bbox: np.ndarray, order: np.ndarray, threshold: float) -> np.ndarray:
@@ -22,6 +24,7 @@ def distinct(bbox: np.ndarray, order: np.ndarray, threshold: float) -> np.ndarra
     Returns:
         (K,) bool array, True for a kept box.
     """
+    bbox = floating(bbox)
     kept = np.ones(len(bbox), bool)
     candidate = np.flatnonzero(is_proper(bbox))  # any other box coincides with none
     if threshold >= 1 or not len(candidate):
@@ -38,13 +41,16 @@ def distinct(bbox: np.ndarray, order: np.ndarray, threshold: float) -> np.ndarra
     rank[order], at[candidate] = np.arange(len(order)), np.arange(len(candidate))
     by_rank = at[order]
     by_rank = by_rank[by_rank >= 0]
-    for start in range(0, len(by_rank), BLOCK):
-        block = by_rank[start:start + BLOCK]
+    n_pair = np.concatenate(([0], count.sum(axis=0)[by_rank].cumsum()))
+    stop = 0
+    while stop < len(by_rank):
+        start, limit = stop, n_pair[stop] + PAIRS
+        stop = max(start + 1, int(n_pair.searchsorted(limit, 'right')) - 1)
+        block = by_rank[start:stop]
         block = block[kept[candidate[block]]]
-        n = count[:, block].T.reshape(-1)
-        one = candidate[block.repeat(2).repeat(n)]
-        other = candidate[_ranges(first[:, block].T.reshape(-1), n)]
-        behind = rank[other] > rank[one]
+        one = candidate[block.repeat(2).repeat(count[:, block].T.reshape(-1))]
+        other = candidate[_ranges(first[:, block].T.reshape(-1), count[:, block].T.reshape(-1))]
+        behind = kept[other] & (rank[other] > rank[one])
         one, other = one[behind], other[behind]
         near = _iou(bbox[one].T, bbox[other].T) > threshold
         _drop(kept, one[near], other[near])
@@ -54,20 +60,20 @@ def distinct(bbox: np.ndarray, order: np.ndarray, threshold: float) -> np.ndarra
 def _places(bbox, threshold):
     """For each box a key of its size and place, its reach, and the step to the next class of size.
 
-    Where IoU > t, the areas are alike up to t, so they fall into one class of size or into the
-    nearer neighbour. Both sides are alike up to t as well, and corners up to 1 - t of a side.
+    Where IoU > t, the quotient of the areas is above t. Both boxes then are in one class of size,
+    or each is in the class that is next to the other. The quotient of the sides is above t as well,
+    and corners are apart by less than 1 - t of a side.
     """
     height, width = (bbox[:, 2:] - bbox[:, :2]).T
-    threshold = max(threshold, SLACK)
-    if threshold < .5:
-        size_class = np.zeros(len(bbox))
-    else:
-        size_class = np.log(height * width) / (2 * (SLACK - np.log(threshold)))
-    step = np.where(size_class % 1 < .5, -1, 1)
     place = bbox[:, 1] + SLANT * bbox[:, 0]
-    scale = .5 / max(np.ptp(place), 1e-30)  # places take half of the room between two classes
+    scale = .5 / max(np.ptp(place), TINY)  # places take half of the room between two classes
+    place = (place - place.min()) * scale
+    if threshold < .5:  # any box may coincide with any other, whatever their sizes
+        return place, np.full(len(bbox), 1.), np.full(len(bbox), 9)
+    size_class = np.log(height * width) / (2 * (SLACK - np.log(threshold)))
+    step = np.where(size_class % 1 < .5, -1, 1)
     reach = (width + SLANT * height) * ((1 - threshold) / threshold + SLACK) * scale
-    return np.floor(size_class) + (place - place.min()) * scale, reach + 1e-9, step
+    return np.floor(size_class) + place, reach + ROUNDING, step
 
 
 def _ranges(first, n):

@@ -10,6 +10,7 @@ import chainer.functions as F
 import numpy as np
 
 SAME = 1e-4  # relative difference up to which two numbers count as equal
+FAINT = 1e-15  # slope below which a gradient in single precision may underflow
 
 
 class Weights(NamedTuple):
@@ -85,6 +86,9 @@ def weight_by_gradient(gradient: Array, mb_confs: ArrayOrVariable, labels: Array
 def best_weight(gradient: Array, slopes: list[Array], exact: Array | bool = True) -> Array:
     """The factors by which one of the slopes gives the gradient, of the slope that fits best.
 
+    A box that counts, but whose slope is too faint to tell its factor, gets the median factor of
+    its image.
+
     Args:
         gradient: (B, K, n) float array.
         slopes: (B, K, n) float arrays.
@@ -94,10 +98,15 @@ def best_weight(gradient: Array, slopes: list[Array], exact: Array | bool = True
         (B, K) float array.
     """
     fits = []
+    counted = gradient.any(axis=2)
     for slope in slopes:
         telling = np.where(exact, slope, 0)
         square = np.square(telling, dtype=np.float64).sum(axis=2)
         weight = (gradient * telling).sum(axis=2) / np.where(square > 0, square, 1)
+        tells = counted & np.asarray(square > FAINT ** 2)
+        for i in range(len(weight)):
+            weight[i, ~tells[i]] = np.median(weight[i, tells[i]]) if tells[i].any() else 1
+        weight[~counted] = 0
         fits.append((float(np.abs(gradient - weight[..., None] * slope).sum()), weight))
     return min(fits, key=lambda fit: fit[0])[1]
 
@@ -114,8 +123,8 @@ def compare(one: str, other: str, batch: dict[str, Any]) -> list[str]:
         Lines of text: the values, the boxes that only one of them counts, and the first step in
         which they differ: mining, repeated boxes, divisor, or the loss of a box.
     """
-    arguments: dict[str, Any] = {key: value for key, value in batch.items() if key != 'priors'}
-    a, b = (weigh_boxes(name, **arguments, **priors_for(LOSSES[name], batch.get('priors')))
+    common = {key: value for key, value in batch.items() if key != 'priors'}
+    a, b = (weigh_boxes(name, **{**common, **priors_for(LOSSES[name], batch.get('priors'))})
             for name in (one, other))
     lines = [f'{"":>8}  {one:>15}  {other:>15}']
     lines += [f'{key:>8}  {getattr(a, key):15.6f}  {getattr(b, key):15.6f}'

@@ -5,11 +5,13 @@ gradient. On a GPU the host would have to wait for such a selection. The kernels
 float64) therefore compute all boxes and mask them.
 """
 from collections.abc import Iterator
+from typing import Any
 
 from multibox.engines import kernels
 from multibox.engines.once import differentiable_once
 from multibox.engines.threads import in_threads
 from multibox.losses import gpu
+from multibox.losses.inputs import check_labels
 from multibox.typing import Array, ArrayOrVariable
 
 import chainer
@@ -17,8 +19,10 @@ import numpy as np
 from chainer.backends import cuda
 
 BLOCK = 2 ** 18  # elements per block: 1 MB in single precision
-SPAN = 2 ** 14  # boxes per block at most, and boxes that one search for selected rows covers
-LARGE = 2 ** 20  # a larger sum of exponentials costs precision in a gradient
+SPAN = 2 ** 14  # boxes per block at most; one search for selected rows covers as many
+LARGE = 2 ** 20  # sum of exponentials from which x - x of the label is rounded too much
+IGNORED: Any = {'invalid': 'ignore', 'over': 'ignore', 'under': 'ignore'}
+PRODUCT = 2 ** 13  # elements of a product that OpenBLAS computes in one thread
 
 
 def softmax_cross_entropy(logits: ArrayOrVariable, labels: ArrayOrVariable) -> chainer.Variable:
@@ -35,11 +39,15 @@ def softmax_cross_entropy(logits: ArrayOrVariable, labels: ArrayOrVariable) -> c
 
     Returns:
         (...) Variable in nats, float32 (float64 for float64 logits). Differentiable once.
+
+    Raises:
+        ValueError: on a CPU, a label is not in -1 to C - 1.
     """
-    logits = chainer.as_variable(logits)
+    logits, labels = chainer.as_variable(logits), chainer.as_array(labels)
+    check_labels('labels', labels, logits.shape[-1])
     if not gpu.takes(logits.array):
         logits = in_single_precision(logits)
-    return _SoftmaxCrossEntropy(chainer.as_array(labels)).apply((logits,))[0]
+    return _SoftmaxCrossEntropy(labels).apply((logits,))[0]
 
 
 def in_single_precision(x: ArrayOrVariable) -> chainer.Variable:
@@ -62,18 +70,21 @@ def selected_rows(mask: np.ndarray, width: int, least_share: float = 1
     Args:
         mask: (N,) NumPy array, not 0 where a row is selected.
         width: number of elements per row.
-        least_share: the share of selected rows from which a slice may hold others, too.
+        least_share: where at least this share of the rows is selected, slices come that may hold
+            others as well.
 
     Yields:
         (n,) int array of rising row indices, or a slice of n rows.
     """
     height = max(1, BLOCK // 2 // width)  # half a block, because gathered rows are copied again
     mask = mask.astype(bool, copy=False)
-    span = SPAN if np.count_nonzero(mask) > SPAN else max(1, len(mask))  # few rows: one search
+    # Few rows: one search finds all.
+    span = min(SPAN, 2 * height) if np.count_nonzero(mask) > SPAN else max(1, len(mask))
     for start in range(0, len(mask), span):
         part = mask[start:start + span]
         if np.count_nonzero(part) >= least_share * len(part):
-            yield slice(start, start + len(part))
+            for first in range(start, start + len(part), 2 * height):
+                yield slice(first, min(first + 2 * height, start + len(part)))
             continue
         rows = np.flatnonzero(part) + start
         for first in range(0, len(rows), height):
@@ -137,15 +148,16 @@ def _losses_cpu(logits, labels):
 
     def compute(start):
         block = slice(start, start + height)
-        with np.errstate(invalid='ignore', over='ignore'):
-            index = _label_index(np.maximum(labels[block], 0), n_class)
+        index = _label_index(np.maximum(labels[block], 0), n_class)
+        with np.errstate(**IGNORED):
             loss[block] = np.log(_exponentials(logits[block], index)[1])
 
     in_threads(compute, range(0, len(logits), height), logits.size)
     for rows in selected_rows(~np.isfinite(loss), n_class):
         columns = _shifted_columns(pick(logits, rows))
         label_logit = columns[pick(labels, rows), np.arange(columns.shape[1])]
-        loss[rows] = np.log(np.exp(columns).sum(axis=0)) - label_logit
+        with np.errstate(**IGNORED):
+            loss[rows] = np.log(np.exp(columns).sum(axis=0)) - label_logit
     loss[labels < 0] = 0
     return loss.reshape(shape)
 
@@ -168,7 +180,7 @@ def _gradient_cpu(logits, labels, weight, counted):
         index = _label_index(pick(labels, rows), n_class)
         row_weight = weight[rows] * pick(counted, rows).astype(weight.dtype)
         in_place = isinstance(rows, slice)
-        with np.errstate(invalid='ignore', over='ignore'):
+        with np.errstate(**IGNORED):
             result, total = _exponentials(
                 pick(logits, rows), index, grad[rows] if in_place else None)
             far = np.flatnonzero(~(total < LARGE))  # nan is not below LARGE either
@@ -176,8 +188,10 @@ def _gradient_cpu(logits, labels, weight, counted):
             result *= factor[:, None]
         result.reshape(-1)[index] = factor - row_weight
         if len(far):
-            columns = np.exp(_shifted_columns(pick(logits, rows)[far]))
-            columns *= row_weight[far] / columns.sum(axis=0)
+            columns = _shifted_columns(pick(logits, rows)[far])
+            with np.errstate(**IGNORED):
+                np.exp(columns, out=columns)
+                columns *= row_weight[far] / columns.sum(axis=0)
             columns[pick(labels, rows)[far], np.arange(len(far))] -= row_weight[far]
             result[far] = columns.T
         if not in_place:
@@ -199,7 +213,8 @@ def _gradient_gpu(logits, labels, weight):
 def _exponentials(logits, index, out=None):
     """exp(x - x of the label) of (n, C) logits, and the sum per box.
 
-    No maximum is subtracted. A sum is at least 1, and can only overflow.
+    No maximum is subtracted. A sum of finite logits is at least 1, and can only overflow. Where the
+    logit of the label is not finite, the sum is nan.
 
     Args:
         logits: (n, C) float array.
@@ -215,7 +230,22 @@ def _exponentials(logits, index, out=None):
     else:
         out[:] = label_logit[:, None]
     np.exp(np.subtract(logits, out, out=out), out=out)
-    return out, out @ np.ones(n_class, logits.dtype)  # faster than sum(axis=1)
+    return out, row_sums(out)
+
+
+def row_sums(x: np.ndarray) -> np.ndarray:
+    """The sums of the rows of an (n, C) array, by products, which are faster than ``sum``.
+
+    The products are small, because OpenBLAS would divide a large one among its threads, and the
+    last bits of a sum would then depend on their number.
+    """
+    height = max(1, PRODUCT // x.shape[1])
+    whole = len(x) // height * height
+    sums, ones = np.empty(len(x), x.dtype), np.ones(x.shape[1], x.dtype)
+    np.matmul(x[:whole].reshape(-1, height, x.shape[1]), ones,
+              out=sums[:whole].reshape(-1, height))
+    np.matmul(x[whole:], ones, out=sums[whole:])
+    return sums
 
 
 def _shifted_columns(logits):
@@ -224,14 +254,14 @@ def _shifted_columns(logits):
     Classes come first, because NumPy's reductions over a short last axis are slow.
     """
     columns = logits.T.copy()
-    with np.errstate(invalid='ignore', over='ignore'):
+    with np.errstate(**IGNORED):
         columns -= columns.max(axis=0)
     return columns
 
 
 def _label_index(labels, n_class):
     """The flat index of the label of each of n boxes in (n, C) logits."""
-    return np.arange(0, len(labels) * n_class, n_class) + labels
+    return np.arange(0, len(labels) * n_class, n_class) + labels.astype(np.intp, copy=False)
 
 
 def _log_softmax(xp, logits):

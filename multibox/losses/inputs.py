@@ -47,12 +47,16 @@ def as_prediction(name: str, value: Any) -> chainer.Variable:
         The Variable itself, or one of the array.
 
     Raises:
-        TypeError: ``value`` is neither an array nor a Variable, or is not of a float type.
+        TypeError: ``value`` is neither an array nor a Variable, or is not of one of the types
+            float16, float32 and float64 in the byte order of this machine.
     """
     dtype = as_array(name, value).dtype
     if dtype.kind != 'f' and dtype.name != 'bfloat16':
         raise TypeError(f'{name} must be {FLOATS}, got {dtype}, which has no gradient; convert it '
                         'with .astype(numpy.float32)')
+    if dtype.itemsize > 8 or not dtype.isnative:
+        raise TypeError(f'{name} must be {FLOATS} of this machine, got {dtype}; convert it with '
+                        '.astype(numpy.float32)')
     return chainer.as_variable(value)
 
 
@@ -157,10 +161,23 @@ def validate_inputs(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     if gt_mb_labels.dtype.kind not in 'iu':
         raise ValueError(f'gt_mb_labels must be integers, got {gt_mb_labels.dtype}')
     k = at_least_0(NEGATIVES, k)
-    on_cpu = isinstance(gt_mb_labels, np.ndarray)
-    if gt_mb_labels.size and (on_cpu or chainer.is_debug()):
-        lowest, highest = int(gt_mb_labels.min()), int(gt_mb_labels.max())
-        if highest >= C or lowest < -1:
-            raise ValueError(f'gt_mb_labels must lie in -1 to C - 1 = {C - 1}, '
-                             f'got {lowest} to {highest}')
+    check_labels('gt_mb_labels', gt_mb_labels, C)
     return mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, k
+
+
+def check_labels(name: str, labels: Array, n_class: int) -> None:
+    """Check that labels are -1, or classes. On a GPU this runs in Chainer's debug mode only.
+
+    Args:
+        name: the argument, for the message.
+        labels: int array of any shape.
+        n_class: the number of classes, the background among them.
+
+    Raises:
+        ValueError: a label is below -1 or not below ``n_class``.
+    """
+    if labels.size and (isinstance(labels, np.ndarray) or chainer.is_debug()):
+        lowest, highest = int(labels.min()), int(labels.max())
+        if highest >= n_class or lowest < -1:
+            raise ValueError(f'{name} must lie in -1 to C - 1 = {n_class - 1}, '
+                             f'got {lowest} to {highest}')

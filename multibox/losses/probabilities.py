@@ -29,7 +29,7 @@ class LogLoss(CrossEntropy):
         self._has_gradient = p >= FLOOR
         return floored_log(p)
 
-    def _taught(self, counted):
+    def _counted_in_gradient(self, counted):
         return counted & self._has_gradient
 
 

@@ -9,6 +9,7 @@ from multibox.losses.inputs import (
     as_array,
     as_prediction,
     at_least_0,
+    check_labels,
     on_one_device,
     unpack,
     validate_inputs,
@@ -97,7 +98,7 @@ class HardMiningCrossEntropyLoss:
 
         Raises:
             TypeError: as :func:`multibox.multibox_loss`.
-            ValueError: the shapes do not fit each other.
+            ValueError: the shapes do not fit each other, or (on a CPU) a label is out of range.
         """
         on_one_device(pred_labels=pred_labels, target_labels=target_labels)
         pred_labels = as_prediction('pred_labels', pred_labels)
@@ -106,6 +107,7 @@ class HardMiningCrossEntropyLoss:
                 pred_labels.shape[0], pred_labels.shape[2]):
             raise ValueError('pred_labels must be (B, C, K) and target_labels (B, K), got '
                              f'{pred_labels.shape} and {labels.shape}')
+        check_labels('target_labels', labels, pred_labels.shape[1])
         return _mined(F.transpose(pred_labels, (0, 2, 1)), labels, self.neg_pos_ratio,
                       self.count_twice)
 

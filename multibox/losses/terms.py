@@ -4,7 +4,7 @@ from multibox.engines.once import differentiable_once
 from multibox.engines.threads import in_threads
 from multibox.losses.cross_entropy import in_single_precision, pick, selected_rows
 from multibox.losses.normalizer import mean_count
-from multibox.losses.totals import CrossEntropy, of_boxes
+from multibox.losses.totals import CrossEntropy, Sum, of_boxes
 from multibox.typing import Array, ArrayOrVariable, Communicator
 
 import chainer
@@ -18,30 +18,39 @@ def weigh(loc_loss: chainer.Variable, conf_loss: chainer.Variable,
     return conf_loss + alpha * loc_loss
 
 
-class _SmoothL1(chainer.FunctionNode):
+class _SmoothL1(Sum):
 
     name = 'smooth_l1'
 
     def __init__(self, target, positive, axis):
         self.target, self.positive, self.axis = target, positive, axis
 
-    def forward(self, inputs):
-        self.retain_inputs((0,))
-        return self.value(*inputs),
-
-    def value(self, mb_locs):
-        """The sums of the losses of (B, K, 4) predictions."""
-        xp = cuda.get_array_module(mb_locs)
-        if kernels.is_on_gpu(mb_locs):
-            loss = self._loss(self._difference(mb_locs), axis=2)
+    def value(self, x):
+        xp = cuda.get_array_module(x)
+        if kernels.is_on_gpu(x):
+            loss = self._loss(self._difference(x), axis=2)
         else:
-            loss = np.zeros(self.positive.size, mb_locs.dtype)
+            loss = np.zeros(self.positive.size, x.dtype)
 
-            def compute(rows):
-                loss[rows] = self._loss(self._columns(mb_locs, rows), axis=0)
+            def compute(rows, columns):
+                loss[rows] = self._loss(columns, axis=0)
 
-            self._over_rows(compute)
+            self._over_columns(x, compute)
         return xp.asarray(loss.reshape(self.positive.shape).sum(axis=self.axis))
+
+    def gradient(self, x, weight):
+        weight = of_boxes(weight, self.axis, self.positive.shape)
+        if kernels.is_on_gpu(x):
+            with cuda.get_device_from_array(x):
+                return self._slope(self._difference(x)) * weight[..., None]
+        grad, weight = np.zeros((self.positive.size, 4), x.dtype), weight.reshape(-1)
+
+        def compute(rows, columns):
+            weights = np.where(self._is_positive(rows), weight[rows], 0)  # one may be nan
+            grad[rows] = (self._slope(columns) * weights).T
+
+        self._over_columns(x, compute)
+        return grad.reshape(x.shape)
 
     @staticmethod
     def _loss(difference, axis):
@@ -53,50 +62,34 @@ class _SmoothL1(chainer.FunctionNode):
     def _slope(difference):
         return difference.clip(-1, 1)
 
-    def backward(self, indexes, grad_outputs):
-        inputs = *self.get_retained_inputs(), *grad_outputs
-        return differentiable_once(
-            self.name, (self.gradient(*(each.array for each in inputs)),), inputs)
-
-    def gradient(self, mb_locs, weight):
-        """The gradient of :meth:`value` with (B, K, 4) predictions, times that of the sums."""
-        weight = of_boxes(weight, self.axis, self.positive.shape)
-        if kernels.is_on_gpu(mb_locs):
-            with cuda.get_device_from_array(mb_locs):
-                grad = self._slope(self._difference(mb_locs)) * weight[..., None]
-        else:
-            grad, weight = np.zeros((self.positive.size, 4), mb_locs.dtype), weight.reshape(-1)
-
-            def compute(rows):
-                grad[rows] = (self._slope(self._columns(mb_locs, rows)) * weight[rows]).T
-
-            self._over_rows(compute)
-            grad = grad.reshape(mb_locs.shape)
-        return grad
-
     def _difference(self, mb_locs):
         """(B, K, 4) predictions minus targets, 0 for a box that is not positive."""
         xp = cuda.get_array_module(mb_locs)
         difference = (mb_locs - self.target).astype(mb_locs.dtype, copy=False)
         return xp.where(self.positive[..., None], difference, mb_locs.dtype.type(0))
 
-    def _over_rows(self, compute):
-        """Call a function with the rows of positive boxes, one block after another."""
-        positive = self.positive.reshape(-1)
-        in_threads(compute, selected_rows(positive, width=4, least_share=1 / 4),
-                   4 * np.count_nonzero(positive))
+    def _over_columns(self, x, compute):
+        """Call ``compute(rows, columns)`` for blocks of n rows, in which all positive boxes are.
 
-    def _columns(self, mb_locs, rows):
-        """Predictions minus targets of n rows as (4, n), 0 for a box that is not positive.
-
+        The columns are predictions minus targets, (4, n), and 0 for a box that is not positive.
         Offsets come first, because NumPy's sums over a short last axis are slow.
         """
-        with np.errstate(invalid='ignore'):
-            difference = pick(mb_locs.reshape(-1, 4), rows) - pick(self.target.reshape(-1, 4), rows)
-        columns = np.array(difference.T, mb_locs.dtype, order='C')
-        bits = columns.view(f'i{columns.itemsize}')
-        bits &= -pick(self.positive.reshape(-1), rows).astype(bits.dtype)  # faster than a mask
-        return columns
+        predicted, target = x.reshape(-1, 4), self.target.reshape(-1, 4)
+
+        def difference(rows):
+            with np.errstate(invalid='ignore', over='ignore'):
+                columns = (pick(predicted, rows) - pick(target, rows)).T
+            columns = np.array(columns, x.dtype, order='C')
+            bits = columns.view(f'i{columns.itemsize}')
+            bits &= -self._is_positive(rows).astype(bits.dtype)  # faster than an assignment by mask
+            compute(rows, columns)
+
+        positive = self.positive.reshape(-1)
+        in_threads(difference, selected_rows(positive, width=4, least_share=1 / 4),
+                   4 * np.count_nonzero(positive))
+
+    def _is_positive(self, rows):
+        return pick(self.positive.reshape(-1), rows)
 
 
 def smooth_l1(mb_locs: ArrayOrVariable, gt_mb_locs: Array, positive: Array,
@@ -113,7 +106,7 @@ def smooth_l1(mb_locs: ArrayOrVariable, gt_mb_locs: Array, positive: Array,
         (B, K), scalar or (B,) Variable, float32 (float64 for float64 predictions). Differentiable
         once.
     """
-    return _SmoothL1(gt_mb_locs, positive, axis).apply((in_single_precision(mb_locs),))[0]
+    return _SmoothL1(gt_mb_locs, positive, axis).apply(in_single_precision(mb_locs))
 
 
 class _L1(_SmoothL1):
@@ -132,28 +125,28 @@ class _L1(_SmoothL1):
 def l1(mb_locs: ArrayOrVariable, gt_mb_locs: Array, positive: Array,
        axis: int | tuple | None = ()) -> chainer.Variable:
     """Distances of the matched boxes, summed over four offsets; otherwise :func:`smooth_l1`."""
-    return _L1(gt_mb_locs, positive, axis).apply((in_single_precision(mb_locs),))[0]
+    return _L1(gt_mb_locs, positive, axis).apply(in_single_precision(mb_locs))
 
 
 class _MeanOverPositives(chainer.FunctionNode):
-    """Both terms in one node, because a node takes as long as the loss of 2000 boxes."""
+    """Two sums, each divided by one divisor, in one node: every node costs time in both passes."""
 
-    def __init__(self, loc, conf, divisor):
-        self.loc, self.conf, self.divisor = loc, conf, divisor
+    def __init__(self, sums, divisor):
+        self.sums, self.divisor = sums, divisor
 
     def forward(self, inputs):
         self.retain_inputs((0, 1))
-        mb_locs, _, losses = inputs
-        return tuple(map(self._quotient, (self.loc.value(mb_locs), self.conf.value(losses))))
+        return tuple(self._quotient(each.value(x)) for each, x in zip(self.sums, inputs))
 
     def backward(self, indexes, grad_outputs):
         inputs = self.get_retained_inputs()
+        used = [i for i, weight in enumerate(grad_outputs) if weight is not None]
         with cuda.get_device_from_array(self.divisor):
-            grads = [part.gradient(x.array, self._quotient(weight.array))
-                     for part, x, weight in zip((self.loc, self.conf), inputs, grad_outputs)
-                     if weight is not None]
-        grads = iter(differentiable_once('multibox_loss', tuple(grads), (*inputs, *grad_outputs)))
-        return *(None if weight is None else next(grads) for weight in grad_outputs), None
+            grads = tuple(self.sums[i].gradient(
+                inputs[i].array, self._quotient(grad_outputs[i].array)) for i in used)
+        grads = dict(zip(used, differentiable_once(
+            'multibox_loss', grads, (*inputs, *grad_outputs))))
+        return grads.get(0), grads.get(1)
 
     def _quotient(self, x):
         with cuda.get_device_from_array(x):
@@ -177,6 +170,6 @@ def mean_over_positives(mb_locs: ArrayOrVariable, conf_loss: CrossEntropy, gt_mb
         ``(loc_loss, conf_loss)``: two scalar Variables, 0 if there is no positive box at all.
     """
     mb_locs = in_single_precision(mb_locs)
-    node = _MeanOverPositives(_SmoothL1(gt_mb_locs, positive, None), conf_loss.node(counted),
-                              mean_count(positive, mb_locs.dtype, comm))
-    return node.apply((mb_locs, conf_loss.logits, conf_loss.array))
+    sums = _SmoothL1(gt_mb_locs, positive, None), conf_loss.sum(counted)
+    node = _MeanOverPositives(sums, mean_count(positive, mb_locs.dtype, comm))
+    return node.apply((mb_locs, conf_loss.logits))

@@ -2,12 +2,19 @@
 import functools
 
 from multibox.boxes.duplicates import distinct
+from multibox.boxes.geometry import floating
 from multibox.boxes.matching import match_forced_first as match
 from multibox.boxes.offsets import decode
 from multibox.engines.once import Once
 from multibox.engines.threads import in_threads
 from multibox.losses import terms
-from multibox.losses.cross_entropy import BLOCK, in_single_precision, softmax_cross_entropy
+from multibox.losses.cross_entropy import (
+    BLOCK,
+    IGNORED,
+    in_single_precision,
+    row_sums,
+    softmax_cross_entropy,
+)
 from multibox.losses.inputs import as_array, at_least_0, validate_inputs
 from multibox.losses.normalizer import mean_count
 from multibox.losses.terms import weigh
@@ -62,9 +69,11 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
     with cuda.get_device_from_array(gt_mb_labels):
         mb_confs, = Once('the loss of tf_od').apply((in_single_precision(mb_confs),))
         positive = gt_mb_labels > 0
-        with chainer.no_backprop_mode():
-            ranking = _sigmoid_losses(mb_confs.array, gt_mb_labels) if (
-                conf_loss == 'sigmoid' and xp is np) else losses(mb_confs.array, gt_mb_labels).array
+        if conf_loss == 'sigmoid' and xp is np:
+            ranking = _sigmoid_losses(mb_confs.array, gt_mb_labels)
+        else:
+            with chainer.no_backprop_mode():
+                ranking = losses(mb_confs.array, gt_mb_labels).array
         predicted = None if iou_threshold == 1 or priors is None else cuda.to_cpu(mb_locs.array)
         mined = xp.asarray(_mine(cuda.to_cpu(ranking), cuda.to_cpu(gt_mb_labels), k, predicted,
                                  priors, iou_threshold))
@@ -87,17 +96,19 @@ def _sigmoid_losses(logits, labels):
     """The values of :func:`_sigmoid_cross_entropy` on a CPU, in blocks that fit the cache."""
     n_class = logits.shape[2]
     logits, label = logits.reshape(-1, n_class), labels.reshape(-1)
-    ones, height = np.ones(n_class, logits.dtype), max(1, BLOCK // n_class)
+    height = max(1, BLOCK // n_class)
     losses = np.empty(len(logits), logits.dtype)
 
     def compute(start):
         block = slice(start, start + height)
-        x = logits[block]
-        with np.errstate(invalid='ignore', over='ignore'):
-            small = np.abs(x)  # log(1 + exp(x)) is max(x, 0) + log(1 + exp(-|x|))
-            np.log1p(np.exp(np.negative(small, out=small), out=small), out=small)
-            losses[block] = (small + np.maximum(x, 0)) @ ones
-            losses[block] -= x[np.arange(len(x)), label[block]]
+        x, at = logits[block], (np.arange(len(logits[block])), label[block])
+        with np.errstate(**IGNORED):
+            loss = np.abs(x)  # log(1 + exp(x)) is max(x, 0) + log(1 + exp(-|x|))
+            np.log1p(np.exp(np.negative(loss, out=loss), out=loss), out=loss)
+            linear = np.maximum(x, 0)
+            linear[at] = np.maximum(-x[at], 0)  # the label has log(1 + exp(-x))
+            loss += linear
+            losses[block] = row_sums(loss)
 
     in_threads(compute, range(0, len(logits), height), logits.size)
     losses[label < 0] = 0
@@ -122,14 +133,15 @@ def _mine(ranking, labels, k, predicted, priors, iou_threshold):
 
 
 def _decode_some(mb_loc, priors, index):
-    return decode(mb_loc[index], priors[index])
+    with np.errstate(**IGNORED):
+        return decode(floating(mb_loc[index]), floating(priors[index]))
 
 
 def _first_distinct(bbox_at, order, iou_threshold):
-    """The first 3000 boxes of an order that do not nearly coincide with an earlier one."""
+    """The first boxes of an order that do not nearly coincide with an earlier one."""
     n = N_HARD_EXAMPLES
     while True:
-        n += n // 4  # boxes behind the first ones drop none of them, so these are searched alone
+        n += n // 4  # some more, as some drop out; boxes behind these drop none of them
         first = order[:n]
         kept = first[distinct(bbox_at(first), np.arange(len(first)), iou_threshold)]
         if len(kept) >= N_HARD_EXAMPLES or n >= len(order):
@@ -143,6 +155,8 @@ def _validate(priors, conf_loss, iou_threshold, shape):
     if iou_threshold > 1:
         raise ValueError(f'iou_threshold must be from 0 to 1, got {iou_threshold}')
     priors = None if priors is None else cuda.to_cpu(as_array('priors', priors))
+    if priors is not None and priors.dtype.kind not in 'fiu':
+        raise ValueError(f'priors must be numbers, got {priors.dtype}')
     if priors is not None and priors.shape != shape[1:]:
         raise ValueError(f'priors must be {shape[1:]}, the default boxes of the predictions, got '
                          f'{priors.shape}')

@@ -1,4 +1,4 @@
-"""Sums over the boxes that count; a box that does not count passes back exactly 0, even for nan."""
+"""Sums over the boxes that count, as nodes of a graph."""
 from multibox.engines import kernels
 from multibox.engines.once import differentiable_once
 from multibox.losses import cross_entropy, gpu
@@ -36,6 +36,43 @@ def of_boxes(grad: Array, axis: int | tuple | None, shape: tuple) -> Array:
     return xp.broadcast_to(grad[:, None] if axis == 1 else grad, shape)
 
 
+class Sum:
+    """A sum over boxes as a function of one array; :meth:`apply` makes it a node of a graph.
+
+    Attributes:
+        name: the function, for messages.
+    """
+
+    name = ''
+
+    def value(self, x: Array) -> Array:
+        """The sums at the array ``x``."""
+        raise NotImplementedError
+
+    def gradient(self, x: Array, weight: Array) -> Array:
+        """The gradient of the sums with ``x``, times the gradient of the sums."""
+        raise NotImplementedError
+
+    def apply(self, x: chainer.Variable) -> chainer.Variable:
+        """The sums as a Variable. Differentiable once."""
+        return _Node(self).apply((x,))[0]
+
+
+class _Node(chainer.FunctionNode):
+
+    def __init__(self, of):
+        self.of = of
+
+    def forward(self, inputs):
+        self.retain_inputs((0,))
+        return self.of.value(*inputs),
+
+    def backward(self, indexes, grad_outputs):
+        inputs = *self.get_retained_inputs(), *grad_outputs
+        grad = self.of.gradient(*(each.array for each in inputs))
+        return differentiable_once(self.of.name, (grad,), inputs)
+
+
 class CrossEntropy:
     """Softmax cross entropy of every box, whose sums pass gradients straight to the logits.
 
@@ -60,15 +97,32 @@ class CrossEntropy:
 
     def total(self, counted: Array, axis: int | None = None) -> chainer.Variable:
         """Sum the losses as :func:`total` does."""
-        return self.node(counted, axis).apply((self.logits, self.array))[0]
+        return self.sum(counted, axis).apply(self.logits)
 
-    def node(self, counted: Array, axis: int | None = None) -> chainer.FunctionNode:
-        """The function of ``logits`` and ``array`` that :meth:`total` applies."""
-        return _TotalCrossEntropy(self.labels, counted, self._taught(counted), axis)
+    def sum(self, counted: Array, axis: int | None = None) -> Sum:
+        """The sum of :meth:`total` as a function of the logits."""
+        value = _times(self.array, counted).sum(axis=axis)
+        return _SumOfCrossEntropies(value, self.labels, self._counted_in_gradient(counted), axis)
 
-    def _taught(self, counted):
-        """The counts of the boxes in the gradient."""
+    def _counted_in_gradient(self, counted):
         return counted
+
+
+class _SumOfCrossEntropies(Sum):
+    """The sums are computed beforehand, so that the losses need not be kept."""
+
+    name = 'the cross entropy'
+
+    def __init__(self, value, labels, counted, axis):
+        self._value, self.labels, self.counted, self.axis = value, labels, counted, axis
+
+    def value(self, x):
+        return cuda.get_array_module(x).asarray(self._value)
+
+    def gradient(self, x, weight):
+        with cuda.get_device_from_array(x):
+            weight = of_boxes(weight, self.axis, self.labels.shape)
+            return cross_entropy.gradient(x, self.labels, weight, self.counted)
 
 
 class _Counted(chainer.FunctionNode):
@@ -82,32 +136,6 @@ class _Counted(chainer.FunctionNode):
     def backward(self, indexes, grad_outputs):
         with cuda.get_device_from_array(self.counted):
             return _Counted(self.counted).apply(grad_outputs)
-
-
-class _TotalCrossEntropy(chainer.FunctionNode):
-
-    def __init__(self, labels, counted, taught, axis):
-        self.labels, self.counted, self.taught, self.axis = labels, counted, taught, axis
-
-    def forward(self, inputs):
-        self.retain_inputs((0,))
-        return self.value(inputs[1]),
-
-    def value(self, losses):
-        """The sums of (B, K) losses."""
-        xp = cuda.get_array_module(losses)
-        return xp.asarray(_times(losses, self.counted).sum(axis=self.axis))
-
-    def backward(self, indexes, grad_outputs):
-        inputs = *self.get_retained_inputs(), *grad_outputs
-        grad = self.gradient(*(each.array for each in inputs))
-        return *differentiable_once('the cross entropy', (grad,), inputs), None
-
-    def gradient(self, logits, weight):
-        """The gradient of the sums with (B, K, C) logits, times that of the sums."""
-        with cuda.get_device_from_array(logits):
-            weight = of_boxes(weight, self.axis, self.labels.shape)
-            return cross_entropy.gradient(logits, self.labels, weight, self.taught)
 
 
 def _times(x, counted):

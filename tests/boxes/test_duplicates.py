@@ -1,4 +1,6 @@
 """Near duplicates of boxes are dropped as greedy suppression drops them."""
+import tracemalloc
+
 from multibox.boxes.duplicates import distinct
 
 import numpy as np
@@ -42,3 +44,23 @@ def test_boxes_that_are_not_finite_stay():
 def test_thousands_of_equal_boxes_leave_one():
     bbox = np.tile(np.array([[3, 4, 50, 60]], 'f'), (8732, 1))
     assert np.flatnonzero(distinct(bbox, np.arange(8732)[::-1], .99)).tolist() == [8731]
+
+
+@pytest.mark.parametrize('threshold', [0, 1e-5])
+def test_a_small_box_drops_a_large_one_at_a_low_threshold(threshold):
+    bbox = np.array([[0, 5e4, 1, 5e4 + 1], [0, 0, 1, 6e4]])  # IoU 1.67e-5
+    assert distinct(bbox, np.arange(2), threshold).tolist() == [True, False]
+
+
+def test_areas_of_float16_do_not_overflow():
+    assert distinct(np.array([[0, 0, 300, 300]] * 2, 'e'), np.arange(2), .9).tolist() == [
+        True, False]
+
+
+def test_coincident_boxes_take_bounded_memory():
+    bbox = np.tile(np.array([[3, 4, 50, 60]], 'f'), (8732, 1))
+    tracemalloc.start()
+    distinct(bbox, np.arange(8732), .99)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60e6

@@ -4,10 +4,12 @@ import threading
 from multibox import multibox_loss
 from multibox.engines import threads
 from multibox.engines.threads import in_threads
+from multibox.losses.cross_entropy import row_sums
 
 import chainer
 import numpy as np
 import pytest
+import threadpoolctl
 
 
 @pytest.fixture(params=[1, 3], ids='{} threads'.format)
@@ -47,13 +49,57 @@ def test_an_error_of_a_part_is_raised(n_thread):
         in_threads(fail, range(4), n_element=2 ** 30)
 
 
+def test_after_an_error_no_further_part_begins(n_thread):
+    begun, barrier = [], threading.Barrier(n_thread, timeout=60)
+
+    def fail(part):
+        begun.append(part)
+        barrier.wait()
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        in_threads(fail, range(100), n_element=2 ** 30)
+    assert len(begun) == n_thread
+
+
+def test_where_no_thread_can_start_this_one_computes_all(n_thread, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, 'start', refuse)
+    done = []
+    in_threads(done.append, range(9), n_element=2 ** 30)
+    assert sorted(done) == list(range(9))
+
+
+def test_the_errors_of_numpy_that_are_ignored_are_ignored_in_all_threads(n_thread):
+    barrier = threading.Barrier(n_thread, timeout=60)
+
+    def work(part):
+        barrier.wait()
+        assert np.geterr()['over'] == 'raise'
+
+    with np.errstate(over='raise'):
+        in_threads(work, range(n_thread), n_element=2 ** 30)
+
+
 @pytest.mark.parametrize('variable', ['OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'])
 def test_limits_of_libraries_are_kept(variable, monkeypatch):
     monkeypatch.setattr(threads, 'available_cores', lambda: 8)
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     monkeypatch.delenv('OPENBLAS_NUM_THREADS', raising=False)
-    monkeypatch.setenv(variable, '3')
-    assert threads._n_thread.__wrapped__() == 3
+    for value in '3', '3,1':
+        monkeypatch.setenv(variable, value)
+        assert threads._n_thread() == 3
+
+
+def test_sums_do_not_depend_on_the_threads_of_the_matrix_products():
+    logits = np.random.default_rng(0).normal(size=(14812, 81)).astype('f')
+    sums = set()
+    for n in 1, 2:
+        with threadpoolctl.threadpool_limits(n):
+            sums.add(row_sums(logits).tobytes())
+    assert len(sums) == 1
 
 
 @pytest.mark.parametrize('p_positive', [.001, .5], ids='{} positive'.format)

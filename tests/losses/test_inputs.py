@@ -199,3 +199,35 @@ def test_an_engine_is_refused_in_the_words_of_python():
         with pytest.raises(UserError) as caught:
             engines.using(*arguments).__enter__()
         assert '--' not in str(caught.value)
+
+
+@every_loss
+@pytest.mark.parametrize('dtype', ['longdouble', '>f4'])
+def test_predictions_of_another_width_or_byte_order_are_refused(loss, dtype):
+    case = dict(zip(NAMES, random_case()))
+    case['mb_locs'] = case['mb_locs'].astype(dtype)
+    with pytest.raises(TypeError, match=r'mb_locs must be float16, .* of this machine, got'):
+        loss.multibox_loss(**case, k=3)
+
+
+@every_loss
+@pytest.mark.parametrize('dtype', ['u8', 'i1', 'u1'])
+def test_labels_may_have_any_type_of_integers(loss, dtype):
+    mb_locs, mb_confs, gt_mb_locs, gt_mb_labels = random_case()
+    expected = loss.multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels, 3)
+    found = loss.multibox_loss(mb_locs, mb_confs, gt_mb_locs, gt_mb_labels.astype(dtype), 3)
+    for one, other in zip(expected, found):
+        np.testing.assert_array_equal(one.array, other.array)
+
+
+def test_labels_out_of_range_are_refused_by_the_cross_entropies():
+    with pytest.raises(ValueError, match='labels must lie in -1 to C - 1 = 2, got 0 to 3'):
+        softmax_cross_entropy(np.zeros((3, 3), 'f'), np.array([3, 0, 0]))
+    with pytest.raises(ValueError, match='target_labels must lie in -1 to C - 1 = 2, got 0 to 3'):
+        super_gradients.HardMiningCrossEntropyLoss(3)(
+            np.zeros((1, 3, 6), 'f'), np.array([[0, 3, 1, 0, 0, 0]]))
+
+
+def test_priors_that_are_no_numbers_are_named():
+    with pytest.raises(ValueError, match='priors must be numbers, got <U1'):
+        LOSSES['tf_od'].multibox_loss(*random_case(), 3, priors=np.full((30, 4), 'a'))

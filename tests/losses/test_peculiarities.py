@@ -121,3 +121,21 @@ def test_tf_od_takes_the_first_boxes_that_differ(n_hard, monkeypatch):
     expected = order[distinct(bbox, order, .99)[order]][:n_hard]
     np.testing.assert_array_equal(
         tf_od._first_distinct(bbox.__getitem__, order, .99), expected)
+
+
+def test_tf_od_keeps_the_digits_of_well_classified_boxes():
+    logits = np.array([[[1e8, 5, 5], [1e8, 3, 3], [20, -20, -20]]], 'f')
+    losses = tf_od._sigmoid_losses(logits, np.zeros((1, 3), int))
+    exact = np.logaddexp(0, np.float64([[-1e8, 5, 5], [-1e8, 3, 3], [-20, -20, -20]])).sum(axis=1)
+    np.testing.assert_allclose(losses, exact[None], rtol=1e-6)
+
+
+@pytest.mark.filterwarnings('error')
+def test_tf_od_decodes_any_prediction_without_a_warning():
+    mb_locs = np.zeros((1, 6, 4), 'e')
+    mb_locs[0, :3] = np.array([np.inf, 500, -500])[:, None]
+    labels = np.array([[0, 0, 0, 1, 0, 0]])
+    priors = np.tile(np.array([150, 150, 300, 300], 'e'), (6, 1))
+    terms = tf_od.multibox_loss(
+        mb_locs, np.zeros((1, 6, 3), 'e'), np.zeros((1, 6, 4), 'f'), labels, 3, priors=priors)
+    assert all(np.isfinite(term.array) for term in terms)

@@ -25,6 +25,25 @@ def test_smooth_l1_never_reads_the_target_of_another_box(xp, bad):
     assert loss.array.tolist() == [[2, 0]]
 
 
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('share', [.1, .6], ids='{} positive'.format)
+@pytest.mark.parametrize('weight', [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_stays_out_of_other_boxes(xp, share, weight):
+    positive = np.arange(20) < 20 * share
+    mb_locs = chainer.Variable(xp.zeros((1, 20, 4), 'f'))
+    loss = smooth_l1(mb_locs, xp.ones((1, 20, 4), 'f'), xp.asarray(positive[None]), axis=None)
+    loss.grad = xp.asarray(weight, 'f')
+    loss.backward()
+    assert not cuda.to_cpu(mb_locs.grad)[0, ~positive].any()
+
+
+@pytest.mark.filterwarnings('error')
+def test_no_difference_of_another_box_overflows(xp):
+    mb_locs = xp.asarray([[[0] * 4, [0] * 4, [0] * 4, [3e38] * 4]], 'f')
+    loss = smooth_l1(chainer.Variable(mb_locs), -mb_locs, xp.asarray([[True, True, True, False]]))
+    assert loss.array.tolist() == [[0] * 4]
+
+
 def test_smooth_l1_of_positive_boxes_is_chainers_huber_loss(xp, monkeypatch):
     monkeypatch.setattr(cross_entropy, 'BLOCK', 24)  # blocks of 3 boxes
     monkeypatch.setattr(cross_entropy, 'SPAN', 7)
