@@ -4,13 +4,11 @@ On a CPU both passes work in blocks that fit the cache, and the backward pass sk
 gradient. On a GPU the host would have to wait for such a selection. The kernels of loss.cu (CuPy in
 float64) therefore compute all boxes and mask them.
 """
-from collections.abc import Iterator
-from typing import Any
-
 from multibox.engines import kernels
 from multibox.engines.once import differentiable_once
 from multibox.engines.threads import in_threads
 from multibox.losses import gpu
+from multibox.losses.blocks import IGNORED, all_rows, pick, row_sums, selected_rows
 from multibox.losses.inputs import check_labels
 from multibox.typing import Array, ArrayOrVariable
 
@@ -18,11 +16,7 @@ import chainer
 import numpy as np
 from chainer.backends import cuda
 
-BLOCK = 2 ** 18  # elements per block: 1 MB in single precision
-SPAN = 2 ** 14  # boxes per block at most; one search for selected rows covers as many
 LARGE = 2 ** 20  # sum of exponentials from which x - x of the label is rounded too much
-IGNORED: Any = {'invalid': 'ignore', 'over': 'ignore', 'under': 'ignore'}
-PRODUCT = 2 ** 13  # elements of a product that OpenBLAS computes in one thread
 
 
 def softmax_cross_entropy(logits: ArrayOrVariable, labels: ArrayOrVariable) -> chainer.Variable:
@@ -61,39 +55,6 @@ def in_single_precision(x: ArrayOrVariable) -> chainer.Variable:
     """
     dtype = np.result_type(x.dtype, np.float32)
     return chainer.as_variable(x) if x.dtype == dtype else chainer.functions.cast(x, dtype)
-
-
-def selected_rows(mask: np.ndarray, width: int, least_share: float = 1
-                  ) -> Iterator[np.ndarray | slice]:
-    """Find the selected rows of an array, one block after another.
-
-    Args:
-        mask: (N,) NumPy array, not 0 where a row is selected.
-        width: number of elements per row.
-        least_share: where at least this share of the rows is selected, slices come that may hold
-            others as well.
-
-    Yields:
-        (n,) int array of rising row indices, or a slice of n rows.
-    """
-    height = max(1, BLOCK // 2 // width)  # half a block, because gathered rows are copied again
-    mask = mask.astype(bool, copy=False)
-    # Few rows: one search finds all.
-    span = min(SPAN, 2 * height) if np.count_nonzero(mask) > SPAN else max(1, len(mask))
-    for start in range(0, len(mask), span):
-        part = mask[start:start + span]
-        if np.count_nonzero(part) >= least_share * len(part):
-            for first in range(start, start + len(part), 2 * height):
-                yield slice(first, min(first + 2 * height, start + len(part)))
-            continue
-        rows = np.flatnonzero(part) + start
-        for first in range(0, len(rows), height):
-            yield rows[first:first + height]
-
-
-def pick(x: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
-    """The rows of :func:`selected_rows`; a view for a slice."""
-    return x[rows] if isinstance(rows, slice) else x.take(rows, axis=0)  # take(): twice as fast
 
 
 class _SoftmaxCrossEntropy(chainer.FunctionNode):
@@ -144,15 +105,13 @@ def _losses_cpu(logits, labels):
     shape, logits, labels = labels.shape, logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
     loss = np.empty(labels.shape, logits.dtype)
     n_class = logits.shape[1]
-    height = min(SPAN, max(1, BLOCK // n_class))
 
-    def compute(start):
-        block = slice(start, start + height)
-        index = _label_index(np.maximum(labels[block], 0), n_class)
+    def compute(rows):
+        index = _label_index(np.maximum(labels[rows], 0), n_class)
         with np.errstate(**IGNORED):
-            loss[block] = np.log(_exponentials(logits[block], index)[1])
+            loss[rows] = np.log(_exponentials(logits[rows], index)[1])
 
-    in_threads(compute, range(0, len(logits), height), logits.size)
+    in_threads(compute, all_rows(len(logits), n_class), logits.size)
     for rows in selected_rows(~np.isfinite(loss), n_class):
         columns = _shifted_columns(pick(logits, rows))
         label_logit = columns[pick(labels, rows), np.arange(columns.shape[1])]
@@ -231,21 +190,6 @@ def _exponentials(logits, index, out=None):
         out[:] = label_logit[:, None]
     np.exp(np.subtract(logits, out, out=out), out=out)
     return out, row_sums(out)
-
-
-def row_sums(x: np.ndarray) -> np.ndarray:
-    """The sums of the rows of an (n, C) array, by products, which are faster than ``sum``.
-
-    The products are small, because OpenBLAS would divide a large one among its threads, and the
-    last bits of a sum would then depend on their number.
-    """
-    height = max(1, PRODUCT // x.shape[1])
-    whole = len(x) // height * height
-    sums, ones = np.empty(len(x), x.dtype), np.ones(x.shape[1], x.dtype)
-    np.matmul(x[:whole].reshape(-1, height, x.shape[1]), ones,
-              out=sums[:whole].reshape(-1, height))
-    np.matmul(x[whole:], ones, out=sums[whole:])
-    return sums
 
 
 def _shifted_columns(logits):

@@ -2,7 +2,8 @@
 from multibox.engines import kernels
 from multibox.engines.once import differentiable_once
 from multibox.engines.threads import in_threads
-from multibox.losses.cross_entropy import in_single_precision, pick, selected_rows
+from multibox.losses.blocks import pick, selected_rows
+from multibox.losses.cross_entropy import in_single_precision
 from multibox.losses.normalizer import mean_count
 from multibox.losses.totals import CrossEntropy, Sum, of_boxes
 from multibox.typing import Array, ArrayOrVariable, Communicator

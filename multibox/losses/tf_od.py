@@ -8,13 +8,8 @@ from multibox.boxes.offsets import decode
 from multibox.engines.once import Once
 from multibox.engines.threads import in_threads
 from multibox.losses import terms
-from multibox.losses.cross_entropy import (
-    BLOCK,
-    IGNORED,
-    in_single_precision,
-    row_sums,
-    softmax_cross_entropy,
-)
+from multibox.losses.blocks import IGNORED, all_rows, row_sums
+from multibox.losses.cross_entropy import in_single_precision, softmax_cross_entropy
 from multibox.losses.inputs import as_array, at_least_0, validate_inputs
 from multibox.losses.normalizer import mean_count
 from multibox.losses.terms import weigh
@@ -96,21 +91,19 @@ def _sigmoid_losses(logits, labels):
     """The values of :func:`_sigmoid_cross_entropy` on a CPU, in blocks that fit the cache."""
     n_class = logits.shape[2]
     logits, label = logits.reshape(-1, n_class), labels.reshape(-1)
-    height = max(1, BLOCK // n_class)
     losses = np.empty(len(logits), logits.dtype)
 
-    def compute(start):
-        block = slice(start, start + height)
-        x, at = logits[block], (np.arange(len(logits[block])), label[block])
+    def compute(rows):
+        x, at = logits[rows], (np.arange(rows.stop - rows.start), label[rows])
         with np.errstate(**IGNORED):
             loss = np.abs(x)  # log(1 + exp(x)) is max(x, 0) + log(1 + exp(-|x|))
             np.log1p(np.exp(np.negative(loss, out=loss), out=loss), out=loss)
             linear = np.maximum(x, 0)
             linear[at] = np.maximum(-x[at], 0)  # the label has log(1 + exp(-x))
             loss += linear
-            losses[block] = row_sums(loss)
+            losses[rows] = row_sums(loss)
 
-    in_threads(compute, range(0, len(logits), height), logits.size)
+    in_threads(compute, all_rows(len(logits), n_class), logits.size)
     losses[label < 0] = 0
     return losses.reshape(labels.shape)
 

@@ -2,7 +2,8 @@
 from multibox.engines import kernels
 from multibox.engines.once import differentiable_once
 from multibox.losses import cross_entropy, gpu
-from multibox.losses.cross_entropy import in_single_precision, pick, selected_rows
+from multibox.losses.blocks import pick, selected_rows
+from multibox.losses.cross_entropy import in_single_precision
 from multibox.typing import Array, ArrayOrVariable
 
 import chainer

@@ -4,7 +4,7 @@ import threading
 from multibox import multibox_loss
 from multibox.engines import threads
 from multibox.engines.threads import in_threads
-from multibox.losses.cross_entropy import row_sums
+from multibox.losses.blocks import row_sums
 
 import chainer
 import numpy as np

@@ -1,6 +1,6 @@
 """Cross entropy and the n largest values against their definitions."""
 from multibox.kernels import n_largest, softmax_cross_entropy
-from multibox.losses import cross_entropy
+from multibox.losses import blocks
 
 import chainer
 import chainer.functions as F
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of a few rows, and spans that hold no whole number of blocks."""
-    monkeypatch.setattr(cross_entropy, 'BLOCK', 24)
-    monkeypatch.setattr(cross_entropy, 'SPAN', 7)
+    monkeypatch.setattr(blocks, 'BLOCK', 24)
+    monkeypatch.setattr(blocks, 'SPAN', 7)
 
 
 @settings(deadline=None, max_examples=200)

@@ -2,7 +2,7 @@
 import tracemalloc
 
 from multibox import multibox_loss
-from multibox.losses import cross_entropy
+from multibox.losses import blocks
 from tests.support.loss_cases import CASES, FakeCommunicator, random_case
 
 import chainer
@@ -157,8 +157,8 @@ def test_inputs_are_not_modified():
 @pytest.mark.parametrize('p_positive', [.001, .5], ids='{} positive'.format)
 def test_no_second_copy_of_the_logits_beside_their_gradient(p_positive, monkeypatch):
     # The blocks are as small relative to 8 images as the real blocks are to 32.
-    monkeypatch.setattr(cross_entropy, 'BLOCK', cross_entropy.BLOCK // 4)
-    monkeypatch.setattr(cross_entropy, 'SPAN', cross_entropy.SPAN // 4)
+    monkeypatch.setattr(blocks, 'BLOCK', blocks.BLOCK // 4)
+    monkeypatch.setattr(blocks, 'SPAN', blocks.SPAN // 4)
     case = random_case(8, 8732, 21, p_positive, seed=0)
     loss_and_gradients(*case)
     tracemalloc.start()
@@ -169,7 +169,7 @@ def test_no_second_copy_of_the_logits_beside_their_gradient(p_positive, monkeypa
 
 
 def test_two_classes_take_little_more_than_both_gradients(monkeypatch):
-    monkeypatch.setattr(cross_entropy, 'BLOCK', cross_entropy.BLOCK // 4)
+    monkeypatch.setattr(blocks, 'BLOCK', blocks.BLOCK // 4)
     case = random_case(8, 8732, 2, .001, seed=0)
     loss_and_gradients(*case)
     tracemalloc.start()

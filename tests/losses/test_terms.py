@@ -1,5 +1,5 @@
 """The pieces that the formulations share, each on its own."""
-from multibox.losses import cross_entropy
+from multibox.losses import blocks, cross_entropy
 from multibox.losses.normalizer import mean_count
 from multibox.losses.terms import smooth_l1
 from multibox.losses.totals import CrossEntropy, total
@@ -45,8 +45,8 @@ def test_no_difference_of_another_box_overflows(xp):
 
 
 def test_smooth_l1_of_positive_boxes_is_chainers_huber_loss(xp, monkeypatch):
-    monkeypatch.setattr(cross_entropy, 'BLOCK', 24)  # blocks of 3 boxes
-    monkeypatch.setattr(cross_entropy, 'SPAN', 7)
+    monkeypatch.setattr(blocks, 'BLOCK', 24)  # blocks of 3 boxes
+    monkeypatch.setattr(blocks, 'SPAN', 7)
     rng = np.random.RandomState(0)
     mb_locs, target = 2 * rng.normal(size=(2, 3, 20, 4))
     positive, weight = rng.uniform(size=(3, 20)) < .5, rng.normal(size=(3, 20))
@@ -80,7 +80,7 @@ def test_total_passes_back_zero_where_nothing_is_selected(xp):
 
 @pytest.mark.parametrize('axis', [None, 1])
 def test_a_total_of_cross_entropies_equals_that_of_single_ones(xp, axis, monkeypatch):
-    monkeypatch.setattr(cross_entropy, 'BLOCK', 24)  # blocks of 3 boxes
+    monkeypatch.setattr(blocks, 'BLOCK', 24)  # blocks of 3 boxes
     rng = np.random.RandomState(0)
     logits, labels = xp.asarray(rng.normal(size=(2, 30, 4))), xp.asarray(rng.randint(0, 4, (2, 30)))
     counted = xp.asarray(np.repeat(rng.randint(0, 3, (2, 10)), 3, axis=1))
