@@ -6,7 +6,7 @@ import numpy as np
 
 BLOCK = 2 ** 18  # elements per block: 1 MB in single precision
 SPAN = 2 ** 14  # boxes per block at most; one search for selected rows covers as many
-# For numpy.errstate: the losses of boxes that are not finite are computed and then mended or dropped.
+# For numpy.errstate: losses that are not finite are mended, or belong to boxes that do not count.
 IGNORED: Any = {'invalid': 'ignore', 'over': 'ignore', 'under': 'ignore'}
 PRODUCT = 2 ** 13  # elements of a product that OpenBLAS computes in one thread
 
