@@ -26,7 +26,7 @@ def _in_chainer(name):
     """Chainer's name of a device; a name that this function does not know is returned as it is."""
     if name.lower() in ('cpu', '-1'):
         return '@numpy'
-    if gpu := re.fullmatch(r'(?:cuda|gpu)(?::(\d+))?|(\d+)', name.lower()):
+    if gpu := re.fullmatch(r'(?:cuda|gpu)(?::(\d{1,9}))?|(\d{1,9})', name.lower()):
         return f'@cupy:{int(gpu[1] or gpu[2] or 0)}'
     return name
 
