@@ -11,7 +11,7 @@ from multibox.files import open_whole
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-MANY = 6  # variants, beyond which their names do not fit beside each other
+LONG = 60  # letters in the names of variants, beyond which they do not fit beside each other
 
 def run_name(flags: Sequence[str], seed: int | str) -> str:
     """Name a run by its flags of train.py and its seed."""
@@ -104,8 +104,8 @@ def draw(path: Path, scores: dict) -> None:
             axes.errorbar(n + 0.12, statistics.mean(values), color='black', marker='_',
                           markersize=14, capsize=4,
                           yerr=statistics.stdev(values) if len(values) > 1 else None)
-        many = {'rotation': 30, 'ha': 'right'} if len(variants) > MANY else {}
-        axes.set_xticks(range(len(variants)), variants, **many)
+        slant = {'rotation': 30, 'ha': 'right'} if sum(map(len, variants)) > LONG else {}
+        axes.set_xticks(range(len(variants)), variants, **slant)
         axes.set(xlim=(-0.5, len(variants) - 0.5), xlabel=f'--{axis}')
         axes.spines[['top', 'right']].set_visible(False)
         axes.grid(axis='y', alpha=0.25)
