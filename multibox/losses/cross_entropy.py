@@ -183,11 +183,11 @@ def _exponentials(logits, index, out=None):
     Returns:
         (n, C) and (n,) arrays.
     """
-    label_logit, n_class = logits.reshape(-1).take(index), logits.shape[1]
+    flat, n_class = logits.reshape(-1), logits.shape[1]
     if out is None:
-        out = label_logit.repeat(n_class).reshape(logits.shape)  # faster than broadcasting
+        out = flat.take(index).repeat(n_class).reshape(logits.shape)  # faster than broadcasting
     else:
-        out[:] = label_logit[:, None]
+        out[:] = flat.take(index)[:, None]
     np.exp(np.subtract(logits, out, out=out), out=out)
     return out, row_sums(out)
 

@@ -141,7 +141,8 @@ class _MeanOverPositives(chainer.FunctionNode):
 
     def backward(self, indexes, grad_outputs):
         inputs = self.get_retained_inputs()
-        used = [i for i, weight in enumerate(grad_outputs) if weight is not None]
+        # The second gradient needs the larger temporary arrays, so it comes before the first one.
+        used = [i for i in (1, 0) if grad_outputs[i] is not None]
         with cuda.get_device_from_array(self.divisor):
             grads = tuple(self.sums[i].gradient(
                 inputs[i].array, self._quotient(grad_outputs[i].array)) for i in used)
