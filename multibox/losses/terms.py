@@ -47,7 +47,7 @@ class _SmoothL1(Sum):
         grad, weight = np.zeros((self.positive.size, 4), x.dtype), weight.reshape(-1)
 
         def compute(rows, columns):
-            weights = np.where(self._is_positive(rows), weight[rows], 0)  # one may be nan
+            weights = np.where(self._is_positive(rows), weight[rows], 0)  # 0 times nan is nan
             grad[rows] = (self._slope(columns) * weights).T
 
         self._over_columns(x, compute)
@@ -77,7 +77,7 @@ class _SmoothL1(Sum):
         """
         predicted, target = x.reshape(-1, 4), self.target.reshape(-1, 4)
 
-        def difference(rows):
+        def subtract(rows):
             with np.errstate(invalid='ignore', over='ignore'):
                 columns = (pick(predicted, rows) - pick(target, rows)).T
             columns = np.array(columns, x.dtype, order='C')
@@ -86,7 +86,7 @@ class _SmoothL1(Sum):
             compute(rows, columns)
 
         positive = self.positive.reshape(-1)
-        in_threads(difference, selected_rows(positive, width=4, least_share=1 / 4),
+        in_threads(subtract, selected_rows(positive, width=4, least_share=1 / 4),
                    4 * np.count_nonzero(positive))
 
     def _is_positive(self, rows):

@@ -27,7 +27,10 @@ def linked_zip():
     *(make((name, b'x')) for make in (tar, zipped)
       for name in ('../out', '/out', 'a/../../out', r'..\out', 'C:out')),
     special(tarfile.SYMTYPE, '/etc'), special(tarfile.LNKTYPE, 'VOC'), special(tarfile.CHRTYPE),
-    special(tarfile.FIFOTYPE), linked_zip()])
+    special(tarfile.FIFOTYPE), linked_zip()], ids=[
+        *(f'{kind}: {name}' for kind in ('tar', 'zip')
+          for name in ('parent', 'root', 'parent of a folder', 'backslash', 'drive')),
+        'symbolic link', 'hard link', 'device', 'pipe', 'link in a zip'])
 def test_an_archive_that_leads_out_of_the_folder_is_refused(content, tmp_path):
     folder = tmp_path / 'in/side'
     folder.mkdir(parents=True)
@@ -39,7 +42,8 @@ def test_an_archive_that_leads_out_of_the_folder_is_refused(content, tmp_path):
 
 @pytest.mark.parametrize('content', [
     b'', b'x' * 2000, b'PKxxxx', tar(('f', b'x' * 5000))[:3000], zipped(('f', 'x' * 99))[:60],
-    zipped(('f', b'content')).replace(b'content', b'CONTENT')])
+    zipped(('f', b'content')).replace(b'content', b'CONTENT')],
+    ids=['empty', 'text', 'head of a zip', 'cut tar', 'cut zip', 'wrong checksum'])
 def test_a_damaged_archive_is_named(content, tmp_path):
     (tmp_path / 'a').write_bytes(content)
     with pytest.raises(UserError, match=r'a: is damaged \(.*\); remove it'):
