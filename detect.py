@@ -138,14 +138,18 @@ class BestBelow:
     def __init__(self, coder):
         self._coder = coder
 
-    def decode(self, mb_loc, mb_conf, nms_thresh, score_thresh):
-        """As ``Coder.decode`` of ``multibox.boxes``."""
-        found = self._coder.decode(mb_loc, mb_conf, nms_thresh, score_thresh)
-        if len(found[2]):
-            return found
-        bbox, label, score = self._coder.decode(mb_loc, mb_conf, None, LEAST_SCORE)
-        best = score.argsort()[-1:]
-        return bbox[best], label[best], score[best]
+    def decode_batch(self, mb_locs, mb_confs, nms_thresh, score_thresh):
+        """As ``Coder.decode_batch`` of ``multibox.boxes``."""
+        found = self._coder.decode_batch(mb_locs, mb_confs, nms_thresh, score_thresh)
+        without = [i for i, score in enumerate(found[2]) if not len(score)]
+        if without:
+            others = self._coder.decode_batch(mb_locs[without], mb_confs[without], None,
+                                              LEAST_SCORE)
+            for i, *image in zip(without, *others):
+                best = image[2].argsort()[-1:]
+                for part, array in zip(found, image):
+                    part[i] = array[best]
+        return found
 
 
 def earlier_pictures(path):

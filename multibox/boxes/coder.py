@@ -5,6 +5,8 @@ from multibox.boxes import offsets
 from multibox.boxes.geometry import iou_with_default_boxes
 from multibox.boxes.matching import match_bipartite
 from multibox.boxes.suppression import suppress
+from multibox.boxes.suppression_gpu import Suppression
+from multibox.engines import kernels
 from multibox.typing import Array
 
 import numpy as np
@@ -85,20 +87,64 @@ class Coder:
             float32 probabilities, sorted by class. Within a class scores fall, or boxes keep their
             order if ``nms_thresh`` is None.
         """
-        xp = cuda.get_array_module(mb_loc)
-        highest = mb_conf.T.copy().max(axis=0)[:, None]  # 10 times faster than without the copy
-        # Logits are shifted only where exp would leave float32; the others round as in ChainerCV.
-        probability = xp.exp(mb_conf - xp.where(abs(highest) < 80, 0, highest))
-        probability /= probability.sum(axis=1, keepdims=True)
-        score = probability.T[1:].copy()  # (C - 1, K)
-        candidate = xp.nonzero((score >= score_thresh).any(axis=0))[0]
+        if kernels.is_on_gpu(mb_loc):
+            rows, _ = self._detect(mb_loc[None], mb_conf[None], nms_thresh, score_thresh)
+            return _columns(rows)
+        score = _probability(mb_conf).T[1:].copy()  # (C - 1, K)
+        candidate = np.flatnonzero((score >= score_thresh).any(axis=0))
         score = score[:, candidate]
         bbox = offsets.decode(mb_loc[candidate], self.default_bbox[candidate], self.variance)
         n_candidate, n_detection = self.limits or (None, None)
         kept = suppress(bbox, score, nms_thresh, score_thresh, n_candidate)
-        label = xp.concatenate([xp.full(len(kept[c]), c, np.int32) for c in range(len(kept))])
-        index = xp.concatenate(kept)
+        label = np.concatenate([np.full(len(kept[c]), c, np.int32) for c in range(len(kept))])
+        index = np.concatenate(kept)
         if n_detection is not None and len(index) > n_detection:
-            best = xp.sort(xp.argsort(-score[label, index], kind='stable')[:n_detection])
+            best = np.sort(np.argsort(-score[label, index], kind='stable')[:n_detection])
             label, index = label[best], index[best]
         return bbox[index].astype(np.float32), label, score[label, index]
+
+    def decode_batch(self, mb_locs: Array, mb_confs: Array, nms_thresh: float | None = 0.45,
+                     score_thresh: float = 0.6) -> tuple[list, list, list]:
+        """Detections of a batch, as :meth:`decode` finds them in each image.
+
+        A GPU computes all images at once, and the host waits for it twice.
+
+        Args:
+            mb_locs: (B, K, 4) float32 array, predicted offsets.
+            mb_confs: (B, K, C) float32 array, logits; column 0 is the background.
+            nms_thresh, score_thresh: as for :meth:`decode`.
+
+        Returns:
+            ``(bboxes, labels, scores)``: lists of B arrays on the host.
+        """
+        if kernels.is_on_gpu(mb_locs):
+            rows, ends = self._detect(mb_locs, mb_confs, nms_thresh, score_thresh)
+            found = [_columns(image) for image in np.split(cuda.to_cpu(rows), ends[:-1])]
+        else:
+            found = [self.decode(mb_loc, mb_conf, nms_thresh, score_thresh)
+                     for mb_loc, mb_conf in zip(mb_locs, mb_confs)]
+        bboxes, labels, scores = ([image[i] for image in found] for i in range(3))
+        return bboxes, labels, scores
+
+    def _detect(self, mb_locs, mb_confs, nms_thresh, score_thresh):
+        """The detections of a batch on a GPU; see :meth:`Suppression.detections`."""
+        probability = _probability(mb_confs.reshape(-1, mb_confs.shape[2])).reshape(mb_confs.shape)
+        n_candidate, n_detection = self.limits or (None, None)
+        return Suppression(
+            offsets.decode(mb_locs, self.default_bbox, self.variance),
+            probability[:, :, 1:].transpose(0, 2, 1), nms_thresh, score_thresh, n_candidate,
+        ).detections(n_detection)
+
+
+def _columns(rows):
+    return rows[:, :4].copy(), rows[:, 5].astype(np.int32), rows[:, 4].copy()
+
+
+def _probability(mb_conf):
+    """The softmax of logits, (K, C)."""
+    xp = cuda.get_array_module(mb_conf)
+    highest = mb_conf.T.copy().max(axis=0)[:, None]  # 10 times faster than without the copy
+    # Logits are shifted only where exp would leave float32; the others round as in ChainerCV.
+    probability = xp.exp(mb_conf - xp.where(abs(highest) < 80, 0, highest))
+    probability /= probability.sum(axis=1, keepdims=True)
+    return probability

@@ -57,16 +57,16 @@ def decode(mb_loc: Array, default_bbox: Array, variance: tuple = (0.1, 0.2)) -> 
     """Undo the offsets of :func:`encode`.
 
     Args:
-        mb_loc: (K, 4) float array (dy, dx, dh, dw).
+        mb_loc: (..., K, 4) float array (dy, dx, dh, dw).
         default_bbox: (K, 4) float array (center_y, center_x, height, width) in pixels.
         variance: as for :func:`encode`.
 
     Returns:
-        (K, 4) float array (y_min, x_min, y_max, x_max) in pixels.
+        (..., K, 4) float array (y_min, x_min, y_max, x_max) in pixels.
     """
     xp = cuda.get_array_module(mb_loc)
     default_size = default_bbox[:, 2:]
-    center = default_bbox[:, :2] + mb_loc[:, :2] * variance[0] * default_size
-    size = default_size * xp.exp(mb_loc[:, 2:] * variance[1])
+    center = default_bbox[:, :2] + mb_loc[..., :2] * variance[0] * default_size
+    size = default_size * xp.exp(mb_loc[..., 2:] * variance[1])
     lowest = center - size / 2
-    return xp.concatenate((lowest, lowest + size), axis=1)  # rounded as in ChainerCV
+    return xp.concatenate((lowest, lowest + size), axis=-1)  # rounded as in ChainerCV

@@ -1,9 +1,10 @@
 """Greedy non-maximum suppression per class, for an image whose classes share their boxes."""
 from itertools import pairwise
 
+from multibox.boxes.suppression_gpu import Suppression
+from multibox.engines import kernels
 from multibox.typing import Array
 
-import chainercv.utils
 import numpy as np
 from chainer.backends import cuda
 
@@ -15,8 +16,8 @@ def suppress(bbox: Array, score: Array, nms_thresh: float | None, score_thresh: 
              n_candidate: int | None = None) -> list[Array]:
     """Keep the best box of each group of overlapping boxes, class by class.
 
-    The result equals that of ``chainercv.utils.non_maximum_suppression``, which this function
-    calls on a GPU.
+    The result equals that of ``chainercv.utils.non_maximum_suppression`` on a CPU. A GPU computes
+    all classes in one launch, see :class:`multibox.boxes.suppression_gpu.Suppression`.
 
     Args:
         bbox: (R, 4) float array (y_min, x_min, y_max, x_max); a box with nan overlaps no other.
@@ -31,15 +32,14 @@ def suppress(bbox: Array, score: Array, nms_thresh: float | None, score_thresh: 
         C int arrays: the indices of the boxes kept per class. Scores fall, or indices rise if
         ``nms_thresh`` is None.
     """
-    xp = cuda.get_array_module(bbox)
-    likely = [xp.nonzero(row >= score_thresh)[0] for row in score]
+    if kernels.is_on_gpu(bbox):
+        found = Suppression(bbox[None], score[None], nms_thresh, score_thresh, n_candidate)
+        return [row[:n] for row, n in zip(found.kept[0], cuda.to_cpu(found.n_kept[0]).tolist())]
+    likely = [np.flatnonzero(row >= score_thresh) for row in score]
     if n_candidate is not None:
         likely = [_best(index, row[index], n_candidate) for index, row in zip(likely, score)]
     if nms_thresh is None:
         return likely
-    if xp is not np:
-        return [index[chainercv.utils.non_maximum_suppression(bbox[index], nms_thresh, row[index])]
-                for index, row in zip(likely, score)]
     # argsort as in ChainerCV, because the order of equal scores depends on the whole input.
     orders = [index[row[index].argsort()[::-1]] for index, row in zip(likely, score)]
     bbox = np.ascontiguousarray(bbox.T)
@@ -55,8 +55,7 @@ def _best(index, score, n):
     """The ``n`` indices of the highest scores, in their order."""
     if len(index) <= n:
         return index
-    xp = cuda.get_array_module(score)
-    return index[xp.sort(xp.argsort(-score, kind='stable')[:n])]
+    return index[np.sort(np.argsort(-score, kind='stable')[:n])]
 
 
 def _suppress_by_blocks(bbox, thresh):

@@ -1,11 +1,12 @@
 """The detector around an extractor of feature maps: heads, default boxes, coder."""
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from multibox.boxes import Coder
 from multibox.boxes.coder import CAFFES_LIMITS
 from multibox.engines import fork
 from multibox.networks.layers import Convolution2D
-from multibox.resized import Resized
+from multibox.resized import Resized, resize
 from multibox.typing import ArrayOrVariable
 
 import chainer
@@ -13,6 +14,7 @@ import chainer.functions as F
 import chainercv.links.model.ssd
 import numpy as np
 from chainer.initializers import LeCunUniform, Zero
+from chainercv.transforms import resize_bbox
 
 IMAGENET_MEAN = np.array((123, 117, 104), np.float32)[:, None, None]  # RGB
 
@@ -126,7 +128,40 @@ class SSD(chainercv.links.model.ssd.SSD):
         outputs = self.multibox(self.extractor(F.cast(x, dtype)))
         return tuple(F.cast(y, np.promote_types(dtype, np.float32)) for y in outputs)
 
-    def _prepare(self, img):  # called by predict per image
-        if isinstance(img, Resized):
-            return img.pixels.transpose(2, 0, 1) - self.mean
-        return super()._prepare(img)
+    def predict(self, imgs: Iterable) -> tuple[list, list, list]:
+        """Detect objects in images of any sizes, as ChainerCV's networks do.
+
+        A GPU gets all images in one copy, and computes their detections at once. The host waits
+        for it twice per call.
+
+        Args:
+            imgs: (3, H, W) arrays on the host, RGB, 0 to 255, or
+                :class:`multibox.resized.Resized`; at least one.
+
+        Returns:
+            ``(bboxes, labels, scores)``: lists with one array per image, on the host: (R, 4)
+            float32 (y_min, x_min, y_max, x_max) in pixels of the image, (R,) int32 classes from 0,
+            (R,) float32 probabilities; see :meth:`multibox.boxes.Coder.decode`.
+        """
+        imgs = list(imgs)
+        with chainer.using_config('train', False), chainer.no_backprop_mode():
+            outputs = self.forward(chainer.Variable(self._prepare_all(imgs)))
+        bboxes, labels, scores = self.coder.decode_batch(
+            *(y.array for y in outputs), self.nms_thresh, self.score_thresh)
+        side = self.insize, self.insize
+        return [resize_bbox(bbox, side, img.shape[1:])
+                for bbox, img in zip(bboxes, imgs)], labels, scores
+
+    def _prepare_all(self, imgs):
+        """The input of the network for images of any sizes."""
+        if self.xp is np:
+            return np.stack([self._prepare(img) for img in imgs])
+        pixels = self.xp.array([_resized(img, self.insize).pixels for img in imgs])  # asynchronous
+        return pixels.transpose(0, 3, 1, 2) - self.xp.asarray(self.mean)
+
+    def _prepare(self, img):
+        return _resized(img, self.insize).pixels.transpose(2, 0, 1) - self.mean
+
+
+def _resized(img, side):
+    return img if isinstance(img, Resized) else resize(img, side)

@@ -21,6 +21,8 @@ SOURCES = {path.stem: path for path in (ROOT / 'multibox').rglob('*.cu')}
 KERNELS = {'loss': ['mark_largest', 'average<true>', 'average<false>'] + [
     f'{kernel}<{dtype}>' for dtype in kernels.TYPES.values()
     for kernel in ('cross_entropy', 'cross_entropy_gradient', 'mine', 'gradients')],
+    'suppression': [f'{kernel}<{dtype}>' for dtype in ('float', 'double')
+                    for kernel in ('suppress', 'collect')],
     **{source: [f'{kernel}<{dtype}{window}>' for dtype in ('float', '__half')
                 for kernel in names for window in windows]
        for source, names, windows in (

@@ -21,9 +21,9 @@ class Coded(Detector):
         self.logits[range(n), range(1, n + 1)] = np.log(scores)
 
     def predict(self, imgs):
-        found = self.coder.decode(np.zeros((len(self.logits), 4), 'f'), self.logits,
-                                  self.nms_thresh, self.score_thresh)
-        return [[part] * len(imgs) for part in found]
+        found = self.coder.decode_batch(np.zeros((1, len(self.logits), 4), 'f'),
+                                        self.logits[None], self.nms_thresh, self.score_thresh)
+        return [part * len(imgs) for part in found]
 
 
 @pytest.mark.parametrize('scores, line', [
@@ -44,7 +44,8 @@ def decoded(coder, seed, score_thresh):
     rng = np.random.RandomState(seed)
     mb_loc = rng.normal(size=(len(coder.default_bbox), 4)).astype('f')
     mb_conf = rng.normal(scale=3, size=(len(coder.default_bbox), 4)).astype('f').round()
-    return BestBelow(coder).decode(mb_loc, mb_conf, .45, score_thresh), [
+    found = BestBelow(coder).decode_batch(mb_loc[None], mb_conf[None], .45, score_thresh)
+    return [part[0] for part in found], [
         coder.decode(mb_loc, mb_conf, .45, least) for least in (score_thresh, .01)]
 
 

@@ -152,6 +152,7 @@ template <> constexpr char letter<double> = 'd';
 template <> constexpr char letter<int> = 'i';
 template <> constexpr char letter<bool> = '?';
 template <> constexpr char letter<unsigned char> = 'B';
+template <> constexpr char letter<unsigned long long> = 'L';  // NumPy's uint64
 
 template <class T>
 std::string type_name() {
@@ -250,6 +251,8 @@ inline unsigned __float_as_uint(float x) { return same_bits<unsigned>(x); }
 inline float __uint_as_float(unsigned x) { return same_bits<float>(x); }
 inline int __float_as_int(float x) { return same_bits<int>(x); }
 inline float __int_as_float(int x) { return same_bits<float>(x); }
+inline float __fmul_rn(float x, float y) { return x * y; }
+inline double __dmul_rn(double x, double y) { return x * y; }
 inline float __expf(float x) { return expf(x); }
 inline float __logf(float x) { return logf(x); }
 inline float rsqrtf(float x) { return 1 / sqrtf(x); }
