@@ -26,5 +26,4 @@ def resize(img: np.ndarray, side: int) -> Resized:
         side: side of the network's input in pixels.
     """
     pixels = img.transpose(1, 2, 0).astype(np.float32)
-    pixels = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_LINEAR)
-    return Resized(np.atleast_3d(pixels), img.shape)  # OpenCV drops the axis of a single channel
+    return Resized(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_LINEAR), img.shape)

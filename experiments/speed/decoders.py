@@ -6,6 +6,7 @@ from multibox import matching
 from multibox.boxes import Coder
 
 import numpy as np
+from chainer.backends import cuda
 from chainercv.links import SSD300
 
 try:
@@ -36,9 +37,27 @@ def _torchvision_decoder(coder):
     return decode
 
 
-def chainercvs_coder(model: Any) -> Any:
+class ImageByImage:
+    """ChainerCV's coder, for networks of this package, whose coders take a whole batch.
+
+    Args:
+        coder: ChainerCV's coder.
+    """
+
+    def __init__(self, coder: Any):
+        self.decode, self.to_gpu = coder.decode, coder.to_gpu
+
+    def decode_batch(self, mb_locs: Any, mb_confs: Any, nms_thresh: float, score_thresh: float
+                     ) -> tuple[list, ...]:
+        """Detections as ChainerCV's ``predict`` finds them: lists of arrays on the host."""
+        found = [[cuda.to_cpu(array) for array in self.decode(*image, nms_thresh, score_thresh)]
+                 for image in zip(mb_locs, mb_confs)]
+        return tuple(map(list, zip(*found)))
+
+
+def chainercvs_coder(model: Any) -> ImageByImage:
     """ChainerCV's coder for the classes of a network; the weights behind it stay without values."""
-    return SSD300(n_fg_class=model.n_fg_class).coder
+    return ImageByImage(SSD300(n_fg_class=model.n_fg_class).coder)
 
 
 def make_decoders(model: Any) -> dict[str, Callable]:

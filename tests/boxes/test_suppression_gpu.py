@@ -10,7 +10,7 @@ from chainercv.utils import bbox_iou
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-few_examples = settings(max_examples=15, suppress_health_check=[
+few_examples = settings(max_examples=40, suppress_health_check=[
     HealthCheck.function_scoped_fixture])
 
 

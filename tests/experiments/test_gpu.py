@@ -5,7 +5,7 @@ import sys
 import time
 import types
 
-from experiments.gpu import bccd, precision, step
+from experiments.gpu import bccd, detections, precision, step
 from experiments.timing import gpu_clock as clock
 from experiments.timing import rivals
 from experiments.timing.watch import Watch
@@ -174,3 +174,15 @@ def test_a_precision_is_as_far_from_float32_as_its_loss_is(tmp_path):
 def test_a_gpu_is_fed_by_all_cores_but_one(argv, expected, monkeypatch):
     monkeypatch.setattr(bccd, 'available_cores', lambda: 4)
     assert bccd.with_loader(argv) == expected
+
+
+@pytest.mark.slow
+def test_detections_are_timed_beside_chainercvs(tmp_path, capsys):
+    detections.main(['--device', '-1', '--network', 'slim300', '--batchsize', '2', '--repeat', '1',
+                     '--outputs', 'trained', '--out', str(tmp_path / 'detections.json')])
+    assert capsys.readouterr().out.endswith('failed: nothing\n')
+    results = json.loads((tmp_path / 'detections.json').read_text())['results']
+    assert results['trained']['in_common'] == {'chainercv': 1, 'multibox': 1}
+    assert results['trained']['detections'] > 0
+    for part in results['network'].values():
+        assert set(part['images_per_second']) == {'chainercv', 'multibox'}

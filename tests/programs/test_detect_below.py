@@ -67,3 +67,15 @@ def test_the_best_below_is_the_best_of_all_detections(coder):
     assert len(none[2]) == 0 and len(score) == 1 and score == every[2].max()
     best = np.flatnonzero(every[2] == score)
     assert bbox[0].tolist() in every[0][best].tolist() and label[0] in every[1][best]
+
+
+def test_images_of_a_batch_get_their_own_best_below(coder):
+    rng = np.random.RandomState(0)
+    mb_locs, mb_confs = (rng.normal(size=(3, 300, 4)).astype('f') for _ in range(2))
+    mb_confs[1, 7, 2] += 9  # the only image with a detection
+    bboxes, _, scores = BestBelow(coder).decode_batch(mb_locs, mb_confs, .45, .97)
+    assert [len(bbox) for bbox in bboxes] == [1, 1, 1]
+    assert max(scores[0], scores[2]) < .97 < scores[1]
+    for i in range(3):
+        score = coder.decode(mb_locs[i], mb_confs[i], None, .01)[2]
+        assert scores[i] == score.max()
