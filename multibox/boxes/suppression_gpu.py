@@ -17,8 +17,9 @@ class Suppression:
     """Suppress in every class of every image in one launch, and hold the result on the GPU.
 
     The boxes that are kept, and their order, are those of :func:`multibox.boxes.suppress` on a
-    CPU. Of equal scores, the boxes of the lowest indices become candidates. Among the candidates,
-    the box of the highest index comes first.
+    CPU. Of equal scores, the boxes of the lowest indices become candidates on both. Among
+    candidates of equal scores, the box of the highest index comes first, while a CPU orders them as
+    NumPy's argsort does.
 
     Args:
         bbox: (B, K, 4) float array (y_min, x_min, y_max, x_max).
