@@ -13,7 +13,7 @@ from experiments.timing.gpu_clock import free_memory, gpu_name
 from experiments.timing.turns import make_parser, save
 from multibox import engines
 from multibox.devices import select_device
-from multibox.engines.convolution import plans
+from multibox.engines.convolution import plans, timing
 from multibox.engines.convolution.forms import Form, Problem
 from multibox.errors import ending_together
 from multibox.flags import check_numbers
@@ -33,7 +33,7 @@ class Compared(plans.Table):
         """As :meth:`Table.choose`."""
         form = Form(problem)
         form.graph.build_first()
-        self.first[problem.key] = plans.seconds(form, arrays)
+        self.first[problem.key] = timing.seconds(form, arrays)
         return super().choose(problem, arrays)
 
 
@@ -65,7 +65,7 @@ def compare(model: str, precision: str, batchsize: int) -> list[dict[str, Any]]:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the program."""
-    parser = make_parser(__doc__, 'result/gpu/plans.json', plans.REPEAT)
+    parser = make_parser(__doc__, 'result/gpu/plans.json', timing.REPEAT)
     parser.add_argument('--model', choices=('ssd300', 'ssd512', 'slim300'), default='ssd300',
                         help='network')
     parser.add_argument('--batchsize', type=int, default=32, metavar='N', help='number of images')
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
                         default=engines.PRECISIONS, help='precisions')
     args = parser.parse_args(argv)
     check_numbers(args, ('repeat', 'batchsize'), lowest=1)
-    plans.REPEAT = args.repeat
+    timing.REPEAT = args.repeat
     command = (f'python -m experiments.gpu.plans --model {args.model} --batchsize '
                f'{args.batchsize} --repeat {args.repeat} --precisions {" ".join(args.precisions)}')
     results: dict[str, Any] = {'gpu': gpu_name()}

@@ -1,6 +1,6 @@
 """The choice among cuDNN's plans: measured or by a table, and the same numbers in every form."""
 from multibox.engines import convolution_2d
-from multibox.engines.convolution import graphs, plans
+from multibox.engines.convolution import graphs, plans, timing
 from multibox.engines.convolution.forms import FIRST, TURNED, Problem
 from multibox.engines.convolution.plans import Table
 from tests.support import fake_cudnn
@@ -97,12 +97,20 @@ def test_a_plan_that_is_not_offered_is_measured_anew(use, cudnn, stored):
 
 
 def test_at_the_end_of_its_time_a_measurement_has_tried_some_plans(use, cudnn, monkeypatch):
-    monkeypatch.setattr(plans, 'SECONDS', 0)
+    monkeypatch.setattr(timing, 'SECONDS', 0)
     cudnn.offers[:] = [Offer(str(i), 50 - i) for i in range(50)]
     use('cudnn', 'tf32')
     table = Table(measures=True)
     compute(table)
-    assert names(table) == {str(plans.LEAST - 1)}
+    assert names(table) == {str(timing.LEAST - 1)}
+
+
+def test_a_quick_plan_ends_the_search(use, cudnn):
+    cudnn.offers[:] = Offer('slow', 1), Offer('quick', .01), Offer('quicker', .005)
+    use('cudnn', 'tf32')
+    table = Table(measures=True)
+    compute(table)
+    assert names(table) == {'quick'}
 
 
 def test_a_plan_that_is_much_slower_runs_twice(use, cudnn):
@@ -110,7 +118,7 @@ def test_a_plan_that_is_much_slower_runs_twice(use, cudnn):
     use('cudnn', 'tf32')
     before = cudnn.clock
     compute(Table(measures=True))
-    runs_of_fast, computed = 1 + plans.REPEAT, 1
+    runs_of_fast, computed = 1 + timing.REPEAT, 1
     assert cudnn.clock - before == pytest.approx(3 * (.001 * (runs_of_fast + computed) + .018))
 
 

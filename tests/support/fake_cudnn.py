@@ -268,11 +268,11 @@ cuda = types.SimpleNamespace(  # replaces chainer.backends.cuda
 def pretend(monkeypatch):
     """Let the engine ``cudnn`` use this module for the package, and NumPy for CuPy."""
     from multibox.engines import kernels, order
-    from multibox.engines.convolution import cudnn, forms, graphs, plans
+    from multibox.engines.convolution import cudnn, forms, graphs, plans, timing
     monkeypatch.setitem(sys.modules, 'cudnn', sys.modules[__name__])
-    for module in (cudnn, forms, graphs, order, plans):
+    for module in (cudnn, forms, graphs, order, timing):
         monkeypatch.setattr(module, 'cuda', cuda)
-    monkeypatch.setattr(plans, 'BEFORE', 16)
+    monkeypatch.setattr(timing, 'BEFORE', 16)
     monkeypatch.setattr(plans, '_table', plans.Table())
     monkeypatch.setattr(sys.modules[__name__], 'offers', [])
     monkeypatch.setattr(kernels, 'is_on_gpu', lambda array: isinstance(array, np.ndarray))

@@ -5,23 +5,13 @@ choice must repeat: a run measures once, and keeps its table. Without a table, t
 heuristic computes.
 """
 import contextlib
-import itertools
-import math
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from multibox.engines.convolution.forms import Form, Problem
 from multibox.engines.convolution.graphs import OPERATIONS
+from multibox.engines.convolution.timing import failures, fastest, measure
 from multibox.typing import Array
-
-import numpy as np
-from chainer.backends import cuda
-
-SECONDS = .15  # for a convolution; plans that come later are not tried
-LEAST = 8  # plans that are tried even if they take longer
-REPEAT = 3  # runs of a plan, of which the fastest counts
-BEFORE = 2 ** 28  # bytes that the GPU writes before a run, so that the host launches meanwhile
 
 
 class Table:
@@ -57,11 +47,10 @@ class Table:
         if form is None and key in self.plans:
             self.lost.add(key)
         if form is None and self.measures:
-            times = measure(problem, arrays)
-            if times:
+            form, times = measure(problem, arrays)
+            if form is not None:
                 self.times[key] = times
-                self.plans[key] = min(times, key=lambda plan: times[plan])
-                form = _build(problem, self.plans[key])
+                self.plans[key] = fastest(times)
         if form is None:
             form = Form(problem)
             form.graph.build_first()
@@ -111,84 +100,13 @@ class Plan:
         self._form(*arrays)
 
 
-def measure(problem: Problem, arrays: tuple[Array, ...]) -> dict[str, float]:
-    """Time the plans of all forms of a problem, which takes about :data:`SECONDS`.
-
-    Args:
-        problem: the problem.
-        arrays: arguments of the call; the result is overwritten.
-
-    Returns:
-        {plan: seconds}, without plans that fail; the most promising plan of each form comes first.
-    """
-    times: dict[str, float] = {}
-    end = time.monotonic() + SECONDS
-    for plan, form, index in _candidates(problem):
-        if len(times) >= LEAST and time.monotonic() > end:
-            break
-        if plan in times:  # several heuristics offer it
-            continue
-        try:
-            form.graph.build(index)
-            times[plan] = seconds(form, arrays, min(times.values(), default=math.inf))
-        except _failures():
-            continue
-    return times
-
-
-def _candidates(problem):
-    """Yield (plan, form, index), one of each form in turn."""
-    offers = []
-    for name in problem.forms():
-        with contextlib.suppress(*_failures()):
-            form = Form(problem, name)
-            offers.append([(f'{name}: {offer}', form, index)
-                           for index, offer in enumerate(form.graph.offers())])
-    for turn in itertools.zip_longest(*offers):
-        yield from filter(None, turn)
-
-
 def _build(problem, plan):
     """A form with a plan of this name; None if cuDNN does not offer it."""
     name, _, offer = plan.partition(': ')
     if name not in problem.forms():
         return None
-    with contextlib.suppress(*_failures()):
+    with contextlib.suppress(*failures()):
         form = Form(problem, name)
         form.graph.build(form.graph.offers().index(offer))
         return form
     return None
-
-
-def seconds(form: Form, arrays: tuple[Array, ...], best: float = math.inf) -> float:
-    """Time a form with its plan.
-
-    Args:
-        form: the form.
-        arrays: arguments of the call; the result is overwritten.
-        best: seconds; a plan that is much slower is not run again.
-
-    Returns:
-        The seconds of the GPU of the fastest of :data:`REPEAT` runs.
-    """
-    event, elapsed = cuda.cupy.cuda.Event, cuda.cupy.cuda.get_elapsed_time
-    stream = cuda.cupy.cuda.get_current_stream()
-    busy, least = cuda.cupy.empty(BEFORE, np.uint8), math.inf
-    form(*arrays)  # loads the kernels
-    for _ in range(REPEAT):
-        start, stop = event(), event()
-        busy.fill(0)
-        start.record(stream)
-        form(*arrays)
-        stop.record(stream)
-        stop.synchronize()
-        least = min(least, elapsed(start, stop) / 1e3)
-        if least > 2 * best:
-            break
-    return least
-
-
-def _failures() -> tuple[Any, ...]:
-    """The errors of a plan that cannot be built or run."""
-    import cudnn
-    return cudnn.cudnnGraphNotSupportedError, RuntimeError, ValueError, MemoryError
