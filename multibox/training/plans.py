@@ -92,12 +92,13 @@ def _choose(model, batchsize, path, is_resumed):
         print(f'{path}: {fault}; the run goes on with other plans of convolutions, so its results '
               'may differ in the last bits')
     content = {'gpu': gpu, 'cudnn': version}
-    write_json(path, {**content, 'plans': {**own, **{
-        key: table.plans[key] for key in sorted(table.used & table.plans.keys())}}})
     if table.times:
         with contextlib.suppress(UserError, OSError):  # the cache saves time only
             cache.parent.mkdir(parents=True, exist_ok=True)
             write_json(cache, {**content, 'plans': {**cached, **table.plans}})
+    # The run uses no plan of other runs in the cache, which --resume may not find again.
+    table.plans = {**own, **{key: table.plans[key] for key in table.used & table.plans.keys()}}
+    write_json(path, {**content, 'plans': dict(sorted(table.plans.items()))})
     return table.plans
 
 

@@ -75,6 +75,13 @@ def test_training_uses_the_table_and_measures_no_more(network, tmp_path, monkeyp
     assert other.chosen == SLOW
 
 
+def test_a_run_uses_no_plans_of_other_runs(network, tmp_path, monkeypatch):
+    plans.prepare(network, 1, tmp_path, False)  # a run with another batch size
+    content = prepare(network, tmp_path / 'out')
+    assert engine_plans._table.plans == content['plans']
+    assert len(json.loads(cache_of(tmp_path).read_text())['plans']) == 2 * len(content['plans'])
+
+
 def test_another_run_takes_the_plans_from_the_cache(network, tmp_path, monkeypatch, capsys):
     first = prepare(network, tmp_path / 'out')
     monkeypatch.setattr(engine_plans, 'measure', None)
