@@ -7,9 +7,12 @@ from experiments.timing.contestant import Contestant
 from multibox.data import Loader, MakeTargets, TrainingSequence, load_data
 from multibox.devices import hardware, select_device
 from multibox.engines import set_up
+from multibox.engines.convolution.plans import Table
 from multibox.networks import make_detector
 from multibox.report.metrics import versions
 from multibox.training import TrainChain, Transfer, halve, make_optimizer
+from multibox.training.plans import measure
+from multibox.training.release import Release
 
 import chainer
 import numpy as np
@@ -30,7 +33,7 @@ def on_one_batch(model: str, precision: str, device: str, batchsize: int) -> Con
     detector = make_detector(model, 20)
     batch = random_batch(batchsize, detector.insize, len(detector.coder.default_bbox))
     batch = [device.send(array) for array in batch]
-    return _trainer(detector, precision, device, lambda: batch)
+    return _trainer(detector, precision, device, batchsize, lambda: batch)
 
 
 def fed(model: str, precision: str, device: str, batchsize: int, workers: int, data: str | None
@@ -49,7 +52,7 @@ def fed(model: str, precision: str, device: str, batchsize: int, workers: int, d
     detector = make_detector(model, 20)
     loader = _loader(detector, batchsize, workers, data)
     to_device = chainer.dataset.concat_examples if device.xp is np else Transfer(loader)
-    return _trainer(detector, precision, device, lambda: to_device(next(loader)))
+    return _trainer(detector, precision, device, batchsize, lambda: to_device(next(loader)))
 
 
 def loader_alone(model: str, batchsize: int, workers: int, data: str | None) -> Contestant:
@@ -65,7 +68,7 @@ def _loader(detector, batchsize, workers, data):
     return Loader(sequence, batchsize, workers, example_bytes=targets.nbytes)
 
 
-def _trainer(detector, precision, device, next_batch):
+def _trainer(detector, precision, device, batchsize, next_batch):
     """The step of train.py; ``next_batch`` returns the arrays of a batch on the device."""
     set_up(device, precision=precision, spare_cores=1)
     if precision == 'float16':
@@ -74,6 +77,12 @@ def _trainer(detector, precision, device, next_batch):
     chain.to_device(device)
     optimizer = make_optimizer('momentum_sgd', chain, 1e-6, 5e-4)
     on_gpu = device.xp is not np
+    if on_gpu:
+        measure(detector, batchsize, Table())
+
+    def step():
+        with Release():
+            optimizer.update(chain, *next_batch())
 
     def wait():
         chain.check()
@@ -83,8 +92,7 @@ def _trainer(detector, precision, device, next_batch):
     def memory():
         return cuda.memory_pool.total_bytes() if on_gpu else 0
 
-    return Contestant(lambda: optimizer.update(chain, *next_batch()), wait, memory,
-                      _versions(device))
+    return Contestant(step, wait, memory, _versions(device))
 
 
 def _versions(device):

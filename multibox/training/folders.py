@@ -10,9 +10,10 @@ from multibox.training.snapshots import NAME, find_snapshots
 DEFAULT = 'result'
 SETTINGS = 'model', 'loss', 'iteration', 'annotations'  # entries of a run's settings.json
 # All files of a run but its snapshots.
-FILES = ('settings.json', 'log', 'best.npz', 'model.npz', 'split.json', 'metrics.json',
-         'report.html', 'loss.png', 'map.png', 'precision_recall.png', 'detections.png',
-         'training.png', 'data-set/sample.png', 'data-set/statistics.png', 'data-set/positions.png')
+FILES = ('settings.json', 'plans.json', 'log', 'best.npz', 'model.npz', 'split.json',
+         'metrics.json', 'report.html', 'loss.png', 'map.png', 'precision_recall.png',
+         'detections.png', 'training.png', 'data-set/sample.png', 'data-set/statistics.png',
+         'data-set/positions.png')
 
 
 def has_begun(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from multibox.errors import UserError
 from multibox.training.chain import NonFiniteLoss
+from multibox.training.release import Release
 from multibox.training.snapshots import find_snapshots, is_finite
 
 import chainer
@@ -24,7 +25,7 @@ def run(trainer: Any, paths: list[Path]) -> None:
     """
     loader, optimizer = trainer.updater.get_iterator('main'), trainer.updater.get_optimizer('main')
     try:
-        with trainer.stop_trigger:
+        with trainer.stop_trigger, Release():
             trainer.run(show_loop_exception_msg=False)
         optimizer.target.check()
     except NonFiniteLoss as error:

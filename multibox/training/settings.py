@@ -18,6 +18,7 @@ from multibox.processes import OneProcess, check_same, check_split
 from multibox.training.arguments import make_train_parser
 from multibox.training.folders import check_new, new_folder, newest_run
 from multibox.training.learning_rate import describe_change, scaled_cuts
+from multibox.training.plans import prepare
 from multibox.training.saved_settings import FROM_0, FROM_1, check_saved
 from multibox.training.snapshots import (
     check_settings,
@@ -232,6 +233,7 @@ def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
     """Check that all processes have the same settings and data, and write the settings.
 
     A resumed run is also compared with its earlier settings, and loads its newest good snapshot.
+    With cuDNN, the plans of the convolutions are chosen; see :mod:`multibox.training.plans`.
 
     Args:
         trainer: the trainer, which has not run yet.
@@ -261,6 +263,9 @@ def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
         change = describe_change(iteration, before, settings)
         if change:
             print(change)
+    if is_gpu(args.device) and args.conv == 'cudnn':
+        prepare(trainer.updater.get_optimizer('main').target.model,
+                args.batchsize // processes.size, args.out, args.resume, processes)
     if processes.is_first:
         n_pass = args.iteration * args.batchsize / len(data.train)
         print(f'results: {args.out}, with report.html from iteration {args.eval_interval} on; '

@@ -5,12 +5,17 @@ import sys
 import time
 import types
 
-from experiments.gpu import bccd, detections, precision, step
+from experiments.gpu import bccd, detections, plans, precision, step
 from experiments.timing import gpu_clock as clock
 from experiments.timing import rivals
 from experiments.timing.watch import Watch
+from multibox import engines
 from multibox.networks import make_detector
+from multibox.networks.layers import Convolution2D
+from tests.support import fake_cudnn
+from tests.support.fake_cudnn import Offer
 
+import chainer
 import pytest
 
 FAKE = f'''#!{sys.executable}
@@ -186,3 +191,34 @@ def test_detections_are_timed_beside_chainercvs(tmp_path, capsys):
     assert results['trained']['detections'] > 0
     for part in results['network'].values():
         assert set(part['images_per_second']) == {'chainercv', 'multibox'}
+
+
+def test_chosen_plans_are_compared_with_the_heuristics_first(use, monkeypatch):
+    fake_cudnn.pretend(monkeypatch)
+    fake_cudnn.offers[:] = Offer('first', 3), Offer('large', 1, workspace=2 ** 31), Offer('fast', 2)
+    monkeypatch.setattr(plans, 'select_device', lambda name: chainer.get_device('@numpy'))
+    monkeypatch.setattr(engines, 'set_up', lambda device, conv, precision: use(conv, precision))
+    monkeypatch.setattr(plans, 'make_detector', lambda model, n_class: OneConvolution())
+    of_weights, of_output = sorted(plans.compare('ssd300', 'tf32', 2), key=lambda each: each[
+        'problem'], reverse=True)
+    assert of_output['problem'].startswith('conv_fprop float32 bias x 2x3x8x8')
+    assert of_weights['problem'].startswith('conv_wgrad')
+    for each in of_weights, of_output:
+        assert each['plan'] == ': fast' and each['n_timed'] == 2
+        assert each['seconds_of_first'] == pytest.approx(.003)
+        assert each['seconds'] == pytest.approx(.002)
+
+
+class OneConvolution(chainer.Chain):
+    """A detector of one convolution."""
+
+    insize = 8
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.conv = Convolution2D(3, 4, 3)
+
+    def forward(self, imgs):
+        y = self.conv(imgs)
+        return y[:, :2], y[:, 2:]

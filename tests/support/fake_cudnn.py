@@ -1,24 +1,56 @@
 """A stand-in for the package cudnn and for CuPy, with NumPy arrays in place of device arrays.
 
 A graph reads memory by the declared dimensions, strides, types and paddings alone. A wrong
-declaration therefore gives a wrong result or an AssertionError. Graphs compute in float64.
+declaration therefore gives a wrong result or an AssertionError. Graphs compute in float64. All
+graphs offer the plans of :data:`offers`, whose seconds pass on the clock of the events.
 """
+import contextlib
 import ctypes
 import enum
 import sys
 import types
+import typing
 
 import numpy as np
 
 data_type = enum.Enum('data_type', 'FLOAT HALF BFLOAT16')
-heur_mode = enum.Enum('heur_mode', 'A FALLBACK')
+heur_mode = enum.Enum('heur_mode', 'A B FALLBACK')
 numerical_note = enum.Enum(
     'numerical_note', 'TENSOR_CORE DOWN_CONVERT_INPUTS REDUCED_PRECISION_REDUCTION '
     'NONDETERMINISTIC')
 WIDTH = {data_type.FLOAT: np.float32, data_type.HALF: np.float16, data_type.BFLOAT16: np.uint16}
 STREAM = 77
 graphs = []  # all graphs since the import
+offers = []  # a test puts :class:`Offer` there
+clock = 0.  # seconds of the GPU
 stream_of = {}  # from handle to stream
+
+
+class cudnnGraphNotSupportedError(Exception):
+    pass
+
+
+class Offer(typing.NamedTuple):
+    """A plan: its name, milliseconds, numerical notes, and what it needs."""
+
+    name: str
+    ms: float = 1.
+    notes: tuple = ()
+    workspace: int = 24
+    fails: bool = False  # when it runs
+    only: str = ''  # an operation
+    first: bool | None = None  # whether it takes arrays with their channels first; None: both
+
+
+class Event:
+    """An event of CUDA, on the clock of the stand-in."""
+
+    def record(self, stream):
+        assert stream.ptr == STREAM
+        self.time = clock
+
+    def synchronize(self):
+        pass
 
 
 def backend_version():
@@ -86,7 +118,7 @@ class pygraph:
     def __init__(self, handle, io_data_type, intermediate_data_type, compute_data_type):
         assert intermediate_data_type == compute_data_type == data_type.FLOAT
         self.handle, self.built, self.runs = handle, False, 0
-        self.bias_tensor, self.fused = None, []
+        self.bias_tensor, self.fused, self.limit, self.chosen = None, [], np.inf, None
         graphs.append(self)
 
     def tensor(self, name, dim, stride, data_type):
@@ -100,12 +132,15 @@ class pygraph:
         return self.result
 
     def conv_fprop(self, image, weight, **geometry):
+        self.operation = 'conv_fprop'
         return self._convolution(image, weight, Tensor(), **geometry)
 
     def conv_dgrad(self, loss, filter, **geometry):
+        self.operation = 'conv_dgrad'
         return self._convolution(Tensor(), filter, loss, **geometry)
 
     def conv_wgrad(self, image, loss, **geometry):
+        self.operation = 'conv_wgrad'
         return self._convolution(image, Tensor(), loss, **geometry)
 
     def bias(self, name, input, bias):
@@ -136,22 +171,54 @@ class pygraph:
         pass
 
     def create_execution_plans(self, modes):
-        assert modes == [heur_mode.A, heur_mode.FALLBACK]
+        assert modes in ([heur_mode.A, heur_mode.FALLBACK], list(heur_mode))
+        first = self.x.stride[1] != 1
+        self.offers = [offer for offer in offers if offer.only in ('', self.operation)
+                       and offer.first in (None, first)] or [Offer('the only')]
 
     def deselect_numeric_notes(self, notes):
         self.deselected = {note.name for note in notes}
+
+    def deselect_workspace_greater_than(self, limit):
+        self.limit = limit
+
+    def get_execution_plan_count(self):
+        return len(self.offers)
+
+    def get_plan_name_at_index(self, index):
+        return self.offers[index].name
+
+    def build_plan_at_index(self, index):
+        offer = self.offers[index]
+        if self.deselected & {*offer.notes} or offer.workspace > self.limit:
+            raise cudnnGraphNotSupportedError('deselected')
+        self.built, self.chosen = True, offer
+
+    def get_workspace_size_plan_at_index(self, index):
+        return self.offers[index].workspace
 
     def check_support(self):
         pass
 
     def build_plans(self):
-        self.built = True
+        for index in range(len(self.offers)):
+            with contextlib.suppress(cudnnGraphNotSupportedError):
+                return self.build_plan_at_index(index)
+        raise cudnnGraphNotSupportedError('no plan')
 
     def get_workspace_size(self):
-        return 24
+        return self.chosen.workspace
+
+    def execute_plan_at_index(self, pack, workspace, index, handle):
+        assert self.chosen == self.offers[index]
+        self.execute(pack, workspace, handle)
 
     def execute(self, pack, workspace, handle):
+        global clock
         assert self.built and workspace and handle == self.handle
+        if self.chosen.fails:
+            raise RuntimeError('CUDNN_STATUS_EXECUTION_FAILED')
+        clock += self.chosen.ms / 1e3
         assert stream_of[handle] == STREAM
         self.runs += 1
         result = self.result
@@ -193,6 +260,7 @@ cuda = types.SimpleNamespace(  # replaces chainer.backends.cuda
     cupy=types.SimpleNamespace(
         empty=np.empty, minimum=np.minimum, ascontiguousarray=np.ascontiguousarray,
         cuda=types.SimpleNamespace(
+            Event=Event, get_elapsed_time=lambda start, stop: 1e3 * (stop.time - start.time),
             Device=lambda: types.SimpleNamespace(id=0),
             get_current_stream=lambda: types.SimpleNamespace(ptr=STREAM))))
 
@@ -200,10 +268,13 @@ cuda = types.SimpleNamespace(  # replaces chainer.backends.cuda
 def pretend(monkeypatch):
     """Let the engine ``cudnn`` use this module for the package, and NumPy for CuPy."""
     from multibox.engines import kernels, order
-    from multibox.engines.convolution import cudnn, graphs
+    from multibox.engines.convolution import cudnn, forms, graphs, plans, timing
     monkeypatch.setitem(sys.modules, 'cudnn', sys.modules[__name__])
-    for module in (cudnn, graphs, order):
+    for module in (cudnn, forms, graphs, order, timing):
         monkeypatch.setattr(module, 'cuda', cuda)
+    monkeypatch.setattr(timing, 'BEFORE', 16)
+    monkeypatch.setattr(plans, '_table', plans.Table())
+    monkeypatch.setattr(sys.modules[__name__], 'offers', [])
     monkeypatch.setattr(kernels, 'is_on_gpu', lambda array: isinstance(array, np.ndarray))
     monkeypatch.setattr(kernels, 'address', lambda array: array.ctypes.data)
     cudnn._plan.cache_clear()

@@ -8,6 +8,8 @@ import math
 
 from multibox.engines import kernels, layout
 from multibox.engines.convolution import graphs
+from multibox.engines.convolution.forms import Problem
+from multibox.engines.convolution.plans import Plan
 
 import numpy as np
 from chainer.backends import cuda
@@ -79,7 +81,7 @@ class CuDNN:
 
 @functools.cache
 def _plan(operation, shapes, geometry, factors, exact, bias, relu, device):
-    return graphs.Plan(operation, dict(shapes), geometry, factors, exact, bias, relu)
+    return Plan(Problem(operation, shapes, geometry, factors, exact, bias, relu))
 
 
 def _operand(array, factors):
