@@ -34,8 +34,9 @@ def run(trainer: Any, paths: list[Path]) -> None:
         batch = loader.position // loader.batchsize - error.n_later
         images = [paths[loader.sequence.source(t)[1]]
                   for t in range((batch - 1) * loader.batchsize, batch * loader.batchsize)]
+        hint = recovery_hint(trainer, batch)
         raise UserError('\n  '.join([
-            f'iteration {batch}: {error}. {recovery_hint(trainer, batch)} The images of this batch:',
+            f'iteration {batch}: {error}. {hint} The images of this batch:',
             *map(str, images)])) from None
     except UserError as error:  # such as an image that can no longer be read
         raise UserError(f'{error}{_saved(trainer)}') from error
