@@ -219,7 +219,7 @@ def _suit_length(args):
     if not args.eval_interval_given:
         args.eval_interval = max(1, math.ceil(args.iteration / N_EVALUATION))
     if args.warmup is None:
-        args.warmup = min(WARMUP, args.iteration // 2)
+        args.warmup = min(WARMUP, args.iteration)
 
 
 def cores_of_the_loader(args: argparse.Namespace) -> int:

@@ -66,8 +66,8 @@ HED = ['--model', 'ssd300', '--pretrained', 'hed']
 
 
 @pytest.mark.parametrize('flags, warmup', [
-    ([], 200), (['--iteration', '400'], 200), (['--iteration', '25'], 12),
-    (['--epochs', '4'], 25), (['--warmup', '0'], 0), (['--warmup', '7'], 7)])
+    ([], 200), (['--iteration', '200'], 200), (['--iteration', '25'], 25),
+    (['--epochs', '4'], 50), (['--warmup', '0'], 0), (['--warmup', '7'], 7)])
 def test_hed_weights_get_a_warm_up_unless_one_is_given(flags, warmup):
     args = parse_args([*HED, *flags])
     settings.count_iterations(args, n_image=400)
