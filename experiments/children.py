@@ -10,20 +10,27 @@ from typing import Any
 _running = []
 
 
-def call(command: Sequence[str | Path], **options: Any) -> int:
+def call(command: Sequence[str | Path], limit: float | None = None, **options: Any) -> int:
     """Run a command to its end. Several threads may do so at the same time.
 
     Args:
         command: the program and its arguments.
+        limit: seconds after which the command is killed; None for no limit.
         options: of ``subprocess.Popen``.
 
     Returns:
         The exit status of the command.
+
+    Raises:
+        subprocess.TimeoutExpired: the command was killed.
     """
     with subprocess.Popen(command, **options) as process:  # waits, even after an exception
         _running.append(process)
         try:
-            return process.wait()
+            return process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
         finally:
             _running.remove(process)
 

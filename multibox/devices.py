@@ -39,12 +39,13 @@ def local_device(name: str, processes: OneProcess = ONE) -> str:
         processes: the processes of the run.
 
     Returns:
-        ``name`` itself for a single process and for CPUs, else '@cupy:N' with the local rank N.
+        ``name`` itself for the only process of a machine and for CPUs, else '@cupy:N' with the
+        local rank N.
 
     Raises:
         UserError: the machine has fewer GPUs than processes.
     """
-    if processes.comm is None or not is_gpu(name):
+    if processes.local_size == 1 or not is_gpu(name):
         return name
     n_gpu = cuda.cupy.cuda.runtime.getDeviceCount() if cuda.available else 0
     if processes.local_size > n_gpu:

@@ -139,7 +139,9 @@ def join_processes(communicator: str | None = None, on_gpu: bool = False) -> One
         on_gpu: whether the network will be on GPUs.
 
     Returns:
-        :class:`ManyProcesses`; :data:`ONE` for a single process, which needs no MPI.
+        :class:`ManyProcesses`; :data:`ONE` for a single process. A single process that mpiexec
+        started also exchanges its gradients, with itself, if a communicator is given, or on a GPU
+        if CuPy finds NCCL.
 
     Raises:
         UserError: mpi4py or NCCL is missing, mpi4py belongs to another MPI than mpiexec, or the
@@ -157,7 +159,8 @@ def join_processes(communicator: str | None = None, on_gpu: bool = False) -> One
         if any(int(os.environ.get(name, 1)) > 1 for name in ('OMPI_COMM_WORLD_SIZE', 'PMI_SIZE')):
             raise UserError('mpi4py belongs to another MPI than this mpiexec, so every process '
                             'finds itself alone; use the mpiexec beside this Python')
-        return ONE
+        if communicator is None and not (on_gpu and chainermn.nccl._available):
+            return ONE
     communicator = communicator or ('pure_nccl' if on_gpu else 'naive')
     if communicator != 'naive' and not on_gpu:
         raise UserError(f'--communicator {communicator} is for GPUs; use naive, or give --device 0')

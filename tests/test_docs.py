@@ -127,6 +127,44 @@ def test_the_step_of_lite_is_that_of_its_file():
         assert f'{contestant["median"] / 1000:.0f} ms' in words('cpu.md')
 
 
+def gpu_results(name):
+    return json.loads((ROOT / f'experiments/gpu/{name}.json').read_text())
+
+
+def test_the_loss_on_a_gpu_is_that_of_its_file():
+    found = gpu_results('loss')['results']['B = 32, K = 8732, C = 21']
+    chainercv, graph = found['chainercv'], found['ours as a CUDA graph']
+    own = found['ours, terms not added']['events']['median']
+    times = chainercv['events']['median'] / own
+    text = words('gpu.md')
+    for sentence in (f'It took {own:.0f} µs of the GPU',
+                     f'{chainercv["events"]["median"]:,.0f} µs of the GPU, {times:.0f} times',
+                     f'{found["super-gradients, compiled"]["events"]["median"]:.0f} µs. From',
+                     f'{graph["wall"]["median"]:.0f} µs as a CUDA graph',
+                     f'{chainercv["ours"]["wall"]["median"]:.0f} µs without one',
+                     f'took {chainercv["wall"]["median"]:,.0f} µs.'):
+        assert sentence in text
+
+
+@pytest.mark.parametrize('precision', ['float16', 'bfloat16'])
+def test_the_steps_on_a_gpu_are_those_of_their_files(precision):
+    (setting,) = gpu_results(f'step-{precision}')['results']['measured']
+    assert (setting['precision'], setting['batchsize']) == (precision, 32)
+    (row,) = (line for line in read('gpu.md').splitlines()
+              if line.startswith(f'| `{precision}`') and ' GB' in line)
+    cells = [cell.strip() for cell in row.split('|')[2:5]]
+    for result, cell in zip(setting['contestants'].values(), cells):
+        speed, memory = f'{result["images_a_second"]:,.0f}', result['memory_bytes']
+        assert cell.startswith(speed) and cell.endswith(f', {memory / 1e9:.1f} GB')
+
+
+def test_the_training_on_a_gpu_is_that_of_its_file():
+    metrics = gpu_results('bccd-tf32')
+    scores = ', '.join(f'{name} {ap:.3f}' for name, ap in metrics['ap'].items())
+    assert (f'{metrics["map"]:.4f} mAP in {metrics["seconds"]} s, with {metrics["iteration"]:,} '
+            f'iterations of {metrics["settings"]["batchsize"]} images: {scores}') in words('gpu.md')
+
+
 def test_the_disagreements_are_those_of_their_files():
     for name, text in (('built-in', '8 of 47,779'), ('bccd', '48 of 129,499')):
         totals = json.loads((ROOT / f'experiments/formulations/matching-{name}.json').read_text())

@@ -58,6 +58,45 @@ def test_an_mpi4py_of_another_mpi_is_named(monkeypatch, tmp_path, name):
     assert 'train.py: mpi4py belongs to another MPI than this mpiexec' in result.stderr
 
 
+@pytest.fixture
+def only_one(monkeypatch):
+    """Pretend that mpiexec started this process alone, with or without NCCL."""
+    monkeypatch.setenv('OMPI_COMM_WORLD_SIZE', '1')
+    mpi4py = types.SimpleNamespace(COMM_WORLD=types.SimpleNamespace(size=1))
+    monkeypatch.setitem(sys.modules, 'mpi4py', types.SimpleNamespace(MPI=mpi4py))
+    monkeypatch.setitem(sys.modules, 'mpi4py.MPI', mpi4py)
+
+    def set_up(has_nccl):
+        chainermn = types.SimpleNamespace(
+            nccl=types.SimpleNamespace(_available=has_nccl),
+            create_communicator=lambda name: types.SimpleNamespace(rank=0, size=1, name=name))
+        monkeypatch.setitem(sys.modules, 'chainermn', chainermn)
+        monkeypatch.setitem(sys.modules, 'chainermn.nccl', chainermn.nccl)
+    return set_up
+
+
+@pytest.mark.parametrize('communicator, on_gpu, has_nccl, made', [
+    (None, True, True, 'pure_nccl'), (None, True, False, None), (None, False, True, None),
+    ('naive', False, False, 'naive'), ('naive', True, False, 'naive'),
+    ('flat', True, True, 'flat')])
+def test_one_process_under_mpiexec_exchanges_on_a_gpu_or_if_told_to(
+        only_one, communicator, on_gpu, has_nccl, made):
+    only_one(has_nccl)
+    comm = join_processes(communicator, on_gpu).comm
+    assert getattr(comm, 'name', None) == made
+
+
+def test_one_process_without_mpiexec_exchanges_nothing(only_one, alone):
+    only_one(has_nccl=True)
+    assert join_processes('pure_nccl', on_gpu=True) is ONE
+
+
+def test_one_process_with_a_communicator_that_has_no_nccl_is_refused(only_one):
+    only_one(has_nccl=False)
+    with pytest.raises(UserError, match='--communicator pure_nccl: CuPy finds no NCCL'):
+        join_processes('pure_nccl', on_gpu=True)
+
+
 def pretend_gpus(monkeypatch, n_gpu):
     runtime = types.SimpleNamespace(getDeviceCount=lambda: n_gpu)
     cupy = types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime))
@@ -69,6 +108,12 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
     comm = as_processes(types.SimpleNamespace(intra_rank=2, intra_size=4))
     assert local_device('0', comm) == local_device('@cupy:0', comm) == '@cupy:2'
     assert local_device('-1', comm) == '-1' and local_device('0', ONE) == '0'
+
+
+def test_the_only_process_of_a_machine_has_the_gpu_that_is_named(monkeypatch):
+    pretend_gpus(monkeypatch, n_gpu=4)
+    comm = as_processes(types.SimpleNamespace(intra_rank=0, intra_size=1))
+    assert local_device('cuda:1', comm) == 'cuda:1'
 
 
 @pytest.mark.parametrize('name', ['cuda', 'gpu', 'cuda:1', 'gpu:3'])

@@ -34,11 +34,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The values of all flags."""
     parser = make_parser(__doc__, 'result/gpu/step.json', 5)
     parser.add_argument('--quick', action='store_true', help='measure the most important settings')
+    parser.add_argument('--only', choices=('steps', 'fed'),
+                        help='measure the steps beside PyTorch, or those that the loader feeds')
     parser.add_argument('--models', nargs='+', default=['ssd300', 'ssd512'], help='networks')
     parser.add_argument('--batchsizes', type=int, nargs='+', default=[32, 64, 128],
                         help='images of a batch')
-    parser.add_argument('--precisions', nargs='+', choices=PRECISIONS, help='precisions',
-                        default=['bfloat16', 'tf32', 'float16', 'float32'])
+    parser.add_argument('--precisions', nargs='+', choices=PRECISIONS, help='precisions (default: '
+                        'all, with --quick bfloat16 and tf32)')
     parser.add_argument('--minutes', type=float, help='time after which no setting is begun '
                         '(default: 25, with --quick 3.5)')
     parser.add_argument('--seconds', type=float, default=1, help='approximate length of a turn')
@@ -49,8 +51,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
                         help='the Python that has torch')
     args = parser.parse_args(argv)
     if args.quick:
-        args.models, args.batchsizes = ['ssd300'], [32]
-        args.precisions, args.repeat = ['bfloat16', 'tf32'], 3
+        args.models, args.batchsizes, args.repeat = ['ssd300'], [32], 3
+    if args.precisions is None:
+        args.precisions = ['bfloat16', 'tf32', *['float16', 'float32'] * (not args.quick)]
     if args.minutes is None:
         args.minutes = 3.5 if args.quick else 25
     return args
@@ -68,7 +71,8 @@ def _plan(args):
     workers = [n for n in (1, 2, 4, 8, 16) if n < n_core - 1] + [max(1, n_core - 1)]
     feeding = [{**steps[0], 'workers': n} for n in (workers[-2:] if args.quick else workers)]
     first = len(args.precisions)
-    return [*steps[:first], *feeding, *steps[first:]]
+    return {'steps': steps, 'fed': feeding}.get(
+        args.only, [*steps[:first], *feeding, *steps[first:]])
 
 
 def _commands(setting, args):

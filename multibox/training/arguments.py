@@ -65,7 +65,8 @@ def make_train_parser(description: str | None, paper: dict, slim: dict, lite: di
     recipe.add_argument('--cuts', type=int, nargs='*', metavar='N', help='iterations at which the '
                         'learning rate is divided by ten (default: 2/3 and 5/6 of all)')
     recipe.add_argument('--warmup', type=int, metavar='N',
-                        help='iterations of linear growth of the learning rate')
+                        help='iterations of linear growth of the learning rate (default with '
+                        '--pretrained hed: 200, or all if there are fewer)')
     recipe.add_argument('--weight-decay', type=float, metavar='X',
                         help='decay of weights; biases do not decay')
     recipe.add_argument('--momentum', type=float, default=0.9, metavar='X',

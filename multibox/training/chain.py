@@ -34,6 +34,9 @@ class TrainChain(chainer.Chain):
         alpha: weight of the localisation loss, as the formulation defines it.
         comm: a ChainerMN communicator, an object of :mod:`multibox.processes`, or None.
         formulation: a module of :mod:`multibox.losses`.
+
+    Attributes:
+        first_loss: the loss of the first batch, a float; None before :meth:`check` has read it.
     """
 
     def __init__(self, model: chainer.Link, k: float = 3, alpha: float = 1,
@@ -42,6 +45,7 @@ class TrainChain(chainer.Chain):
         self.k, self.alpha, self.formulation = k, alpha, formulation
         self.processes = as_processes(comm)
         self._unread: list[Array] = []
+        self.first_loss: float | None = None
         with self.init_scope():
             self.model = model
 
@@ -97,6 +101,8 @@ class TrainChain(chainer.Chain):
         """
         unread, self._unread = self._unread, []
         for n_later, values in zip(reversed(range(len(unread))), map(cuda.to_cpu, unread)):
+            if self.first_loss is None:
+                self.first_loss = float(values[2])
             for term, value in zip(('loc', 'conf', 'total'), values):
                 if not np.isfinite(value):
                     raise NonFiniteLoss(term, float(value), n_later)

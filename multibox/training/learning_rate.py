@@ -3,6 +3,9 @@ from collections.abc import Sequence
 
 import chainer
 
+# Iterations of warm-up with which SSD300 learns from hed weights; without one, it diverges.
+WARMUP = 200
+
 
 def learning_rate(iteration: int, base: float, cuts: Sequence[int], warmup: int = 0) -> float:
     """The learning rate of an update.

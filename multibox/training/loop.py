@@ -5,10 +5,13 @@ from typing import Any
 
 from multibox.errors import UserError
 from multibox.training.chain import NonFiniteLoss
+from multibox.training.learning_rate import WARMUP
 from multibox.training.release import Release
 from multibox.training.snapshots import find_snapshots, is_finite
 
 import chainer
+
+EARLY = 100  # iterations in which a loss diverges for want of a warm-up
 
 
 def run(trainer: Any, paths: list[Path]) -> None:
@@ -32,14 +35,16 @@ def run(trainer: Any, paths: list[Path]) -> None:
         batch = loader.position // loader.batchsize - error.n_later
         images = [paths[loader.sequence.source(t)[1]]
                   for t in range((batch - 1) * loader.batchsize, batch * loader.batchsize)]
+        hint = recovery_hint(trainer, batch)
         raise UserError('\n  '.join([
-            f'iteration {batch}: {error}. {recovery_hint(trainer.out)} The images of this batch:',
+            f'iteration {batch}: {error}. {hint} The images of this batch:',
             *map(str, images)])) from None
     except UserError as error:  # such as an image that can no longer be read
         raise UserError(f'{error}{_saved(trainer)}') from error
     if not is_finite(optimizer.target):
-        raise UserError(f'iteration {trainer.updater.iteration}: the last update made weights that '
-                        f'are not finite. {recovery_hint(trainer.out)}')
+        iteration = trainer.updater.iteration
+        raise UserError(f'iteration {iteration}: the last update made weights that are not finite. '
+                        f'{recovery_hint(trainer, iteration)}')
     stop = trainer.stop_trigger
     if stop.signal:
         stop.save_and_exit(trainer)
@@ -74,14 +79,25 @@ def check(trainer: Any) -> None:
     chain = trainer.updater.get_optimizer('main').target
     chain.check()
     if not is_finite(chain):
-        raise UserError(f'iteration {trainer.updater.iteration}: the last update made weights that '
-                        'are not finite, or an update shortly before. '
-                        f'{recovery_hint(trainer.out)}')
+        iteration = trainer.updater.iteration
+        raise UserError(f'iteration {iteration}: the last update made weights that are not finite, '
+                        f'or an update shortly before. {recovery_hint(trainer, iteration)}')
 
 
-def recovery_hint(out: str | Path) -> str:
-    """Advice on how to go on after a loss that is not finite."""
-    saved = find_snapshots(out)
-    if not saved:
-        return 'There is no snapshot yet; try a lower --lr or a longer --warmup.'
-    return f'{saved[0]} is from before; go on from it with --resume and a lower --lr.'
+def recovery_hint(trainer: Any, iteration: int) -> str:
+    """Advice on how to go on after a loss or a weight that is not finite.
+
+    Args:
+        trainer: the trainer, with the extension :class:`multibox.training.LearningRate`.
+        iteration: the iteration of the loss. Up to :data:`EARLY`, the advice names a warm-up.
+    """
+    saved = find_snapshots(trainer.out)
+    hint = (f'{saved[0]} is from before; go on from it with --resume and a lower --lr.' if saved
+            else 'There is no snapshot yet; try a lower --lr or a longer --warmup.')
+    first = trainer.updater.get_optimizer('main').target.first_loss
+    if iteration > EARLY or first is None or not math.isfinite(first):
+        return hint
+    warmup = trainer.get_extension('LearningRate').schedule[-1]
+    longer = WARMUP if warmup < WARMUP else 2 * warmup
+    return (f'{hint} The loss was {first:.3g} at first; if it grew from then on, start anew with '
+            f'--warmup {longer}.')

@@ -17,7 +17,7 @@ from multibox.parser import suggestion
 from multibox.processes import OneProcess, check_same, check_split
 from multibox.training.arguments import make_train_parser
 from multibox.training.folders import check_new, new_folder, newest_run
-from multibox.training.learning_rate import describe_change, scaled_cuts
+from multibox.training.learning_rate import WARMUP, describe_change, scaled_cuts
 from multibox.training.plans import prepare
 from multibox.training.saved_settings import FROM_0, FROM_1, check_saved
 from multibox.training.snapshots import (
@@ -97,6 +97,8 @@ def _set_defaults(args, recipe):
         args.least = LEAST_ITERATION
     for name in recipe.keys() - given:
         setattr(args, name, recipe[name])
+    if args.pretrained == 'hed' and 'warmup' not in given and not args.resume:
+        args.warmup = None  # _suit_length sets it
     if args.reuse and 'pretrained' not in given:
         args.pretrained = 'none'
     if args.pretrained == 'none' and not args.reuse:  # random weights have to learn
@@ -132,9 +134,9 @@ def check_and_lock(args: argparse.Namespace, processes: OneProcess) -> Lock:
     del args.remarks
     each = functools.partial
     check_all(
-        each(check_numbers, args, tuple(
-            name for name in FROM_1 if getattr(args, name) is not None), lowest=1),
-        each(check_numbers, args, FROM_0, lowest=0),
+        *(each(check_numbers, args, tuple(
+            name for name in names if getattr(args, name) is not None), lowest)
+          for names, lowest in ((FROM_1, 1), (FROM_0, 0))),
         each(_check_epochs, args.epochs),
         each(check_split, args.batchsize, processes),
         *[each(check_path, args.data, 'give --data a data set; docs/data.md describes it',
@@ -210,13 +212,15 @@ def count_iterations(args: argparse.Namespace, n_image: int) -> None:
 
 
 def _suit_length(args):
-    """Set the cuts and the interval of evaluations by the number of iterations, unless given."""
+    """Set what depends on the number of iterations and is not given."""
     if args.iteration is None:  # the number of images is not known yet
         return
     if not args.cuts_given:
         args.cuts = scaled_cuts(args.iteration)
     if not args.eval_interval_given:
         args.eval_interval = max(1, math.ceil(args.iteration / N_EVALUATION))
+    if args.warmup is None:
+        args.warmup = min(WARMUP, args.iteration)
 
 
 def cores_of_the_loader(args: argparse.Namespace) -> int:

@@ -117,6 +117,17 @@ def test_what_was_measured_is_saved_with_what_was_not(tmp_path, monkeypatch, cap
     assert 'torch.compile  failed: no memory' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('only, workers', [
+    ('steps', [None, None]), ('fed', [2, 3]), (None, [None, None, 2, 3])])
+def test_a_part_can_be_measured_alone(monkeypatch, only, workers):
+    monkeypatch.setattr(step, 'available_cores', lambda: 4)
+    args = step.parse_args(['--quick', '--precisions', 'float16', 'float32'])
+    args.only = only
+    plan = step._plan(args)
+    assert [setting.get('workers') for setting in plan] == workers
+    assert plan[0]['precision'] == 'float16'
+
+
 def test_what_does_not_fit_in_memory_together_runs_alone(monkeypatch):
     asked = []
     monkeypatch.setattr(step, 'compete', fake_compete(asked))

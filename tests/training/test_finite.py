@@ -6,7 +6,7 @@ import types
 import train
 from multibox.errors import UserError
 from multibox.losses import chainercv
-from multibox.training import check
+from multibox.training import LearningRate, check, loop
 
 import chainer
 import numpy as np
@@ -85,6 +85,38 @@ def test_losses_are_read_before_a_signal_saves_the_run(
     assert not list(tmp_path.glob('snapshot*'))
 
 
+def hint(monkeypatch, first_loss, iteration, warmup, saved=()):
+    monkeypatch.setattr(loop, 'find_snapshots', lambda out: list(saved))
+    chain = types.SimpleNamespace(first_loss=first_loss)
+    return loop.recovery_hint(types.SimpleNamespace(
+        out='', updater=types.SimpleNamespace(
+            get_optimizer=lambda name: types.SimpleNamespace(target=chain)),
+        get_extension=lambda name: {'LearningRate': LearningRate('lr', 1, (), warmup)}[name],
+    ), iteration)
+
+
+@pytest.mark.parametrize('warmup, longer', [(0, 200), (12, 200), (200, 400)])
+def test_an_early_divergence_names_a_longer_warm_up(monkeypatch, warmup, longer):
+    assert hint(monkeypatch, 38.29, 100, warmup).endswith(
+        f'The loss was 38.3 at first; if it grew from then on, start anew with --warmup {longer}.')
+
+
+@pytest.mark.parametrize('first_loss, iteration', [(38.29, 101), (float('nan'), 1), (None, 3)])
+def test_any_other_divergence_names_no_number(monkeypatch, first_loss, iteration):
+    assert hint(monkeypatch, first_loss, iteration, 0) == (
+        'There is no snapshot yet; try a lower --lr or a longer --warmup.')
+    assert hint(monkeypatch, first_loss, iteration, 0, ['snapshot_iter_9']) == (
+        'snapshot_iter_9 is from before; go on from it with --resume and a lower --lr.')
+
+
+@pytest.mark.filterwarnings('ignore::RuntimeWarning')
+def test_a_run_that_diverges_early_is_told_its_first_loss_and_a_warm_up(data, tmp_path):
+    error = error_of_training(data, tmp_path, '--optimizer', 'momentum_sgd', '--lr', '1e9',
+                              '--warmup', '0', '--log-interval', '1')
+    assert re.match(r'iteration [2-5]: .*There is no snapshot yet; .* The loss was [0-9.]+ at '
+                    r'first; .*--warmup 200\.', error)
+
+
 @pytest.mark.gpu
 def test_the_error_on_a_gpu_is_the_same(data, tmp_path, third_is_nan, gpu):
     error = error_of_training(data, tmp_path, '--device', '0', '--log-interval', '4')
@@ -96,7 +128,7 @@ def test_weights_that_are_not_finite_end_a_run_whose_losses_are_finite(tmp_path)
     chain = chainer.Chain()
     with chain.init_scope():
         chain.w = chainer.Parameter(np.array([1, np.nan], 'f'))
-    chain.check = lambda: None
+    chain.check, chain.first_loss = lambda: None, None
     updater = types.SimpleNamespace(
         iteration=7, get_optimizer=lambda _: types.SimpleNamespace(target=chain))
     with pytest.raises(UserError, match='iteration 7: the last update made weights that are not'):

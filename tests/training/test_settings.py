@@ -62,6 +62,40 @@ def test_a_trunk_with_trained_weights_learns_in_part(flags, pretrained, frozen, 
     assert (args.pretrained, args.frozen, args.trunk_lr) == (pretrained, frozen, trunk_lr)
 
 
+HED = ['--model', 'ssd300', '--pretrained', 'hed']
+
+
+@pytest.mark.parametrize('flags, warmup', [
+    ([], 200), (['--iteration', '200'], 200), (['--iteration', '25'], 25),
+    (['--epochs', '4'], 50), (['--warmup', '0'], 0), (['--warmup', '7'], 7)])
+def test_hed_weights_get_a_warm_up_unless_one_is_given(flags, warmup):
+    args = parse_args([*HED, *flags])
+    settings.count_iterations(args, n_image=400)
+    assert args.warmup == warmup
+
+
+@pytest.mark.parametrize('source', ['none', 'imagenet', 'vgg16.npz'])
+def test_other_weights_have_the_warm_up_of_the_recipe(source):
+    assert parse_args(['--model', 'ssd300', '--pretrained', source]).warmup == 0
+
+
+@pytest.mark.parametrize('began, flags, warmup', [
+    ({'warmup': 0}, [], 0), ({'warmup': 30}, ['--iteration', '9'], 30), ({}, [], 0),
+    ({'warmup': 0}, ['--warmup', '5'], 5)],
+    ids=['none', 'some', 'of an earlier version', 'given now'])
+def test_a_resumed_run_keeps_the_warm_up_it_began_with(tmp_path, began, flags, warmup):
+    began = {'model': 'ssd300', 'pretrained': 'hed', 'iteration': 60, **began}
+    assert resumed(tmp_path, began, *flags)['warmup'] == warmup
+
+
+def test_the_warm_up_of_hed_weights_passes_the_checks_before_the_epochs_are_counted(tmp_path):
+    args = parse_args([*HED, '--epochs', '4', '--out', str(tmp_path / 'out')])
+    settings.check_and_lock(args, ONE).release()
+    args = parse_args([*HED, '--warmup', '-1', '--out', str(tmp_path / 'out')])
+    with pytest.raises(UserError, match='--warmup must be a number from 0, got -1'):
+        settings.check_and_lock(args, ONE)
+
+
 @pytest.mark.parametrize('flags, message', [
     (['--model', 'ssd300', '--frozen', '3'], '--frozen, --trunk-lr: are for lite300'),
     (['--model', 'lite300', '--frozen', '18'], '--frozen must be a number from 0 to 17'),
