@@ -34,12 +34,25 @@ def as_bfloat16(array):
 
 
 def test_bfloat16_is_float32_with_rounded_factors_and_results(use, cudnn):
+    pytest.importorskip('ml_dtypes')
     rounded = [as_bfloat16(array) for array in (X, W, B)]
     exact = F.convolution_2d(*(array.astype(float) for array in rounded)).array
     use('cudnn', 'bfloat16')
     y = F.convolution_2d(X, W, B).array
     assert y.dtype == np.float32
     np.testing.assert_array_equal(y, as_bfloat16(exact))
+
+
+def test_arrays_of_bfloat16_are_neither_rounded_nor_widened(use, cudnn):
+    pytest.importorskip('ml_dtypes')
+    bfloat16 = engines.bfloat16.dtype()
+    arrays = [array.astype(bfloat16) for array in (X, W, B)]
+    exact = F.convolution_2d(*(array.astype(float) for array in arrays)).array
+    use('cudnn')
+    results = outputs(F.convolution_2d, arrays)
+    assert [result.dtype for result in results] == [bfloat16] * 4
+    np.testing.assert_array_equal(results[0], exact.astype('f').astype(bfloat16))
+    assert {graph.result.dtype for graph in cudnn.graphs} == {cudnn.data_type.BFLOAT16}
 
 
 @pytest.mark.parametrize('precision', engines.PRECISIONS)
