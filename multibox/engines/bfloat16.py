@@ -3,7 +3,7 @@
 The type comes from the package ml_dtypes. CuPy 14 computes with it, beside NumPy 2.1.2 or newer.
 """
 import functools
-import importlib.util
+from importlib.util import find_spec
 
 import numpy as np
 from chainer import FunctionNode
@@ -13,7 +13,7 @@ from chainer.serializers import DictionarySerializer
 
 def missing() -> str | None:
     """The reason why this machine has no bfloat16 arrays, in words; None if it has."""
-    if importlib.util.find_spec('ml_dtypes') is None:
+    if find_spec('ml_dtypes') is None:
         return 'the package ml_dtypes is missing; run pip install ml_dtypes'
     return None
 
