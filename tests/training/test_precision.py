@@ -4,6 +4,7 @@ import os
 import types
 from unittest import mock
 
+import evaluate
 import train
 from multibox import engines
 from multibox.engines import PRECISIONS, program, set_up
@@ -209,23 +210,28 @@ def saved(out):
         return {key: arrays[key] for key in arrays if key.startswith('updater/')}
 
 
+def run_and_resume(folder, *flags):
+    """Run two iterations in one piece and in two. Returns the last folder and the arrays."""
+    whole, half = folder / 'whole', folder / 'half'
+    train.main([*FAST, *flags, '--iteration', '2', '--out', str(whole)])
+    half.mkdir()
+    for name in ('snapshot_iter_1', 'settings.json'):
+        (half / name).write_bytes((whole / name).read_bytes())
+    train.main(['--out', str(half), '--resume'])
+    expected, resumed = saved(whole), saved(half)
+    assert expected.keys() == resumed.keys()
+    for key in expected:
+        np.testing.assert_array_equal(resumed[key], expected[key], err_msg=key)
+    return half, expected
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['float16', 'bfloat16'])
 def test_a_resumed_run_in_16_bits_ends_in_the_same_weights_and_scale(
         name, data, tmp_path, on_cpu):
     if name == 'bfloat16':
         pytest.importorskip('ml_dtypes')
-    whole, half = tmp_path / 'whole', tmp_path / 'half'
-    train.main([*FAST, '--data', str(data), '--iteration', '2', '--precision', name,
-                '--out', str(whole)])
-    half.mkdir()
-    for file in ('snapshot_iter_1', 'settings.json'):
-        (half / file).write_bytes((whole / file).read_bytes())
-    train.main(['--out', str(half), '--resume'])
-    expected, resumed = saved(whole), saved(half)
-    assert expected.keys() == resumed.keys()
-    for key in expected:
-        np.testing.assert_array_equal(resumed[key], expected[key], err_msg=key)
+    half, expected = run_and_resume(tmp_path, '--data', str(data), '--precision', name)
     W = 'main/model/multibox/conf/0/W'
     assert expected.get('updater/optimizer:main/loss_scale') == (4 if name == 'float16' else None)
     assert expected[f'updater/optimizer:{W}/weight'].dtype == np.float32
@@ -248,3 +254,19 @@ def test_a_gpu_trains_in_every_precision(name, data, tmp_path, gpu):
                 '--device', '0', '--out', str(tmp_path)])
     log = json.loads((tmp_path / 'log').read_text())
     assert all(0 < entry['main/loss'] < 100 for entry in log) and len(log) == 4
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('model', ['slim300', 'lite300', 'ssd300'])
+def test_a_run_in_bfloat16_on_a_gpu_is_resumed_to_the_bit_and_evaluated(model, data, tmp_path, gpu):
+    if graphs.missing():
+        pytest.skip(graphs.missing())
+    half, expected = run_and_resume(
+        tmp_path, '--data', str(data), '--precision', 'bfloat16', '--device', '0',
+        '--model', model, '--pretrained', 'none')
+    W = expected['updater/optimizer:main/model/multibox/conf/0/W/weight']
+    rounded = expected['updater/model:main/model/multibox/conf/0/W']
+    np.testing.assert_array_equal(W.astype(engines.bfloat16.dtype()).astype('f'), rounded)
+    assert (W != rounded).any()
+    evaluate.main(['--model', str(half / 'model.npz'), '--device', '0'])
+    assert (half / 'evaluation' / 'metrics.json').exists()
