@@ -29,10 +29,19 @@ def dtype() -> np.dtype:
         ModuleNotFoundError: the package ml_dtypes is missing.
     """
     import ml_dtypes
-    FunctionNode._check_data_type_forward = _without_bfloat16(FunctionNode._check_data_type_forward)
-    Cast.backward = _with_gradient(Cast.backward)
-    DictionarySerializer.__call__ = _as_float32(DictionarySerializer.__call__)
-    return np.dtype(ml_dtypes.bfloat16)
+    bfloat16 = np.dtype(ml_dtypes.bfloat16)
+    FunctionNode._check_data_type_forward = _check_all_but(
+        bfloat16, FunctionNode._check_data_type_forward)
+    Cast.backward = _cast_back_to(bfloat16, Cast.backward)
+    DictionarySerializer.__call__ = _save_as_float32(DictionarySerializer.__call__)
+    return bfloat16
+
+
+def array_dtype(precision: str) -> np.dtype:
+    """The dtype of the arrays in a precision, one of :data:`multibox.engines.PRECISIONS`."""
+    if precision == 'bfloat16':
+        return dtype()
+    return np.dtype(np.float16 if precision == 'float16' else np.float32)
 
 
 def is_bfloat16(array: object) -> bool:
@@ -40,23 +49,23 @@ def is_bfloat16(array: object) -> bool:
     return str(getattr(array, 'dtype', '')) == 'bfloat16'
 
 
-def _without_bfloat16(check):
-    def check_types(node, arrays):
-        if not any(map(is_bfloat16, arrays)):
-            check(node, arrays)
-    return check_types
+def _check_all_but(bfloat16, chainers_check):
+    def check(node, arrays):
+        if all(array.dtype != bfloat16 for array in arrays):
+            chainers_check(node, arrays)
+    return check
 
 
-def _with_gradient(backward):
-    def cast_back(node, indexes, gradients):
-        if np.dtype(node._in_type) != dtype():
-            return backward(node, indexes, gradients)
-        return Cast(dtype()).apply(gradients)
-    return cast_back
+def _cast_back_to(bfloat16, chainers_backward):
+    def backward(node, indexes, gradients):
+        if np.dtype(node._in_type) != bfloat16:
+            return chainers_backward(node, indexes, gradients)
+        return Cast(bfloat16).apply(gradients)
+    return backward
 
 
-def _as_float32(save):
-    def save_as_float32(serializer, key, value):
-        save(serializer, key, value.astype(np.float32) if is_bfloat16(value) else value)
+def _save_as_float32(chainers_call):
+    def call(serializer, key, value):
+        chainers_call(serializer, key, value.astype(np.float32) if is_bfloat16(value) else value)
         return value
-    return save_as_float32
+    return call

@@ -17,7 +17,7 @@ def halve(model: chainer.Link, precision: str = 'float16') -> None:
         model: a network of :func:`multibox.networks.make_detector`, changed in place.
         precision: 'float16' or 'bfloat16'.
     """
-    dtype = bfloat16.dtype() if precision == 'bfloat16' else np.float16
+    dtype = bfloat16.array_dtype(precision)
     for parameter in model.params():
         if parameter.name not in ('gamma', 'beta'):
             parameter.array = parameter.array.astype(dtype)

@@ -102,5 +102,5 @@ def test_files_hold_float32_and_are_read_back_exactly(xp, dtype):
 def test_without_its_package_it_is_refused(monkeypatch):
     monkeypatch.setattr(graphs, 'missing', lambda: None)
     monkeypatch.setattr(bfloat16, 'find_spec', lambda name: None)
-    with pytest.raises(UserError, match='--precision bfloat16: .*pip install ml_dtypes'):
+    with pytest.raises(UserError, match=r'--precision bfloat16: .*pip install ml_dtypes'):
         choice.choose('cudnn', 'bfloat16')

@@ -176,11 +176,11 @@ def test_on_a_gpu_convolution_and_its_gradients_are_chainers(use, case, precisio
     options = {'stride': stride, 'pad': pad, 'dilate': dilate}
     exact = outputs(F.convolution_2d, [array.astype(float) for array in arrays], **options)
     use('cudnn', precision)
-    dtype = np.float16 if precision == 'float16' else np.float32
+    dtype = engines.bfloat16.array_dtype(precision)
     on_gpu = [cuda.to_gpu(array.astype(dtype)) for array in arrays]
     for ours, chainers in zip(outputs_on_gpu(on_gpu, **options), exact, strict=True):
         assert ours.dtype == dtype
-        error = abs(cuda.to_cpu(ours) - chainers).max()
+        error = abs(cuda.to_cpu(ours).astype(float) - chainers).max()
         assert error <= TOLERANCE[precision] * abs(chainers).max()
 
 

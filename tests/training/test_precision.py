@@ -184,7 +184,7 @@ def test_frozen_weights_of_bfloat16_stay(bfloat16):
 
 def test_several_processes_refuse_bfloat16(bfloat16):
     optimizer = make_optimizer('momentum_sgd', Weights(bfloat16), .1, .1)
-    with pytest.raises(UserError, match='--precision bfloat16: several processes.*float16'):
+    with pytest.raises(UserError, match=r'--precision bfloat16: several processes.*float16'):
         make_multi_node(optimizer, as_processes(mock.MagicMock(rank=0, size=2)))
 
 
@@ -267,6 +267,6 @@ def test_a_run_in_bfloat16_on_a_gpu_is_resumed_to_the_bit_and_evaluated(model, d
     W = expected['updater/optimizer:main/model/multibox/conf/0/W/weight']
     rounded = expected['updater/model:main/model/multibox/conf/0/W']
     np.testing.assert_array_equal(W.astype(engines.bfloat16.dtype()).astype('f'), rounded)
-    assert (W != rounded).any()
+    assert (rounded != W).any()
     evaluate.main(['--model', str(half / 'model.npz'), '--device', '0'])
     assert (half / 'evaluation' / 'metrics.json').exists()
