@@ -97,6 +97,26 @@ def test_updates_in_float16_are_chainers(kernel_xp, launched):
                                    err_msg=name)
 
 
+def train_in_bfloat16(xp, n_update):
+    pytest.importorskip('ml_dtypes')
+    if xp is not np and graphs.missing():
+        pytest.skip(graphs.missing())
+    with engines.using('cudnn'):
+        return train('@numpy' if xp is np else '@cupy:0', 'bfloat16', [None] * n_update)
+
+
+@pytest.mark.slow
+def test_updates_in_bfloat16_are_those_of_float32_but_for_rounding(kernel_xp, launched):
+    actual, *counts = train_in_bfloat16(kernel_xp, 4)
+    with pytest.MonkeyPatch.context() as on_cpu, engines.using('chainer'):
+        on_cpu.setattr(kernels, 'is_on_gpu', lambda array: False)
+        expected, *others = train('@numpy', 'float32', [None] * 4)
+    assert counts == others == [[None] * 4, 4, {4}]  # the loss is not scaled
+    for name, array in expected.items():
+        np.testing.assert_allclose(actual[name], array, rtol=.02, atol=.02 * abs(array).max(),
+                                   err_msg=name)
+
+
 class Types(chainer.FunctionHook):
     """A hook that counts the calls of each function, and notes the types of the arrays it takes."""
 
@@ -110,25 +130,14 @@ class Types(chainer.FunctionHook):
 
 
 @pytest.mark.slow
-def test_updates_in_bfloat16_are_those_of_float32_but_for_rounding(kernel_xp, launched):
-    pytest.importorskip('ml_dtypes')
-    with pytest.MonkeyPatch.context() as on_cpu, engines.using('chainer'):
-        on_cpu.setattr(kernels, 'is_on_gpu', lambda array: False)
-        expected, *_ = train('@numpy', 'float32', [None] * 4)
-    del launched[:]
-    if kernel_xp is not np and graphs.missing():
-        pytest.skip(graphs.missing())
-    with engines.using('cudnn'), Types() as types:
-        actual, *others = train('@numpy' if kernel_xp is np else '@cupy:0', 'bfloat16', [None] * 4)
-    assert others == [[None] * 4, 4, {4}]
+def test_between_images_and_outputs_all_arrays_are_bfloat16(kernel_xp, launched):
+    with Types() as types:
+        train_in_bfloat16(kernel_xp, 1)
+    assert types.calls['Cast'] == 1 + 2 + 2  # images, outputs, and gradients of outputs
+    for name in ('Convolution', 'InputGradient', 'WeightGradient', 'OrderedSum', 'OrderedReLU',
+                 'ReLUGradient', 'MaxPooling', 'MaxPoolingGradient', 'L2Normalize'):
+        assert 'float32' not in types.taken[name]
     assert {name.partition(',')[0].rstrip('>') for name in launched} >= {
         f'{name}<__nv_bfloat16' for name in (
             'max_pool', 'max_pool_gradient', 'normalize', 'normalize_gradient', 'update')}
     assert not any(name.startswith('find_nonfinite') for name in launched)
-    for name in ('Convolution', 'InputGradient', 'WeightGradient', 'OrderedSum', 'OrderedReLU',
-                 'ReLUGradient', 'MaxPooling', 'MaxPoolingGradient', 'L2Normalize', 'Add'):
-        assert 'float32' not in types.taken[name] or name == 'Add'  # the losses are added, too
-    assert types.calls['Cast'] == 4 * (1 + 2 + 2)  # images, outputs, and gradients of outputs
-    for name, array in expected.items():
-        np.testing.assert_allclose(actual[name], array, rtol=.02, atol=.02 * abs(array).max(),
-                                   err_msg=name)
