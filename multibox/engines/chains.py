@@ -45,10 +45,10 @@ def using(name: str | None = None, precision: str = 'float32') -> Iterator[None]
 
     The engine computes ``F.convolution_2d`` and ``F.deconvolution_2d`` in every Chain, forward and
     backward, with any stride, padding and dilation. ``cudnn`` computes float32, float16 and
-    bfloat16 CuPy arrays, and the other engines float32 and float64 NumPy arrays. 2-D max pooling uses the code of
-    :func:`multibox.engines.max_pooling_2d`. ReLU, addition and the gradient of a bias keep CuPy
-    arrays in the memory order of a convolution's result. Chainer computes mixed types on a CPU, and
-    everything under the engine ``chainer``.
+    bfloat16 CuPy arrays, and the other engines float32 and float64 NumPy arrays. 2-D max pooling
+    uses the code of :func:`multibox.engines.max_pooling_2d`. ReLU, addition and the gradient of a
+    bias keep CuPy arrays in the memory order of a convolution's result. Chainer computes mixed
+    types on a CPU, and everything under the engine ``chainer``.
 
     Args:
         name: a key of :data:`multibox.engines.ENGINES`. None means the fastest engine that this

@@ -123,7 +123,7 @@ def test_decay_of_float32_does_not_grow_with_the_scale_of_the_loss(kernel_xp):
     assert_same(scaled, plain)
 
 
-@pytest.mark.parametrize('dtype', ['f', 'e'])
+@pytest.mark.parametrize('dtype', ['f', 'e', 'bfloat16'])
 def test_one_launch_for_each_kind_of_parameter(kernel_xp, monkeypatch, dtype):
     launches, launch = [], kernels.launch
     optimizer, _ = make_pair(kernel_xp, dtype)
@@ -241,7 +241,7 @@ def test_chainer_and_the_kernels_load_the_others_snapshots(kernel_xp, tmp_path, 
     assert_same(optimizer, expected)
 
 
-@pytest.mark.parametrize('dtype', ['f', 'e'])
+@pytest.mark.parametrize('dtype', ['f', 'e', 'bfloat16'])
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
 def test_one_number_that_is_not_finite_is_found(kernel_xp, dtype, bad):
     gradients = [kernel_xp.ones(size, dtype) for size in SIZES]
