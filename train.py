@@ -102,8 +102,8 @@ def make_loader(args, data, model, processes):
 
 def make_updater(args, loader, model, device, processes):
     """Join network, loss and optimizer: each iteration is one update by one batch."""
-    if args.precision == 'float16':
-        halve(model)
+    if args.precision in ('float16', 'bfloat16'):
+        halve(model, args.precision)
     share_batch_statistics(model, processes)
     chain = TrainChain(model, args.k, args.alpha, processes, LOSSES[args.loss])
     chain.to_device(device)

@@ -20,6 +20,7 @@ from experiments.timing.arrays import random_array
 from experiments.timing.gpu_clock import free_memory, gpu_name, on_gpu, on_host
 from experiments.timing.turns import describe_error, make_parser, ratio, save, take_turns
 from multibox import engines
+from multibox.engines.bfloat16 import array_dtype
 from multibox.engines.convolution.function import ConvolutionReLU
 from multibox.errors import ending_together
 from multibox.flags import check_numbers
@@ -83,9 +84,8 @@ def _contestants(layer, batchsize):
     arrays = (random_array(rng, (batchsize, *shape), channels_last=True),
               random_array(rng, w_shape), random_array(rng, w_shape[:1]),
               random_array(rng, gy_shape, channels_last=True))
-    halves = [array.astype(np.float16) for array in arrays]
     for precision in engines.PRECISIONS:
-        own = halves if precision == 'float16' else arrays
+        own = [array.astype(array_dtype(precision), copy=False) for array in arrays]
         yield f'cudnn {precision}', lambda p=precision, own=own: convolve(
             'cudnn', p, own, geometry, relu)
     yield 'chainer float32', lambda: convolve(

@@ -6,6 +6,7 @@ from experiments.timing.arrays import random_array
 from experiments.timing.steps import forward_and_backward, with_engine
 from experiments.timing.turns import describe_error
 from multibox import engines
+from multibox.engines.bfloat16 import array_dtype
 from multibox.typing import Array
 
 import numpy as np
@@ -58,7 +59,7 @@ def _relative_errors(shape, w_shape, stride, pad, dilate):
     exact = convolve('blas', 'float32', [cuda.to_cpu(a).astype(float) for a in arrays], geometry)()
     errors = {}
     for precision in engines.PRECISIONS:
-        dtype = np.float16 if precision == 'float16' else np.float32
+        dtype = array_dtype(precision)
         cuda.cupy.full(1 << 24, np.nan, np.float32)  # freed memory shows results never written
         results = convolve('cudnn', precision, [a.astype(dtype) for a in arrays], geometry)()
         errors[precision] = {

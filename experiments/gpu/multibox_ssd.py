@@ -71,8 +71,8 @@ def _loader(detector, batchsize, workers, data):
 def _trainer(detector, precision, device, batchsize, next_batch):
     """The step of train.py; ``next_batch`` returns the arrays of a batch on the device."""
     set_up(device, precision=precision, spare_cores=1)
-    if precision == 'float16':
-        halve(detector)
+    if precision in ('float16', 'bfloat16'):
+        halve(detector, precision)
     chain = TrainChain(detector)
     chain.to_device(device)
     optimizer = make_optimizer('momentum_sgd', chain, 1e-6, 5e-4)

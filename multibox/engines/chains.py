@@ -1,7 +1,7 @@
 """The engines for other networks: a context in which Chainer's functions use the engines.
 
-The networks of this package call the engines without this context. No other module replaces methods
-of Chainer's classes.
+The networks of this package call the engines without this context. Of the other modules, bfloat16
+alone replaces methods of Chainer's classes.
 """
 import contextlib
 import threading
@@ -44,11 +44,11 @@ def using(name: str | None = None, precision: str = 'float32') -> Iterator[None]
     Of several contexts, in one thread or in many, the one that was entered last decides.
 
     The engine computes ``F.convolution_2d`` and ``F.deconvolution_2d`` in every Chain, forward and
-    backward, with any stride, padding and dilation. ``cudnn`` computes float16 and float32 CuPy
-    arrays, and the other engines float32 and float64 NumPy arrays. 2-D max pooling uses the code of
-    :func:`multibox.engines.max_pooling_2d`. ReLU, addition and the gradient of a bias keep CuPy
-    arrays in the memory order of a convolution's result. Chainer computes mixed types on a CPU, and
-    everything under the engine ``chainer``.
+    backward, with any stride, padding and dilation. ``cudnn`` computes float32, float16 and
+    bfloat16 CuPy arrays, and the other engines float32 and float64 NumPy arrays. 2-D max pooling
+    uses the code of :func:`multibox.engines.max_pooling_2d`. ReLU, addition and the gradient of a
+    bias keep CuPy arrays in the memory order of a convolution's result. Chainer computes mixed
+    types on a CPU, and everything under the engine ``chainer``.
 
     Args:
         name: a key of :data:`multibox.engines.ENGINES`. None means the fastest engine that this

@@ -2,6 +2,7 @@
 import warnings
 from typing import Any, NamedTuple
 
+from multibox.engines import bfloat16
 from multibox.engines.convolution import dnnl
 from multibox.engines.convolution.blas import BLAS
 from multibox.engines.convolution.cudnn import PRECISIONS, CuDNN
@@ -69,6 +70,8 @@ def choose(name: str | None = None, precision: str = 'float32',
     if precision in ('tf32', 'bfloat16') and name != 'cudnn':
         raise UserError(f'{in_precision} {precision}: {conv} {name} does not compute in it; use '
                         f'{conv} cudnn')
+    if precision == 'bfloat16' and bfloat16.missing():
+        raise UserError(f'{in_precision} {precision}: {bfloat16.missing()}')
     return Choice(name, engines, precision)
 
 

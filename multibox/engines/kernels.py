@@ -5,7 +5,7 @@ from typing import Any
 
 from chainer.backends import cuda
 
-# The CUDA type of each dtype that some kernel accepts; bfloat16 is the dtype of ml_dtypes.
+# The CUDA type of each dtype that the kernels accept; bfloat16 is the dtype of ml_dtypes.
 TYPES = {'float32': 'float', 'float16': '__half', 'bfloat16': '__nv_bfloat16'}
 
 
@@ -20,8 +20,8 @@ def address(array: Any) -> int:
 
 
 def takes(*arrays: Any) -> bool:
-    """Whether all arrays are on a GPU and float32 or float16, as most kernels need."""
-    return all(is_on_gpu(array) and array.dtype.name in ('float32', 'float16') for array in arrays)
+    """Whether all arrays are on a GPU and of a dtype that the kernels accept."""
+    return all(is_on_gpu(array) and array.dtype.name in TYPES for array in arrays)
 
 
 def launch(source: Path, kernel: str, grid: int, block: int, *args: Any) -> None:

@@ -2,7 +2,9 @@
 from typing import Any, NamedTuple
 
 from multibox.engines import kernels
+from multibox.engines.bfloat16 import is_bfloat16
 from multibox.engines.momentum_sgd import gpu as momentum_sgd
+from multibox.errors import UserError
 from multibox.processes import OneProcess
 from multibox.training.precision import LossScaling
 
@@ -53,7 +55,7 @@ def make_optimizer(name: str, chain: chainer.Link, lr: float, weight_decay: floa
                    momentum: float = 0.9, bias_scale: float = 2.) -> Any:
     """Set up an optimizer with the rules of SSD, as in ChainerCV's trainer and in Caffe.
 
-    Gradients of biases are scaled, and biases do not decay. float16 weights are trained with
+    Gradients of biases are scaled, and biases do not decay. 16-bit weights are trained with
     :class:`LossScaling`.
 
     Args:
@@ -89,9 +91,16 @@ def make_multi_node(optimizer: Any, processes: OneProcess) -> Any:
 
     Returns:
         The wrapped optimizer; ``optimizer`` itself for a single process.
+
+    Raises:
+        UserError: there are several processes and bfloat16 weights. ChainerMN exchanges gradients
+            of the floating-point types of NumPy alone.
     """
     if processes.comm is None:
         return optimizer
+    if any(map(is_bfloat16, optimizer.target.params())):
+        raise UserError('--precision bfloat16: several processes cannot exchange its gradients; '
+                        'give --precision float16, or one process')
     import chainermn
     for parameter in optimizer.target.params():  # pure_nccl fails on float16 under CuPy 14
         first = processes.broadcast(cuda.to_cpu(parameter.array) if processes.is_first else None)

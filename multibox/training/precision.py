@@ -1,40 +1,55 @@
-"""Training in float16: float16 weights, their float32 master weights, and loss scaling."""
-from multibox.engines import kernels
+"""Training in 16 bits: 16-bit weights, their float32 master weights, and loss scaling."""
+import functools
+
+from multibox.engines import bfloat16, kernels
 from multibox.engines.momentum_sgd import gpu as momentum_sgd
 
 import chainer
 import numpy as np
 
 
-def halve(model: chainer.Link) -> None:
-    """Convert the weights of a network to float16; the network then computes in float16.
+def halve(model: chainer.Link, precision: str = 'float16') -> None:
+    """Convert the weights of a network to a type of 16 bits; the network then computes in it.
 
     Normalisations keep their parameters and statistics in float32, as under Chainer's ``mixed16``.
 
     Args:
         model: a network of :func:`multibox.networks.make_detector`, changed in place.
+        precision: 'float16' or 'bfloat16'.
     """
+    dtype = bfloat16.array_dtype(precision)
     for parameter in model.params():
         if parameter.name not in ('gamma', 'beta'):
-            parameter.array = parameter.array.astype(np.float16)
+            parameter.array = parameter.array.astype(dtype)
+
+
+def has_master(parameter: chainer.Parameter) -> bool:
+    """Whether a parameter has 16 bits, and so is a rounded copy of float32 master weights."""
+    return parameter.dtype.itemsize == 2
 
 
 class LossScaling:
-    """Mixin for a Chainer optimizer: float32 master weights for float16 weights, and loss scaling.
+    """Mixin for a Chainer optimizer: float32 master weights for 16-bit weights, and loss scaling.
 
-    The class takes effect on a target with float16 parameters. Chainer doubles the scale at every
-    update until gradients overflow. From then on, Chainer leaves out an update whose gradients
-    overflow and halves the scale. It doubles the scale after every 1000 updates without overflow.
-    Chainer does not save the scale and the master weights; this class does.
+    The loss is scaled for a target with float16 parameters; bfloat16 has the range of float32.
+    Chainer doubles the scale at every update until gradients overflow. From then on, Chainer leaves
+    out an update whose gradients overflow and halves the scale. It doubles the scale after every
+    1000 updates without overflow. Chainer does not save the scale and the master weights; this
+    class does.
     """
 
     def setup(self, link):
         """Set the link to train; see ``chainer.Optimizer.setup``."""
         self._halved = any(parameter.dtype == np.float16 for parameter in link.params())
-        if self._halved:
+        if any(map(has_master, link.params())):
             self.use_fp32_update()
+        if self._halved:
             self.loss_scaling()
-        return super().setup(link)
+        super().setup(link)
+        for parameter in filter(bfloat16.is_bfloat16, link.params()):
+            rule = parameter.update_rule
+            rule.update = functools.partial(_update_master, rule)
+        return self
 
     def check_nan_in_grads(self):
         """Find out whether any gradient overflowed; on a GPU, in one launch per dtype."""
@@ -54,14 +69,29 @@ class LossScaling:
     def serialize(self, serializer):
         """Save or restore the optimizer, the scale and the master weights."""
         super().serialize(serializer)
-        if not self._halved:
-            return
-        self._loss_scale = serializer('loss_scale', self._loss_scale)
-        self._loss_scaling_isnan_ever = serializer('overflowed', self._loss_scaling_isnan_ever)
+        if self._halved:
+            self._loss_scale = serializer('loss_scale', self._loss_scale)
+            self._loss_scaling_isnan_ever = serializer('overflowed', self._loss_scaling_isnan_ever)
         for name, parameter in self.target.namedparams():
-            if parameter.dtype == np.float16:
-                rule = parameter.update_rule
-                if rule._fp32_param is None:
-                    rule._fp32_param = chainer.Parameter(
-                        parameter.array.astype(np.float32), name=parameter.name)
-                serializer[name]('weight', rule._fp32_param.array)
+            if has_master(parameter):
+                serializer[name]('weight', master(parameter).array)
+
+
+def master(parameter: chainer.Parameter) -> chainer.Parameter:
+    """The float32 master weights of a parameter, made from its numbers if there are none yet."""
+    rule = parameter.update_rule
+    if rule._fp32_param is None:
+        rule._fp32_param = chainer.Parameter(
+            parameter.array.astype(np.float32), name=parameter.name)
+    return rule._fp32_param
+
+
+def _update_master(rule, parameter):
+    """Update as Chainer does with ``use_fp32_update``, which it has for float16 alone."""
+    if not rule.enabled:
+        return
+    weights = master(parameter)
+    weights.grad = parameter.grad.astype(np.float32)
+    type(rule).update(rule, weights)
+    parameter.array[...] = weights.array
+    weights.grad = None

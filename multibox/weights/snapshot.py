@@ -9,7 +9,7 @@ from multibox.files import read_json
 import numpy as np
 
 WEIGHTS = 'updater/model:main/model/'
-# A run in float16 keeps a float32 copy of every float16 weight, under this name.
+# A run in 16 bits keeps a float32 copy of every 16-bit weight, under this name.
 COPY = re.compile('updater/optimizer:main/model/(.*)/weight')
 
 
@@ -23,7 +23,7 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
     Returns:
         {name: float32 array}. Single numbers, such as the counters of batch normalisation, are part
-        of it. A run in float16 gives its float32 copies.
+        of it. A run in 16 bits gives its float32 copies.
 
     Raises:
         UserError: there is no such file, it is damaged, or it is no snapshot of ``train.py``.

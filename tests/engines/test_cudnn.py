@@ -20,6 +20,8 @@ import pytest
 from chainer.backends import cuda
 
 X, W, B = draw((2, 3, 9, 7), (4, 3, 3, 3), 4)
+NEEDS_BFLOAT16 = pytest.mark.skipif(bool(engines.bfloat16.missing()), reason='no ml_dtypes')
+PRECISIONS = [*engines.PRECISIONS[:-1], pytest.param('bfloat16', marks=NEEDS_BFLOAT16)]
 
 
 @pytest.fixture
@@ -33,6 +35,7 @@ def as_bfloat16(array):
     return fake_cudnn.widen_bfloat16(fake_cudnn.round_to_bfloat16(array))
 
 
+@NEEDS_BFLOAT16
 def test_bfloat16_is_float32_with_rounded_factors_and_results(use, cudnn):
     rounded = [as_bfloat16(array) for array in (X, W, B)]
     exact = F.convolution_2d(*(array.astype(float) for array in rounded)).array
@@ -42,7 +45,19 @@ def test_bfloat16_is_float32_with_rounded_factors_and_results(use, cudnn):
     np.testing.assert_array_equal(y, as_bfloat16(exact))
 
 
-@pytest.mark.parametrize('precision', engines.PRECISIONS)
+@NEEDS_BFLOAT16
+def test_arrays_of_bfloat16_are_neither_rounded_nor_widened(use, cudnn):
+    bfloat16 = engines.bfloat16.dtype()
+    arrays = [array.astype(bfloat16) for array in (X, W, B)]
+    exact = F.convolution_2d(*(array.astype(float) for array in arrays)).array
+    use('cudnn')
+    results = outputs(F.convolution_2d, arrays)
+    assert [result.dtype for result in results] == [bfloat16] * 4
+    np.testing.assert_array_equal(results[0], exact.astype('f').astype(bfloat16))
+    assert {graph.result.dtype for graph in cudnn.graphs} == {cudnn.data_type.BFLOAT16}
+
+
+@pytest.mark.parametrize('precision', PRECISIONS)
 def test_float16_arrays_are_summed_in_float32_whatever_the_precision(use, cudnn, precision):
     arrays = [array.astype(np.float16) for array in (X, W, B)]
     exact = F.convolution_2d(*(array.astype(float) for array in arrays)).array
@@ -62,7 +77,7 @@ def test_float32_weights_of_float16_images_get_a_float32_gradient(use, cudnn):
 
 @pytest.mark.parametrize('precision, dtype, expected', [
     ('float32', 'float32', False), ('tf32', 'float32', True), ('float16', 'float32', False),
-    ('bfloat16', 'float32', True), ('float32', 'float16', True)])
+    pytest.param('bfloat16', 'float32', True, marks=NEEDS_BFLOAT16), ('float32', 'float16', True)])
 def test_tensor_cores_are_kept_from_float32_only(use, cudnn, precision, dtype, expected):
     use('cudnn', precision)
     outputs(F.convolution_2d, (X.astype(dtype), W.astype(dtype)))
@@ -163,11 +178,11 @@ def test_on_a_gpu_convolution_and_its_gradients_are_chainers(use, case, precisio
     options = {'stride': stride, 'pad': pad, 'dilate': dilate}
     exact = outputs(F.convolution_2d, [array.astype(float) for array in arrays], **options)
     use('cudnn', precision)
-    dtype = np.float16 if precision == 'float16' else np.float32
+    dtype = engines.bfloat16.array_dtype(precision)
     on_gpu = [cuda.to_gpu(array.astype(dtype)) for array in arrays]
     for ours, chainers in zip(outputs_on_gpu(on_gpu, **options), exact, strict=True):
         assert ours.dtype == dtype
-        error = abs(cuda.to_cpu(ours) - chainers).max()
+        error = abs(cuda.to_cpu(ours).astype(float) - chainers).max()
         assert error <= TOLERANCE[precision] * abs(chainers).max()
 
 

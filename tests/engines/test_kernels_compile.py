@@ -23,7 +23,7 @@ KERNELS = {'loss': ['mark_largest', 'average<true>', 'average<false>'] + [
     for kernel in ('cross_entropy', 'cross_entropy_gradient', 'mine', 'gradients')],
     'suppression': [f'{kernel}<{dtype}>' for dtype in ('float', 'double')
                     for kernel in ('suppress', 'collect')],
-    **{source: [f'{kernel}<{dtype}{window}>' for dtype in ('float', '__half')
+    **{source: [f'{kernel}<{dtype}{window}>' for dtype in kernels.TYPES.values()
                 for kernel in names for window in windows]
        for source, names, windows in (
            ('pooling', ('max_pool', 'max_pool_gradient'), (', 2, 2, 2, 2', ', 3, 3, 1, 1')),
@@ -89,9 +89,11 @@ def elementwise_source(arguments, T):
 
 
 @pytest.mark.parametrize('arch', ['sm_80', 'sm_90'])
-@pytest.mark.parametrize('T', ['float16', 'float32', 'float64'])
+@pytest.mark.parametrize('T', ['float16', 'bfloat16', 'float32', 'float64'])
 @pytest.mark.parametrize('arguments', ELEMENTWISE, ids=lambda arguments: arguments[3])
 def test_element_wise_kernels_compile(arguments, T, arch):
+    if T == 'bfloat16':
+        T = pytest.importorskip('ml_dtypes').bfloat16
     folder = pathlib.Path(cupy_core('core')._get_header_dir_path())
     cccl = [folder / 'cupy' / '_cccl' / name for name in ('cub', 'thrust', 'libcudacxx')]
     compiled('#include <cupy/complex.cuh>\n#include <cupy/carray.cuh>\n'

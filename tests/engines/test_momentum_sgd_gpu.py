@@ -1,5 +1,5 @@
 """The update of many parameters by one kernel, against Chainer's update per parameter."""
-from multibox.engines import kernels
+from multibox.engines import bfloat16, kernels
 from multibox.engines.momentum_sgd import gpu as momentum_sgd
 from multibox.training import make_optimizer
 
@@ -31,6 +31,9 @@ class Net(chainer.Chain):
 
 
 def cast_and_send(xp, chain, dtype='f'):
+    if dtype == 'bfloat16':
+        pytest.importorskip('ml_dtypes')
+        dtype = bfloat16.dtype()
     for parameter in chain.params():
         parameter.array = parameter.array.astype(dtype)
     chain.to_device('@numpy' if xp is np else '@cupy:0')
@@ -67,7 +70,8 @@ def assert_same(actual, expected, tolerance=1e-6):
         assert parameter.dtype == other.dtype
         for one, two in ((parameter.array, other.array),
                          (parameter.update_rule.state['v'], other.update_rule.state['v'])):
-            np.testing.assert_allclose(cuda.to_cpu(one), two, rtol=tolerance, atol=tolerance)
+            np.testing.assert_allclose(*(cuda.to_cpu(each).astype('f') for each in (one, two)),
+                                       rtol=tolerance, atol=tolerance)
         assert parameter.update_rule.t == other.update_rule.t
 
 
@@ -78,7 +82,7 @@ def assert_updates_are_the_same(actual, expected, tolerance=1e-6):
 
 
 @pytest.mark.parametrize('dtype, scale, tolerance', [
-    ('f', None, 1e-6), ('e', None, 1e-3), ('e', 1024., 1e-3)])
+    ('f', None, 1e-6), ('e', None, 1e-3), ('e', 1024., 1e-3), ('bfloat16', None, 8e-3)])
 def test_updates_are_chainers(kernel_xp, dtype, scale, tolerance):
     actual, expected = make_pair(kernel_xp, dtype)
     for seed in range(3):
@@ -93,8 +97,9 @@ def test_updates_are_chainers(kernel_xp, dtype, scale, tolerance):
     assert actual.t == expected.t == 3
 
 
-def test_masters_of_float16_keep_what_rounding_drops(kernel_xp):
-    actual, expected = make_pair(kernel_xp, 'e')
+@pytest.mark.parametrize('dtype', ['e', 'bfloat16'])
+def test_masters_of_16_bits_keep_what_rounding_drops(kernel_xp, dtype):
+    actual, expected = make_pair(kernel_xp, dtype)
     for seed in range(2):
         for optimizer in actual, expected:
             set_gradients(optimizer, seed)
@@ -118,7 +123,7 @@ def test_decay_of_float32_does_not_grow_with_the_scale_of_the_loss(kernel_xp):
     assert_same(scaled, plain)
 
 
-@pytest.mark.parametrize('dtype', ['f', 'e'])
+@pytest.mark.parametrize('dtype', ['f', 'e', 'bfloat16'])
 def test_one_launch_for_each_kind_of_parameter(kernel_xp, monkeypatch, dtype):
     launches, launch = [], kernels.launch
     optimizer, _ = make_pair(kernel_xp, dtype)
@@ -236,7 +241,7 @@ def test_chainer_and_the_kernels_load_the_others_snapshots(kernel_xp, tmp_path, 
     assert_same(optimizer, expected)
 
 
-@pytest.mark.parametrize('dtype', ['f', 'e'])
+@pytest.mark.parametrize('dtype', ['f', 'e', 'bfloat16'])
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
 def test_one_number_that_is_not_finite_is_found(kernel_xp, dtype, bad):
     gradients = [kernel_xp.ones(size, dtype) for size in SIZES]

@@ -251,8 +251,7 @@ class pygraph:
 
 
 def elementwise(inputs, outputs, body, name):
-    return {'round_to_bfloat16': round_to_bfloat16, 'widen_bfloat16': widen_bfloat16,
-            'relu_gradient': lambda y, gy: np.ascontiguousarray(np.where(y > 0, gy, 0))}[name]
+    return {'relu_gradient': lambda y, gy: np.ascontiguousarray(np.where(y > 0, gy, 0))}[name]
 
 
 cuda = types.SimpleNamespace(  # replaces chainer.backends.cuda

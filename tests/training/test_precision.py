@@ -4,13 +4,15 @@ import os
 import types
 from unittest import mock
 
+import evaluate
 import train
+from multibox import engines
 from multibox.engines import PRECISIONS, program, set_up
 from multibox.engines.convolution import graphs
 from multibox.errors import UserError
 from multibox.networks import make_detector
 from multibox.processes import as_processes
-from multibox.training import halve, make_multi_node, make_optimizer
+from multibox.training import OPTIMIZERS, halve, make_multi_node, make_optimizer
 from multibox.weights import load_model
 
 import chainer
@@ -51,35 +53,38 @@ def test_products_in_tf32_are_a_choice(name, monkeypatch):
     assert os.environ['CUPY_TF32'] == ('1' if name == 'tf32' else '0')
 
 
-def test_a_network_in_float16_predicts_as_in_float32(on_cpu):
+@pytest.mark.parametrize('name, tolerance', [('float16', .01), ('bfloat16', .04)])
+def test_a_network_in_16_bits_predicts_as_in_float32(on_cpu, name, tolerance):
+    if name == 'bfloat16':
+        pytest.importorskip('ml_dtypes')
     np.random.seed(0)
     model = make_detector('slim300', 3)
     imgs = np.random.uniform(-100, 100, (2, 3, 300, 300)).astype('f')
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         before = model(imgs)
-        halve(model)
+        halve(model, name)
         after = model(imgs)
     for one, other in zip(before, after):
         assert other.dtype == np.float32
-        np.testing.assert_allclose(other.array, one.array, atol=.01 * abs(one.array).max())
+        np.testing.assert_allclose(other.array, one.array, atol=tolerance * abs(one.array).max())
     assert {parameter.dtype.name for parameter in model.params()
-            if parameter.name not in ('gamma', 'beta')} == {'float16'}
+            if parameter.name not in ('gamma', 'beta')} == {name}
     assert model.extractor.stem.bn.gamma.dtype == np.float32
 
 
 class Weights(chainer.Chain):
-    """Two links of one weight and one bias, the first link in float16. All parameters are 1.
+    """Two links of one weight and one bias, the first link in 16 bits. All parameters are 1.
 
     The argument of ``forward`` is the gradient of every parameter.
     """
 
-    def __init__(self):
+    def __init__(self, dtype=np.float16):
         super().__init__()
         with self.init_scope():
             self.half, self.single = (L.Linear(1, 1, initialW=1., initial_bias=1.)
                                       for _ in range(2))
         for parameter in self.half.params():
-            parameter.array = parameter.array.astype(np.float16)
+            parameter.array = parameter.array.astype(dtype)
 
     def forward(self, gradient):
         return sum(F.sum(F.cast(parameter, 'f') * gradient) for parameter in self.params())
@@ -149,6 +154,40 @@ def test_steps_too_small_for_float16_add_up():
     assert chain.half.W.array.item() == pytest.approx(.99, abs=5e-4)
 
 
+@pytest.fixture
+def bfloat16():
+    pytest.importorskip('ml_dtypes')
+    return engines.bfloat16.dtype()
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_updates_of_bfloat16_are_those_of_float32_and_the_loss_is_not_scaled(bfloat16, name):
+    chain = Weights(bfloat16)
+    optimizer = make_optimizer(name, chain, 1e-4, .1)
+    for _ in range(100):  # a step of 1e-4 is too small for bfloat16
+        optimizer.update(chain, 1.)
+        optimizer.serialize(DictionarySerializer())  # saving changes nothing
+    for half, single in zip(chain.half.params(), chain.single.params()):
+        assert half.dtype == bfloat16 and half.update_rule.t == 100
+        assert half.update_rule._fp32_param.array == single.array < .995
+        assert half.array == single.array.astype(bfloat16)
+    assert optimizer._loss_scale is None
+
+
+def test_frozen_weights_of_bfloat16_stay(bfloat16):
+    chain = Weights(bfloat16)
+    optimizer = make_optimizer('momentum_sgd', chain, .1, .1)
+    chain.half.disable_update()
+    optimizer.update(chain, 1.)
+    assert [parameter.array.item() for parameter in chain.half.params()] == [1, 1]
+
+
+def test_several_processes_refuse_bfloat16(bfloat16):
+    optimizer = make_optimizer('momentum_sgd', Weights(bfloat16), .1, .1)
+    with pytest.raises(UserError, match=r'--precision bfloat16: several processes.*float16'):
+        make_multi_node(optimizer, as_processes(mock.MagicMock(rank=0, size=2)))
+
+
 def test_an_overflow_on_another_process_skips_the_update():
     class Comm:
         rank = 0
@@ -171,12 +210,10 @@ def saved(out):
         return {key: arrays[key] for key in arrays if key.startswith('updater/')}
 
 
-@pytest.mark.slow
-def test_a_resumed_run_in_float16_ends_in_the_same_weights_and_scale(
-        data, tmp_path, on_cpu):
-    whole, half = tmp_path / 'whole', tmp_path / 'half'
-    train.main([*FAST, '--data', str(data), '--iteration', '2', '--precision', 'float16',
-                '--out', str(whole)])
+def run_and_resume(folder, *flags):
+    """Run two iterations in one piece and in two. Returns the last folder and the arrays."""
+    whole, half = folder / 'whole', folder / 'half'
+    train.main([*FAST, *flags, '--iteration', '2', '--out', str(whole)])
     half.mkdir()
     for name in ('snapshot_iter_1', 'settings.json'):
         (half / name).write_bytes((whole / name).read_bytes())
@@ -185,15 +222,26 @@ def test_a_resumed_run_in_float16_ends_in_the_same_weights_and_scale(
     assert expected.keys() == resumed.keys()
     for key in expected:
         np.testing.assert_array_equal(resumed[key], expected[key], err_msg=key)
+    return half, expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['float16', 'bfloat16'])
+def test_a_resumed_run_in_16_bits_ends_in_the_same_weights_and_scale(
+        name, data, tmp_path, on_cpu):
+    if name == 'bfloat16':
+        pytest.importorskip('ml_dtypes')
+    half, expected = run_and_resume(tmp_path, '--data', str(data), '--precision', name)
     W = 'main/model/multibox/conf/0/W'
-    assert expected['updater/optimizer:main/loss_scale'] == 4
+    assert expected.get('updater/optimizer:main/loss_scale') == (4 if name == 'float16' else None)
     assert expected[f'updater/optimizer:{W}/weight'].dtype == np.float32
     assert not any(key.endswith('gamma/weight') for key in expected)  # gamma is float32 itself
-    assert expected[f'updater/model:{W}'].dtype == np.float16
+    # .npz has no bfloat16, so float32 stands for it.
+    assert expected[f'updater/model:{W}'].dtype == (np.float16 if name == 'float16' else np.float32)
     log = json.loads((half / 'log').read_text())
     assert [entry['iteration'] for entry in log] == [1, 2]
     assert load_model(half / 'model.npz')[0].multibox.conf[0].W.dtype == np.float32
-    with pytest.raises(UserError, match='had precision float16, not float32'):
+    with pytest.raises(UserError, match=f'had precision {name}, not float32'):
         train.main(['--out', str(half), '--resume', '--precision', 'float32'])
 
 
@@ -206,3 +254,19 @@ def test_a_gpu_trains_in_every_precision(name, data, tmp_path, gpu):
                 '--device', '0', '--out', str(tmp_path)])
     log = json.loads((tmp_path / 'log').read_text())
     assert all(0 < entry['main/loss'] < 100 for entry in log) and len(log) == 4
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('model', ['slim300', 'lite300', 'ssd300'])
+def test_a_run_in_bfloat16_on_a_gpu_is_resumed_to_the_bit_and_evaluated(model, data, tmp_path, gpu):
+    if graphs.missing():
+        pytest.skip(graphs.missing())
+    half, expected = run_and_resume(
+        tmp_path, '--data', str(data), '--precision', 'bfloat16', '--device', '0',
+        '--model', model, '--pretrained', 'none')
+    W = expected['updater/optimizer:main/model/multibox/conf/0/W/weight']
+    rounded = expected['updater/model:main/model/multibox/conf/0/W']
+    np.testing.assert_array_equal(W.astype(engines.bfloat16.dtype()).astype('f'), rounded)
+    assert (rounded != W).any()
+    evaluate.main(['--model', str(half / 'model.npz'), '--device', '0'])
+    assert (half / 'evaluation' / 'metrics.json').exists()

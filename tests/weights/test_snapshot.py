@@ -113,10 +113,13 @@ def test_a_reused_network_gives_its_default_boxes(out, alone, tmp_path):
                                   model.coder.default_bbox)
 
 
-def test_a_run_in_float16_gives_its_float32_copies(tmp_path):
+@pytest.mark.parametrize('precision', ['float16', 'bfloat16'])
+def test_a_run_in_16_bits_gives_its_float32_copies(precision, tmp_path):
+    if precision == 'bfloat16':
+        pytest.importorskip('ml_dtypes')
     model = make_detector('slim300', 2)
     W = model.multibox.conf[0].W.array.copy()
-    halve(model)
+    halve(model, precision)
     chain = TrainChain(model)
     optimizer = make_optimizer('momentum_sgd', chain, 1e-3, 0)
     saved = chainer.serializers.DictionarySerializer()

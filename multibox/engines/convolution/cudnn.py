@@ -6,7 +6,7 @@ Arrays in another order, such as images and weights, are copied.
 import functools
 import math
 
-from multibox.engines import kernels, layout
+from multibox.engines import bfloat16, kernels, layout
 from multibox.engines.convolution import graphs
 from multibox.engines.convolution.forms import Problem
 from multibox.engines.convolution.plans import Plan
@@ -19,7 +19,7 @@ ALIGNMENT = 16  # bytes; a graph assumes that all addresses are multiples
 
 
 class CuDNN:
-    """The engine ``cudnn``. The result has the dtype of the arrays, float16 or float32.
+    """The engine ``cudnn``. The result has the dtype of the images: float32, float16 or bfloat16.
 
     Args:
         precision: the precision in which float32 arrays are multiplied. With 'float32' factors stay
@@ -36,9 +36,9 @@ class CuDNN:
         return graphs.missing()
 
     def covers(self, arrays):
-        """Whether all arrays are CuPy's, not empty, and each float32 or float16."""
+        """Whether all arrays are CuPy's, not empty, and each float32, float16 or bfloat16."""
         return all(isinstance(a, cuda.ndarray) and a.size
-                   and a.dtype in (np.float32, np.float16) for a in arrays)
+                   and a.dtype.name in graphs.DATA_TYPES for a in arrays)
 
     def convolve(self, x, W, b, geometry, out_size, relu=False, ceiling=math.inf):
         """Return y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C / G, kh, kw), b (O,) or None.
@@ -50,7 +50,7 @@ class CuDNN:
         y = self._compute('conv_fprop', shapes, geometry, (x, W, *bias), relu)
         if relu and ceiling < math.inf:
             pixels = layout.pixels(y)
-            cuda.cupy.minimum(pixels, ceiling, out=pixels)
+            cuda.cupy.minimum(pixels, y.dtype.type(ceiling), out=pixels)
         return y
 
     def input_gradient(self, gy, W, geometry, in_size, groups=1):
@@ -66,43 +66,24 @@ class CuDNN:
         return cuda.cupy.ascontiguousarray(gW)  # the order of the weights: an update reads both
 
     def _compute(self, operation, shapes, geometry, arrays, relu=False):
-        dtype = arrays[0].dtype  # of the result too; weights and bias may have another
-        factors = dtype.name
-        if dtype == np.float32 and self.precision == 'bfloat16':
-            factors = 'bfloat16'
-        exact = factors == 'float32' and self.precision != 'tf32'
-        plan = _plan(operation, shapes, geometry, factors, exact, len(arrays) == 3, relu,
+        own = dtype = arrays[0].dtype  # of the result too; weights and bias may have another
+        if own == np.float32 and self.precision == 'bfloat16':
+            dtype = bfloat16.dtype()
+        exact = dtype == np.float32 and self.precision != 'tf32'
+        plan = _plan(operation, shapes, geometry, dtype.name, exact, len(arrays) == 3, relu,
                      cuda.cupy.cuda.Device().id)
-        arrays = [_operand(array.astype(dtype, copy=False), factors) for array in arrays]
-        result = layout.empty_channels_last(plan.shape, arrays[0].dtype, cuda.cupy)
+        arrays = [_operand(array.astype(dtype, copy=False)) for array in arrays]
+        result = layout.empty_channels_last(plan.shape, dtype, cuda.cupy)
         plan(*arrays, layout.pixels(result))
-        return layout.maps(_widen(layout.pixels(result))) if factors == 'bfloat16' else result
+        return result.astype(own, copy=False)  # in the same memory order
 
 
 @functools.cache
-def _plan(operation, shapes, geometry, factors, exact, bias, relu, device):
-    return Plan(Problem(operation, shapes, geometry, factors, exact, bias, relu))
+def _plan(operation, shapes, geometry, dtype, exact, bias, relu, device):
+    return Plan(Problem(operation, shapes, geometry, dtype, exact, bias, relu))
 
 
-def _operand(array, factors):
-    """(B, C, H, W) as a contiguous (B, H, W, C), rounded if ``factors`` is bfloat16."""
-    array = layout.pixels(array)
-    if factors == 'bfloat16':
-        return _round(array)  # a new array, in the order of its axes
-    array = cuda.cupy.ascontiguousarray(array)
+def _operand(array):
+    """(B, C, H, W) as a contiguous and aligned (B, H, W, C)."""
+    array = cuda.cupy.ascontiguousarray(layout.pixels(array))
     return array if kernels.address(array) % ALIGNMENT == 0 else array.copy()
-
-
-def _round(array):
-    """float32 to the nearest bfloat16, ties to even, as uint16: CuPy 13 has no bfloat16."""
-    return cuda.elementwise(
-        'float32 x', 'uint16 y',
-        '''unsigned int bits = __float_as_uint(x);
-           y = x != x ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;''',
-        'round_to_bfloat16')(array)
-
-
-def _widen(array):
-    """bfloat16 as uint16 to float32."""
-    return cuda.elementwise('uint16 x', 'float32 y',
-                            'y = __uint_as_float((unsigned int)x << 16);', 'widen_bfloat16')(array)

@@ -28,7 +28,7 @@ def update(optimizer: Any) -> None:
     Gradients stay unchanged, whereas Chainer's hooks change them. Loss scaling does not change the
     decay of float32 parameters, whereas Chainer's ``WeightDecay`` multiplies it by the scale.
     Chainer itself updates four kinds of parameters: those with another rule, those with hooks other
-    than ``WeightDecay`` and ``GradientScaling``, float16 parameters without ``use_fp32_update``,
+    than ``WeightDecay`` and ``GradientScaling``, 16-bit parameters without ``use_fp32_update``,
     and parameters that are not contiguous in memory.
 
     Args:
@@ -53,7 +53,7 @@ def update(optimizer: Any) -> None:
 
 
 def all_finite(gradients: Iterable[Array]) -> bool:
-    """Whether all float32 and float16 arrays are finite; the host waits for the GPU once."""
+    """Whether all arrays are finite; the host waits for the GPU once."""
     by_dtype: dict[Any, list] = {}
     for gradient in gradients:
         xp = cuda.get_array_module(gradient)
@@ -70,7 +70,7 @@ def _kind(parameter):
     if type(rule) is not MomentumSGDRule or not rule.enabled:
         return None
     fits = parameter.dtype == np.float32 or (
-        parameter.dtype == np.float16 and rule._use_fp32_update)
+        parameter.dtype.name in kernels.TYPES and rule._use_fp32_update)
     rates = _rates(rule._hookable)
     if not fits or rates is None or not parameter.array.flags.c_contiguous:
         return None
@@ -95,7 +95,7 @@ def _rates(hooks):
 def _prepare(parameter):
     """Count the update and return the columns of a parameter in the table, as arrays."""
     rule, master, rounded = parameter.update_rule, parameter, []
-    if parameter.dtype == np.float16:
+    if parameter.dtype != np.float32:
         if rule._fp32_param is None:
             rule._fp32_param = chainer.Parameter(
                 parameter.array.astype(np.float32), name=parameter.name)

@@ -1,4 +1,5 @@
 // Momentum SGD: one launch updates many parameters.
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 const int TENSORS = 64;  // per launch; their table is a kernel parameter, which CUDA limits to 4 KB

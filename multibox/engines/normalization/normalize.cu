@@ -1,6 +1,7 @@
 // L2 normalisation, x / (|x| + eps) * scale, over the channels of (images, channels, pixels) in any
 // memory order. A block computes 32 pixels: each lane computes one pixel, and the warps share the
 // channels.
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 const int WARPS = 8;

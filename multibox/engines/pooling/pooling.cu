@@ -1,5 +1,6 @@
 // Max pooling of maps (height, width, inner). Arrays in the memory order (B, C, H, W) have B * C
 // maps with inner = 1. Arrays in the memory order (B, H, W, C) have B maps with inner = C.
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 struct Maps {

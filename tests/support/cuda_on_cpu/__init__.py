@@ -71,8 +71,8 @@ def elementwise(inputs, outputs, body, name):
         result = np.empty(arrays[0].shape, types.get(kinds[-1], kinds[-1]))
         arrays = [*map(np.ascontiguousarray, arrays), result]
         code = '\n'.join((
-            '#include "cuda.hpp"\n#include "cuda_fp16.h"',
-            'typedef __half float16; typedef float float32; typedef unsigned short uint16;',
+            '#include "cuda.hpp"\n#include "cuda_bf16.h"\n#include "cuda_fp16.h"',
+            'typedef __half float16; typedef __nv_bfloat16 bfloat16; typedef float float32;',
             *(f'typedef {dtype.name} {kind};' for kind, dtype in types.items() if len(kind) == 1),
             'extern "C" void run(void** arrays, size_t size) {',
             'const on_cpu::FlushToZero as_cupy;\nfor (size_t i = 0; i < size; ++i) {',
