@@ -16,16 +16,42 @@ class MomentumSGD(LossScaling, chainer.optimizers.MomentumSGD):
     """Chainer's optimizer; on a GPU, one launch updates all parameters of a kind."""
 
     def update(self, lossfun=None, *args, **kwds):
-        """Compute gradients if a loss is given, then update; see ``chainer.GradientMethod``."""
-        if not all(kernels.is_on_gpu(parameter.array) for parameter in self.target.params()):
+        """Compute gradients if a loss is given, then update; see ``chainer.GradientMethod``.
+
+        On a GPU the host does not wait for it, unless Chainer itself updates some parameters.
+        """
+        on_gpu = all(kernels.is_on_gpu(parameter.array) for parameter in self.target.params())
+        self._move_scale(on_gpu and self._loss_scaling_is_dynamic
+                         and momentum_sgd.updates_all(self))
+        if not on_gpu:
             super().update(lossfun, *args, **kwds)
             return
+        scale = self._scale
         if lossfun is not None:
             loss = lossfun(*args, **kwds)
             self.target.cleargrads()
-            loss.backward(loss_scale=self._loss_scale)
+            if scale is None:
+                loss.backward(loss_scale=self._loss_scale)
+            else:
+                loss.grad = scale.gradient(loss.array)
+                loss.backward()
             del loss  # frees the graph before the update takes memory
-        momentum_sgd.update(self)
+        momentum_sgd.update(self, *[] if scale is None else (
+            scale.state if lossfun else None, scale.overflowed))
+
+    def obstacle(self) -> str | None:
+        """The reason why a CUDA graph cannot hold the update, in words; None if it can."""
+        return None if momentum_sgd.updates_all(self) else (
+            'the optimizer has hooks, or Chainer itself updates some of the parameters')
+
+    def prepare(self) -> None:
+        """Write to the GPU the numbers that a graph of the update reads from it."""
+        momentum_sgd.write_rates(self)
+
+    def count(self) -> None:
+        """Count an update that a graph makes."""
+        self.t += 1
+        momentum_sgd.count(self.target)
 
 
 class Adam(LossScaling, chainer.optimizers.Adam):

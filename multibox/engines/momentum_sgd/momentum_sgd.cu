@@ -12,7 +12,13 @@ struct Tensors {
     float* velocity[TENSORS];
     T* rounded[TENSORS];  // the network's copy of a parameter, if the network is not in float32
     int size[TENSORS], first_block[TENSORS];
+    int row[TENSORS];  // of the array of rates
     int count;
+};
+
+// The rates of a parameter. They lie on the GPU, so a launch in a CUDA graph finds the latest ones.
+struct Rates {
+    double factor, decay, lr, momentum;
 };
 
 // Finds the tensor of this block, and the range of its elements that the block updates.
@@ -27,12 +33,17 @@ __device__ int find(const Tensors<T>& tensors, int& start, int& end) {
     return tensor;
 }
 
-// Each gradient is multiplied by ``factor``; then ``decay`` times the parameter is added.
+// Each gradient is divided by ``*scale`` and multiplied by the factor; then the decay times the
+// parameter is added. Nothing is updated if ``*overflowed`` is not 0.
 template <class T>
-__global__ void update(const Tensors<T> tensors, float factor, float decay, float lr,
-                       float momentum) {
+__global__ void update(const Tensors<T> tensors, const double* rates, const double* scale,
+                       const int* overflowed) {
+    if (*overflowed) return;
     int start, end;
     const int tensor = find(tensors, start, end);
+    const Rates row = reinterpret_cast<const Rates*>(rates)[tensors.row[tensor]];
+    const float factor = row.factor / *scale, decay = row.decay, lr = row.lr,
+                momentum = row.momentum;
     const T* gradient = tensors.gradient[tensor];
     float* parameter = tensors.parameter[tensor];
     float* velocity = tensors.velocity[tensor];
@@ -58,4 +69,13 @@ __global__ void find_nonfinite(const Tensors<T> tensors, int* found) {
     for (int i = start + threadIdx.x; i < end; i += blockDim.x)
         finite &= isfinite(float(tensors.gradient[tensor][i]));
     if (!finite) *found = 1;
+}
+
+// Adapts the scale of the loss after an update, as Chainer does, and sets *found back to 0.
+// state: the scale, whether gradients ever overflowed, and the number of updates left out.
+__global__ void adapt(double* state, int* found, double multiplier, double largest) {
+    state[0] *= *found ? .5 : state[1] ? multiplier : 2;
+    state[0] = state[0] > largest ? largest : state[0] < 1 ? 1 : state[0];
+    if (*found) state[1] = 1, state[2] += 1;
+    *found = 0;
 }
