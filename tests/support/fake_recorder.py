@@ -62,6 +62,8 @@ class Recorder:
         if optimizer._scale is not None:
             arrays += [optimizer._scale.state, optimizer._scale.overflowed]
         before = [array.copy() for array in arrays]
-        yield
-        for array, contents in zip(arrays, before):
-            array[...] = contents
+        try:
+            yield
+        finally:
+            for array, contents in zip(arrays, before):
+                array[...] = contents
