@@ -1,7 +1,7 @@
 """CUDA graphs: work for the GPU that is recorded once and launched many times.
 
-A graph repeats launches with the addresses and numbers of the recording. A copy from the memory of
-the host would be repeated, too, but that memory has other contents by then.
+A graph repeats launches with the addresses and numbers of the recording. CuPy refuses to record a
+copy between host and GPU, and CUDA refuses to wait for the GPU meanwhile.
 """
 import contextlib
 import threading
@@ -48,10 +48,11 @@ class Recorder:
             Function without arguments that launches the graph on the current stream.
 
         Raises:
-            Exception: CUDA or CuPy cannot record the work; in particular :class:`NotRepeatable`.
+            NotRepeatable: the work draws random numbers.
+            Exception: CUDA or CuPy cannot record the work, or the work fails.
         """
         stream = self._stream
-        with self._own_stream_and_pool(), _only_repeatable():
+        with self._own_stream_and_pool(), _without_random_numbers():
             stream.begin_capture()  # relaxed: the pool may ask CUDA for memory
             try:
                 work()
@@ -78,30 +79,17 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def _only_repeatable():
-    """Refuse copies from the host and random numbers to this thread."""
-    cupy, thread = cuda.cupy, threading.get_ident()
-    allocate = cupy.get_default_pinned_memory_pool().malloc  # cupy.array copies through its memory
-    random, own_set = cupy.random._generator, vars(cupy.ndarray).get('set')
+def _without_random_numbers():
+    """Refuse random numbers to this thread. A graph would repeat the same ones."""
+    generator, thread = cuda.cupy.random._generator, threading.get_ident()
+    draw = generator.get_random_state
 
-    def refuse(function, what):
-        def refused(*args, **kwargs):
-            if threading.get_ident() == thread:
-                raise NotRepeatable(f'the step {what}')
-            return function(*args, **kwargs)
-        return refused
-
-    copies = 'copies an array from the host'
-    draw = random.get_random_state
+    def refuse():
+        if threading.get_ident() == thread:
+            raise NotRepeatable('it draws random numbers')
+        return draw()
+    generator.get_random_state = refuse
     try:
-        random.get_random_state = refuse(draw, 'draws random numbers')
-        cupy.ndarray.set = refuse(cupy.ndarray.set, copies)
-        cupy.cuda.set_pinned_memory_allocator(refuse(allocate, copies))
         yield
     finally:
-        cupy.cuda.set_pinned_memory_allocator(allocate)
-        random.get_random_state = draw
-        if own_set is None:
-            del cupy.ndarray.set  # inherited
-        else:
-            cupy.ndarray.set = own_set
+        generator.get_random_state = draw

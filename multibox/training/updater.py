@@ -2,7 +2,7 @@
 from typing import Any
 
 from multibox.engines import kernels
-from multibox.engines.graphs import NotRepeatable, Recorder
+from multibox.engines.graphs import Recorder
 from multibox.training.transfer import Transfer
 from multibox.typing import Array
 
@@ -120,8 +120,7 @@ class GraphedUpdate:
             chain._unread, optimizer.t = unread, t
             for rule, n in counted:
                 rule.t = n
-            self._go_on_without(error if isinstance(error, NotRepeatable)
-                                else f'CUDA cannot record the update ({error})')
+            self._go_on_without(f'the update cannot be recorded ({error})')
             self._update(*arrays)
             return
         # The host has counted this update, and the GPU has not done it yet.

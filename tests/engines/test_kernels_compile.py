@@ -27,6 +27,7 @@ KERNELS = {'loss': ['mark_largest', 'average<true>', 'average<false>'] + [
            ('pooling', ('max_pool', 'max_pool_gradient'), (', 2, 2, 2, 2', ', 3, 3, 1, 1')),
            ('normalize', ('normalize', 'normalize_gradient'), ('',)),
            ('momentum_sgd', ('update', 'find_nonfinite'), ('',)))}}
+KERNELS['momentum_sgd'].append('adapt')
 NODES = [node for folder in ('multibox', 'experiments')
          for path in sorted((ROOT / folder).rglob('*.py'))
          for node in ast.walk(ast.parse(path.read_text()))]

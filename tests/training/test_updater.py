@@ -139,12 +139,13 @@ def test_a_graph_that_cannot_be_recorded_changes_nothing_but_one_line(
     def fail_late(work):
         def work_and_fail():
             work()
-            raise NotRepeatable('the step draws random numbers')
+            raise NotRepeatable('it draws random numbers')
         return record(work_and_fail)
     monkeypatch.setattr(recorders[0], 'record', fail_late)
     assert_equal(graphed.train(), plain.train())
     assert capsys.readouterr().out == (
-        'training goes on without a CUDA graph, because the step draws random numbers\n')
+        'training goes on without a CUDA graph, because the update cannot be recorded '
+        '(it draws random numbers)\n')
 
 
 def clip(run, monkeypatch):
