@@ -2,7 +2,8 @@
 from typing import Any, NamedTuple
 
 from multibox.engines import kernels
-from multibox.engines.momentum_sgd import gpu as momentum_sgd
+from multibox.engines.updates import gpu as updates
+from multibox.engines.updates import rates
 from multibox.processes import OneProcess
 from multibox.training.precision import LossScaling
 
@@ -12,8 +13,11 @@ from chainer.optimizer_hooks import WeightDecay
 from chainercv.links.model.ssd import GradientScaling
 
 
-class MomentumSGD(LossScaling, chainer.optimizers.MomentumSGD):
-    """Chainer's optimizer; on a GPU, one launch updates all parameters of a kind."""
+class _ByKernels(LossScaling):
+    """Mixin for an optimizer of Chainer whose parameters kernels update on a GPU."""
+
+    t: int
+    target: Any
 
     def update(self, lossfun=None, *args, **kwds):
         """Compute gradients if a loss is given, then update; see ``chainer.GradientMethod``.
@@ -22,7 +26,7 @@ class MomentumSGD(LossScaling, chainer.optimizers.MomentumSGD):
         """
         on_gpu = all(kernels.is_on_gpu(parameter.array) for parameter in self.target.params())
         self._move_scale(on_gpu and self._loss_scaling_is_dynamic
-                         and momentum_sgd.updates_all(self))
+                         and rates.updates_all(self))
         if not on_gpu:
             super().update(lossfun, *args, **kwds)
             return
@@ -36,26 +40,43 @@ class MomentumSGD(LossScaling, chainer.optimizers.MomentumSGD):
                 loss.grad = scale.gradient(loss.array)
                 loss.backward()
             del loss  # frees the graph before the update takes memory
-        momentum_sgd.update(self, *[] if scale is None else (
+        updates.update(self, *[] if scale is None else (
             scale.state if lossfun else None, scale.overflowed))
 
     def obstacle(self) -> str | None:
         """The reason why a CUDA graph cannot hold the update, in words; None if it can."""
-        return None if momentum_sgd.updates_all(self) else (
+        return None if rates.updates_all(self) else (
             'the optimizer has hooks, or Chainer itself updates some of the parameters')
 
     def prepare(self) -> None:
         """Write to the GPU the numbers that a graph of the update reads from it."""
-        momentum_sgd.write_rates(self)
+        rates.write_rates(self)
 
     def count(self) -> None:
         """Count an update that a graph makes."""
         self.t += 1
-        momentum_sgd.count(self.target)
+        updates.count(self.target)
 
 
-class Adam(LossScaling, chainer.optimizers.Adam):
-    """Chainer's optimizer."""
+class MomentumSGD(_ByKernels, chainer.optimizers.MomentumSGD):
+    """Chainer's optimizer; on a GPU, one launch updates all parameters of a kind."""
+
+
+class Adam(_ByKernels, chainer.optimizers.Adam):
+    """Chainer's optimizer; on a GPU, one launch updates all parameters of a kind.
+
+    Its step size depends on the count of updates. In float16 the host therefore reads whether an
+    update is left out.
+    """
+
+    def _move_scale(self, to_gpu):
+        """Leave the scale on the host."""
+
+    def obstacle(self) -> str | None:
+        """The reason why a CUDA graph cannot hold the update, in words; None if it can."""
+        if self._loss_scaling_is_dynamic:
+            return "the step size of Adam depends on the updates that float16 leaves out"
+        return super().obstacle()
 
 
 class Optimizer(NamedTuple):

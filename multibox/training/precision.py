@@ -1,7 +1,7 @@
 """Training in float16: float16 weights, their float32 master weights, and loss scaling."""
 from multibox.engines import kernels
-from multibox.engines.momentum_sgd import gpu as momentum_sgd
-from multibox.engines.momentum_sgd.scale import Scale
+from multibox.engines.updates import gpu as updates
+from multibox.engines.updates.scale import Scale
 
 import chainer
 import numpy as np
@@ -60,7 +60,7 @@ class LossScaling:
             return
         self._host_scale, self._host_overflowed, n_left_out = self._scale.read()
         if n_left_out:
-            momentum_sgd.count(self.target, -n_left_out)
+            updates.count(self.target, -n_left_out)
             self._scale.write(self._host_scale, self._host_overflowed)
 
     def _write_scale(self, scale, overflowed):
@@ -94,7 +94,7 @@ class LossScaling:
             self._scale.check(gradients)
             return
         if self._loss_scaling_is_dynamic and kernels.takes(*gradients):
-            self._loss_scaling_isnan = not momentum_sgd.all_finite(gradients)
+            self._loss_scaling_isnan = not updates.all_finite(gradients)
             self._loss_scaling_isnan_ever |= self._loss_scaling_isnan
         else:
             super().check_nan_in_grads()

@@ -1,5 +1,5 @@
 """The scale of a loss on a GPU adapts as Chainer's does on the host, to the bit."""
-from multibox.engines.momentum_sgd.scale import Scale
+from multibox.engines.updates.scale import Scale
 
 import chainer
 import numpy as np

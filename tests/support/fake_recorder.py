@@ -5,7 +5,7 @@ contents of the arrays, but no attribute of the host. It changes nothing on the 
 """
 import contextlib
 
-from multibox.engines.momentum_sgd import gpu as momentum_sgd
+from multibox.engines.updates import gpu as updates
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ class Recorder:
         counted = [(rule, rule.t) for rule in (each.update_rule for each in chain.params())]
         unread, t = list(chain._unread), optimizer.t
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(momentum_sgd, 'write_rates', lambda optimizer: rates)
+            patch.setattr(updates, 'write_rates', lambda optimizer: rates)
             if optimizer._scale is not None:
                 patch.setattr(type(optimizer), '_loss_scale', np.nan)
             for holder in (optimizer, *(rule for rule, _ in counted)):

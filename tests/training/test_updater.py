@@ -3,8 +3,8 @@ import functools
 import types
 
 from multibox.engines.graphs import NotRepeatable
-from multibox.engines.momentum_sgd.scale import Scale
-from multibox.training import TrainChain, make_optimizer, updater
+from multibox.engines.updates.scale import Scale
+from multibox.training import OPTIMIZERS, TrainChain, make_optimizer, updater
 from multibox.training.updater import WARM_UP, GraphedUpdate, Updater
 from tests.support.fake_recorder import Recorder
 
@@ -65,6 +65,7 @@ class Run:
         self.xp, self.chain = xp, Chain(dtype)
         self.chain.to_device('@numpy' if xp is np else '@cupy:0')
         self.optimizer = make_optimizer(name, self.chain, .1, .05)
+        self.step = OPTIMIZERS[name].step_size
         self.observed, self.n = [], 0
         self.reporter = chainer.Reporter()
         self.reporter.add_observer('main', self.chain)
@@ -76,8 +77,8 @@ class Run:
         """Update up to the count ``n`` and return all that has to be equal."""
         for x, t in batches(N + 3, overflow)[self.n:n]:
             self.n += 1
-            self.optimizer.lr = .02 / self.n
-            self.chain.model[0].W.update_rule.hyperparam.lr = .01 / self.n
+            setattr(self.optimizer, self.step, .02 / self.n)
+            setattr(self.chain.model[0].W.update_rule.hyperparam, self.step, .01 / self.n)
             observation = {}
             with self.reporter.scope(observation):
                 self.update(*map(self.xp.asarray, (x, t, LABELS)))
@@ -118,10 +119,12 @@ def assert_equal(one, other):
 
 
 @pytest.mark.filterwarnings('ignore:invalid', 'ignore:overflow')
-@pytest.mark.parametrize('dtype, overflow', [
-    ('f', None), ('e', None), ('e', 2), ('e', WARM_UP + 1), ('e', N - 1)])
-def test_updates_by_a_graph_are_the_same_to_the_bit(kernel_xp, recorders, capsys, dtype, overflow):
-    graphed, plain = (Run(kernel_xp, recorder, dtype) for recorder in (True, None))
+@pytest.mark.parametrize('dtype, overflow, name', [
+    ('f', None, 'momentum_sgd'), ('f', None, 'adam'), ('e', None, 'momentum_sgd'),
+    *(('e', overflow, 'momentum_sgd') for overflow in (2, WARM_UP + 1, N - 1))])
+def test_updates_by_a_graph_are_the_same_to_the_bit(
+        kernel_xp, recorders, capsys, dtype, overflow, name):
+    graphed, plain = (Run(kernel_xp, recorder, dtype, name) for recorder in (True, None))
     assert_equal(graphed.train(overflow=overflow), plain.train(overflow=overflow))
     assert graphed.optimizer.t == N and capsys.readouterr().out == ''
     counts = {parameter.update_rule.t for parameter in graphed.chain.params()}
@@ -163,6 +166,12 @@ def debug(run, monkeypatch):
 def share(run, monkeypatch):
     run.chain.processes = types.SimpleNamespace(comm='a communicator', is_first=True,
                                                 mean=lambda x: x)
+
+
+def test_adam_in_float16_runs_without_a_graph(kernel_xp, recorders, capsys):
+    graphed, plain = (Run(kernel_xp, recorder, 'e', 'adam') for recorder in (True, None))
+    assert_equal(graphed.train(3), plain.train(3))
+    assert recorders == [] and 'the step size of Adam' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('change, reason', [

@@ -3,7 +3,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from multibox.engines import kernels
-from multibox.engines.momentum_sgd.gpu import SOURCE, find_nonfinite
+from multibox.engines.updates.gpu import SOURCE, find_nonfinite
 from multibox.typing import Array
 
 import numpy as np
