@@ -40,8 +40,7 @@ class _ByKernels(LossScaling):
                 loss.grad = scale.gradient(loss.array)
                 loss.backward()
             del loss  # frees the graph before the update takes memory
-        updates.update(self, *[] if scale is None else (
-            scale.state if lossfun else None, scale.overflowed))
+        updates.update(self, scale, scaled=lossfun is not None)
 
     def obstacle(self) -> str | None:
         """The reason why a CUDA graph cannot hold the update, in words; None if it can."""
@@ -63,20 +62,7 @@ class MomentumSGD(_ByKernels, chainer.optimizers.MomentumSGD):
 
 
 class Adam(_ByKernels, chainer.optimizers.Adam):
-    """Chainer's optimizer; on a GPU, one launch updates all parameters of a kind.
-
-    Its step size depends on the count of updates. In float16 the host therefore reads whether an
-    update is left out.
-    """
-
-    def _move_scale(self, to_gpu):
-        """Leave the scale on the host."""
-
-    def obstacle(self) -> str | None:
-        """The reason why a CUDA graph cannot hold the update, in words; None if it can."""
-        if self._loss_scaling_is_dynamic:
-            return "the step size of Adam depends on the updates that float16 leaves out"
-        return super().obstacle()
+    """Chainer's optimizer; on a GPU, one launch updates all parameters of a kind."""
 
 
 class Optimizer(NamedTuple):

@@ -42,8 +42,9 @@ class Recorder:
             if optimizer._scale is not None:
                 patch.setattr(type(optimizer), '_loss_scale', np.nan)
             for holder in (optimizer, *(rule for rule, _ in counted)):
-                for name in {*vars(holder.hyperparam)} - {'_parent'}:
-                    patch.setattr(holder.hyperparam, name, np.nan)
+                for name, value in list(vars(holder.hyperparam).items()):
+                    if type(value) is float:
+                        patch.setattr(holder.hyperparam, name, np.nan)
             work()
         values[...] = chain._unread[-1]
         chain._unread, optimizer.t = unread, t

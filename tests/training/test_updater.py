@@ -120,8 +120,8 @@ def assert_equal(one, other):
 
 @pytest.mark.filterwarnings('ignore:invalid', 'ignore:overflow')
 @pytest.mark.parametrize('dtype, overflow, name', [
-    ('f', None, 'momentum_sgd'), ('f', None, 'adam'), ('e', None, 'momentum_sgd'),
-    *(('e', overflow, 'momentum_sgd') for overflow in (2, WARM_UP + 1, N - 1))])
+    *(('f', None, name) for name in OPTIMIZERS),
+    *(('e', overflow, name) for name in OPTIMIZERS for overflow in (None, 2, WARM_UP + 1, N - 1))])
 def test_updates_by_a_graph_are_the_same_to_the_bit(
         kernel_xp, recorders, capsys, dtype, overflow, name):
     graphed, plain = (Run(kernel_xp, recorder, dtype, name) for recorder in (True, None))
@@ -166,12 +166,6 @@ def debug(run, monkeypatch):
 def share(run, monkeypatch):
     run.chain.processes = types.SimpleNamespace(comm='a communicator', is_first=True,
                                                 mean=lambda x: x)
-
-
-def test_adam_in_float16_runs_without_a_graph(kernel_xp, recorders, capsys):
-    graphed, plain = (Run(kernel_xp, recorder, 'e', 'adam') for recorder in (True, None))
-    assert_equal(graphed.train(3), plain.train(3))
-    assert recorders == [] and 'the step size of Adam' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('change, reason', [

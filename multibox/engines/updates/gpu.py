@@ -26,7 +26,7 @@ _RULES = {MomentumSGDRule: ('update', {'momentum': 'v'}),
           AdamRule: ('update_adam', {'momentum': 'm', 'square': 'v'})}
 
 
-def update(optimizer: Any, scale: Array | None = None, overflowed: Array | None = None) -> None:
+def update(optimizer: Any, scale: Any = None, scaled: bool = False) -> None:
     """Update all parameters by their gradients: one launch per dtype, factor and decay.
 
     Gradients stay unchanged, whereas Chainer's hooks change them. Loss scaling does not change the
@@ -38,9 +38,9 @@ def update(optimizer: Any, scale: Array | None = None, overflowed: Array | None 
     Args:
         optimizer: a ``chainer.optimizers.MomentumSGD`` or ``Adam`` that is set up, its target on a
             GPU.
-        scale: float64 array on the GPU; its first element divides the gradients. None means 1.
-        overflowed: (1,) int32 array on the GPU; if it is not 0, the kernels update nothing. None
-            means 0.
+        scale: a :class:`multibox.engines.updates.scale.Scale`, which decides whether anything is
+            updated; None updates always.
+        scaled: whether the kernels divide the gradients by that scale.
     """
     optimizer.reallocate_cleared_grads()
     optimizer.check_nan_in_grads()
@@ -48,6 +48,8 @@ def update(optimizer: Any, scale: Array | None = None, overflowed: Array | None 
     optimizer.t += 1
     if optimizer.is_safe_to_update():
         rates = write_rates(optimizer)
+        state = rates.neutral if scale is None else (
+            scale.state[:1] if scaled else rates.neutral[0], scale.state[2:], scale.overflowed)
         kinds: dict[tuple, list] = {}
         for i, (parameter, row) in enumerate(zip(optimizer.target.params(), rates.rows)):
             if row is None:
@@ -56,9 +58,7 @@ def update(optimizer: Any, scale: Array | None = None, overflowed: Array | None 
                 kind = type(parameter.update_rule), parameter.dtype, *row
                 kinds.setdefault(kind, []).append((i, _prepare(parameter)))
         for (rule, dtype, *_), tensors in kinds.items():
-            _launch(_RULES[rule][0], dtype, tensors, rates.table,
-                    rates.one if scale is None else scale,
-                    rates.zero if overflowed is None else overflowed)
+            _launch(_RULES[rule][0], dtype, tensors, rates.table, *state)
     optimizer.call_hooks('post')
     optimizer.update_loss_scale()
 

@@ -1,5 +1,4 @@
 """The numbers of an update of momentum SGD or Adam, in an array on the GPU."""
-import math
 from typing import Any, NamedTuple
 
 from multibox.engines import kernels
@@ -12,7 +11,8 @@ from chainer.optimizers.adam import AdamRule
 from chainer.optimizers.momentum_sgd import MomentumSGDRule
 from chainercv.links.model.ssd import GradientScaling
 
-_NUMBERS = 8  # per parameter, as in the structure Rates of updates.cu
+_NUMBERS = 9  # per parameter, as in the structure Rates of updates.cu
+_OF_ADAM = 'alpha', 'beta1', 'beta2', 'eps', 'eta', 'weight_decay_rate'
 
 
 class Rates(NamedTuple):
@@ -21,14 +21,13 @@ class Rates(NamedTuple):
     Attributes:
         rows: per parameter the factor on the gradient, the decay, and the numbers of its rule; None
             for a parameter that Chainer updates.
-        table: (N, 8) float64 array, ``rows`` on the GPU, with 0 for the rest.
-        one: (1,) float64 array of 1, the scale of a loss that is not scaled.
-        zero: (1,) int32 array of 0, for gradients that did not overflow.
+        table: (N, 9) float64 array, ``rows`` on the GPU, with 0 for the rest.
+        neutral: arrays of one element: 1, the scale of a loss that is not scaled, and 0 and 0, the
+            number of updates left out and whether to leave out the next one.
     """
     rows: list[tuple | None]
     table: Array
-    one: Array
-    zero: Array
+    neutral: tuple[Array, Array, Array]
 
 
 def write_rates(optimizer: Any) -> Rates:
@@ -47,7 +46,7 @@ def write_rates(optimizer: Any) -> Rates:
             numbers[i, :len(row or ())] = row or ()
         table = xp.asarray(numbers)
         if rates is None or len(rates.rows) != len(rows):
-            rates = Rates(rows, table, xp.ones(1), xp.zeros(1, np.int32))
+            rates = Rates(rows, table, (xp.ones(1), xp.zeros(1), xp.zeros(1, np.int32)))
         rates.table[...] = table
         optimizer._rates = rates = rates._replace(rows=rows)
     return rates
@@ -98,10 +97,7 @@ def _of_adam(rule):
     hyper = rule.hyperparam.get_dict()
     if hyper['amsgrad'] or hyper['adabound']:
         return None
-    beta1, beta2, t = hyper['beta1'], hyper['beta2'], rule.t + 1
-    # The moments begin at 0, for which the step size is corrected.
-    step = hyper['alpha'] * math.sqrt(1 - math.pow(beta2, t)) / (1 - math.pow(beta1, t))
-    return step, 1 - beta1, 1 - beta2, hyper['eps'], hyper['eta'], hyper['weight_decay_rate']
+    return *(hyper[name] for name in _OF_ADAM), rule.t + 1
 
 
 _NUMBERS_OF = {MomentumSGDRule: _of_momentum_sgd, AdamRule: _of_adam}

@@ -20,9 +20,9 @@ struct Tensors {
 // The rates of a parameter. They lie on the GPU, so a launch in a CUDA graph finds the latest ones.
 struct Rates {
     double factor, decay;  // of the gradient, and of the parameter that is added to it
-    double step;           // the learning rate; for Adam, corrected for the bias of the moments
-    double first, second;  // momentum SGD: the momentum; Adam: 1 - beta1 and 1 - beta2
-    double eps, eta, weight_decay;  // of Adam
+    double step, first;    // the learning rate and the momentum, or alpha and beta1 of Adam
+    double second, eps, eta, weight_decay;  // of Adam
+    double t;  // Adam's count of updates, with those that were left out since the host read them
 };
 
 // Finds the tensor of this block, and the range of its elements that the block updates.
@@ -39,16 +39,16 @@ __device__ int find(const Tensors<T>& tensors, int& start, int& end) {
 
 // Updates all tensors by ``Rule`` from their gradients: each gradient is divided by ``*scale`` and
 // multiplied by the factor; then the decay times the parameter is added. Nothing is updated if
-// ``*overflowed`` is not 0.
+// ``*overflowed`` is not 0. ``*left_out`` updates were left out before.
 template <class T, class Rule>
 __device__ void update_by(const Tensors<T>& tensors, const double* rates, const double* scale,
-                          const int* overflowed) {
+                          const double* left_out, const int* overflowed) {
     if (*overflowed) return;
     int start, end;
     const int tensor = find(tensors, start, end);
     const Rates row = reinterpret_cast<const Rates*>(rates)[tensors.row[tensor]];
     const float factor = row.factor / *scale, decay = row.decay;
-    const Rule rule(row);
+    const Rule rule(row, row.t - *left_out);
     const T* gradient = tensors.gradient[tensor];
     float* parameter = tensors.parameter[tensor];
     float* momentum = tensors.momentum[tensor];
@@ -74,7 +74,7 @@ __device__ void update_by(const Tensors<T>& tensors, const double* rates, const 
 struct MomentumSGD {
     static const bool SQUARES = false;
     float lr, momentum;
-    __device__ explicit MomentumSGD(const Rates& row) : lr(row.step), momentum(row.first) {}
+    __device__ MomentumSGD(const Rates& row, double) : lr(row.step), momentum(row.first) {}
     __device__ void operator()(float g, float& p, float& v, float&) const {
         v = momentum * v - lr * g;
         p += v;
@@ -85,9 +85,12 @@ struct MomentumSGD {
 struct Adam {
     static const bool SQUARES = true;
     float alpha, first, second, eps, eta, weight_decay;
-    __device__ explicit Adam(const Rates& row)
-        : alpha(row.step), first(row.first), second(row.second), eps(row.eps), eta(row.eta),
-          weight_decay(row.weight_decay) {}
+    __device__ Adam(const Rates& row, double t)
+        : first(1 - row.first), second(1 - row.second), eps(row.eps), eta(row.eta),
+          weight_decay(row.weight_decay) {
+        // The moments begin at 0, for which the step size is corrected.
+        alpha = row.step * sqrt(1 - pow(row.second, t)) / (1 - pow(row.first, t));
+    }
     __device__ void operator()(float g, float& p, float& m, float& v) const {
         m += first * (g - m);
         v += second * (g * g - v);
@@ -97,14 +100,14 @@ struct Adam {
 
 template <class T>
 __global__ void update(const Tensors<T> tensors, const double* rates, const double* scale,
-                       const int* overflowed) {
-    update_by<T, MomentumSGD>(tensors, rates, scale, overflowed);
+                       const double* left_out, const int* overflowed) {
+    update_by<T, MomentumSGD>(tensors, rates, scale, left_out, overflowed);
 }
 
 template <class T>
 __global__ void update_adam(const Tensors<T> tensors, const double* rates, const double* scale,
-                            const int* overflowed) {
-    update_by<T, Adam>(tensors, rates, scale, overflowed);
+                            const double* left_out, const int* overflowed) {
+    update_by<T, Adam>(tensors, rates, scale, left_out, overflowed);
 }
 
 // Sets *found to 1 if a gradient is infinite or nan.
