@@ -2,7 +2,7 @@
 from typing import Any
 
 from multibox.engines import kernels
-from multibox.engines.graphs import Recorder
+from multibox.engines.cuda_graph import Recorder
 from multibox.training.transfer import Transfer
 from multibox.typing import Array
 

@@ -94,10 +94,13 @@ def test_evaluation_on_a_gpu_scores_as_on_a_cpu(gpu, data, on_cpu, tmp_path):
 
 
 @pytest.mark.parametrize('precision', ['float32', 'tf32', 'float16', 'bfloat16'])
-@pytest.mark.parametrize('model', ['slim300', 'ssd300'])
+@pytest.mark.parametrize('model, optimizer', [
+    ('slim300', 'momentum_sgd'), ('slim300', 'adam'), ('lite300', 'adam'),
+    ('ssd300', 'momentum_sgd')])
 def test_a_cuda_graph_trains_the_same_weights_to_the_bit(
-        gpu, data, tmp_path, capsys, model, precision):
-    more = ('--model', model, '--precision', precision, '--iteration', '10', '--warmup', '8',
+        gpu, data, tmp_path, capsys, model, optimizer, precision):
+    more = ('--model', model, '--optimizer', optimizer, '--precision', precision,
+            '--pretrained', 'none', '--iteration', '10', '--warmup', '8',
             '--snapshot-interval', '5', '--eval-interval', '3')
     run(data, tmp_path / 'graph', GPU, *more)
     (tmp_path / 'resumed').mkdir()

@@ -1,4 +1,4 @@
-"""A stand-in for ``multibox.engines.graphs.Recorder``, with NumPy arrays in place of the GPU's.
+"""A stand-in for ``multibox.engines.cuda_graph.Recorder``, with NumPy arrays in place of the GPU's.
 
 A recording leaves all arrays as they were. A launch repeats the work with what a graph has: the
 contents of the arrays, but no attribute of the host. It changes nothing on the host either.

@@ -2,7 +2,7 @@
 import functools
 import types
 
-from multibox.engines.graphs import NotRepeatable
+from multibox.engines.cuda_graph import NotRepeatable
 from multibox.engines.updates.scale import Scale
 from multibox.training import OPTIMIZERS, TrainChain, make_optimizer, updater
 from multibox.training.updater import WARM_UP, GraphedUpdate, Updater

@@ -3,8 +3,8 @@ import contextlib
 import threading
 import types
 
-from multibox.engines import graphs
-from multibox.engines.graphs import NotRepeatable, Recorder
+from multibox.engines import cuda_graph
+from multibox.engines.cuda_graph import NotRepeatable, Recorder
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ class Gpu:
 @pytest.fixture
 def fake(monkeypatch):
     fake = Gpu()
-    monkeypatch.setattr(graphs, 'cuda', fake)
+    monkeypatch.setattr(cuda_graph, 'cuda', fake)
     return fake
 
 
