@@ -33,7 +33,7 @@ from multibox.training import (
     Results,
     Stop,
     TrainChain,
-    Transfer,
+    Updater,
     ValidationLoss,
     check,
     expected_time,
@@ -110,9 +110,7 @@ def make_updater(args, loader, model, device, processes):
     optimizer = make_optimizer(args.optimizer, chain, args.lr, args.weight_decay, args.momentum,
                                args.bias_scale)
     model.freeze(args.frozen)  # stops the weight decay, too
-    return chainer.training.updaters.StandardUpdater(
-        loader, make_multi_node(optimizer, processes), device=device,
-        converter=Transfer(loader) if is_gpu(args.device) else chainer.dataset.concat_examples)
+    return Updater(loader, make_multi_node(optimizer, processes), device, args.graph)
 
 
 def add_extensions(trainer, args, data, model, results, processes):

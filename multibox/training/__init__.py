@@ -22,11 +22,12 @@ from multibox.training.snapshots import (
 )
 from multibox.training.stop import Stop
 from multibox.training.transfer import Transfer
+from multibox.training.updater import Updater
 from multibox.training.validation import ValidationLoss
 
 __all__ = ['OPTIMIZERS', 'Best', 'Every', 'LearningRate', 'Log', 'NonFiniteLoss', 'Progress',
-           'Results', 'Stop', 'TrainChain', 'Transfer', 'ValidationLoss', 'check', 'check_settings',
-           'expected_time',
+           'Results', 'Stop', 'TrainChain', 'Transfer', 'Updater', 'ValidationLoss', 'check',
+           'check_settings', 'expected_time',
            'find_snapshots', 'halve', 'is_finite', 'make_multi_node', 'make_optimizer',
            'read_settings', 'resume', 'run', 'save_settings', 'scaled_cuts',
            'share_batch_statistics', 'snapshot', 'without_ending']

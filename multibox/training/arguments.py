@@ -82,6 +82,8 @@ def make_train_parser(description: str | None, paper: dict, slim: dict, lite: di
     add_hardware_flags(run)
     run.add_argument('--precision', choices=engines.PRECISIONS, default='float32',
                      help='numeric type in which a GPU multiplies')
+    run.add_argument('--no-graph', dest='graph', action='store_false', help='on a GPU, launch the '
+                     'kernels of an update one by one instead of as one CUDA graph')
     run.add_argument('--out', type=pathlib.Path, metavar='DIR', help='folder for all results '
                      f'(default: {DEFAULT}, or {DEFAULT}-2 and so on if that holds a run)')
     run.add_argument('--resume', action='store_true', help='continue the run in DIR, or the '

@@ -66,12 +66,21 @@ class TrainChain(chainer.Chain):
         terms = self.terms(imgs, gt_mb_locs, gt_mb_labels, self.processes.comm)
         values = self.xp.stack([x.array for x in terms])
         values = self.processes.mean(values)
-        loc, conf, total = values
-        chainer.report({'loss': total, 'loss/loc': loc, 'loss/conf': conf}, self)
-        self._unread.append(values)
+        self.report(values)
         if self.xp is np:
             self.check()
         return terms[-1]
+
+    def report(self, values: Array) -> None:
+        """Report the terms of the loss of a batch, and keep them for :meth:`check`.
+
+        Args:
+            values: (3,) array of the localisation loss, the confidence loss and the loss that
+                trains the network. It must not change later.
+        """
+        loc, conf, total = values
+        chainer.report({'loss': total, 'loss/loc': loc, 'loss/conf': conf}, self)
+        self._unread.append(values)
 
     def terms(self, imgs: Array, gt_mb_locs: Array, gt_mb_labels: Array,
               comm: Communicator = None) -> tuple[chainer.Variable, ...]:

@@ -3,7 +3,8 @@ from typing import Any, NamedTuple
 
 from multibox.engines import kernels
 from multibox.engines.bfloat16 import is_bfloat16
-from multibox.engines.momentum_sgd import gpu as momentum_sgd
+from multibox.engines.updates import gpu as updates
+from multibox.engines.updates import rates
 from multibox.errors import UserError
 from multibox.processes import OneProcess
 from multibox.training.precision import LossScaling
@@ -14,24 +15,56 @@ from chainer.optimizer_hooks import WeightDecay
 from chainercv.links.model.ssd import GradientScaling
 
 
-class MomentumSGD(LossScaling, chainer.optimizers.MomentumSGD):
-    """Chainer's optimizer; on a GPU, one launch updates all parameters of a kind."""
+class _ByKernels(LossScaling):
+    """Mixin for an optimizer of Chainer whose parameters kernels update on a GPU."""
+
+    t: int
+    target: Any
 
     def update(self, lossfun=None, *args, **kwds):
-        """Compute gradients if a loss is given, then update; see ``chainer.GradientMethod``."""
-        if not all(kernels.is_on_gpu(parameter.array) for parameter in self.target.params()):
+        """Compute gradients if a loss is given, then update; see ``chainer.GradientMethod``.
+
+        On a GPU the host does not wait for it, unless Chainer itself updates some parameters.
+        """
+        on_gpu = all(kernels.is_on_gpu(parameter.array) for parameter in self.target.params())
+        self._move_scale(on_gpu and self._loss_scaling_is_dynamic
+                         and rates.updates_all(self))
+        if not on_gpu:
             super().update(lossfun, *args, **kwds)
             return
+        scale = self._scale
         if lossfun is not None:
             loss = lossfun(*args, **kwds)
             self.target.cleargrads()
-            loss.backward(loss_scale=self._loss_scale)
+            if scale is None:
+                loss.backward(loss_scale=self._loss_scale)
+            else:
+                loss.grad = scale.gradient(loss.array)
+                loss.backward()
             del loss  # frees the graph before the update takes memory
-        momentum_sgd.update(self)
+        updates.update(self, scale, scaled=lossfun is not None)
+
+    def obstacle(self) -> str | None:
+        """The reason why a CUDA graph cannot hold the update, in words; None if it can."""
+        return None if rates.updates_all(self) else (
+            'the optimizer has hooks, or Chainer itself updates some of the parameters')
+
+    def prepare(self) -> None:
+        """Write to the GPU the numbers that a graph of the update reads from it."""
+        rates.write_rates(self)
+
+    def count(self) -> None:
+        """Count an update that a graph makes."""
+        self.t += 1
+        updates.count(self.target)
 
 
-class Adam(LossScaling, chainer.optimizers.Adam):
-    """Chainer's optimizer."""
+class MomentumSGD(_ByKernels, chainer.optimizers.MomentumSGD):
+    """Chainer's optimizer; on a GPU, one launch updates all parameters of a kind."""
+
+
+class Adam(_ByKernels, chainer.optimizers.Adam):
+    """Chainer's optimizer; on a GPU, one launch updates all parameters of a kind."""
 
 
 class Optimizer(NamedTuple):

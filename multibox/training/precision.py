@@ -2,10 +2,12 @@
 import functools
 
 from multibox.engines import bfloat16, kernels
-from multibox.engines.momentum_sgd import gpu as momentum_sgd
+from multibox.engines.updates import gpu as updates
+from multibox.engines.updates.scale import Scale
 
 import chainer
 import numpy as np
+from chainer.backends import cuda
 
 
 def halve(model: chainer.Link, precision: str = 'float16') -> None:
@@ -36,7 +38,55 @@ class LossScaling:
     out an update whose gradients overflow and halves the scale. It doubles the scale after every
     1000 updates without overflow. Chainer does not save the scale and the master weights; this
     class does.
+
+    The scale lies on a GPU while kernels update all parameters. Its attributes are then read from
+    the GPU, for which the host waits.
     """
+
+    _scale: Scale | None = None  # on a GPU
+    _host_scale, _host_overflowed = None, False
+
+    @property
+    def _loss_scale(self):
+        self._read_scale()
+        return self._host_scale
+
+    @_loss_scale.setter
+    def _loss_scale(self, scale):
+        self._write_scale(scale, self._loss_scaling_isnan_ever)
+
+    @property
+    def _loss_scaling_isnan_ever(self):
+        self._read_scale()
+        return self._host_overflowed
+
+    @_loss_scaling_isnan_ever.setter
+    def _loss_scaling_isnan_ever(self, overflowed):
+        self._write_scale(self._loss_scale, overflowed)
+
+    def _read_scale(self):
+        """Read the scale from the GPU, and take back the updates that it has left out."""
+        if self._scale is None:
+            return
+        self._host_scale, self._host_overflowed, n_left_out = self._scale.read()
+        if n_left_out:
+            updates.count(self.target, -n_left_out)
+            self._scale.write(self._host_scale, self._host_overflowed)
+
+    def _write_scale(self, scale, overflowed):
+        self._host_scale, self._host_overflowed = scale, overflowed
+        if self._scale is not None:
+            self._scale.write(scale, overflowed)
+
+    def _move_scale(self, to_gpu):
+        """Let the scale lie on the GPU or on the host."""
+        if to_gpu and self._scale is None:
+            xp = cuda.get_array_module(next(self.target.params()).array)
+            self._scale = Scale(xp, self._loss_scaling_multiplier, self._loss_scale_max)
+            self._scale.write(self._host_scale, self._host_overflowed)
+        elif not to_gpu:
+            self._read_scale()
+            self._scale = None
 
     def setup(self, link):
         """Set the link to train; see ``chainer.Optimizer.setup``."""
@@ -54,8 +104,12 @@ class LossScaling:
     def check_nan_in_grads(self):
         """Find out whether any gradient overflowed; on a GPU, in one launch per dtype."""
         gradients = [parameter.grad for parameter in self.target.params()]
+        if self._scale is not None:
+            self._loss_scaling_isnan = False  # the kernels decide
+            self._scale.check(gradients)
+            return
         if self._loss_scaling_is_dynamic and kernels.takes(*gradients):
-            self._loss_scaling_isnan = not momentum_sgd.all_finite(gradients)
+            self._loss_scaling_isnan = not updates.all_finite(gradients)
             self._loss_scaling_isnan_ever |= self._loss_scaling_isnan
         else:
             super().check_nan_in_grads()
@@ -66,8 +120,16 @@ class LossScaling:
                 parameter.grad /= self._loss_scale
                 parameter._loss_scale = None
 
+    def update_loss_scale(self):
+        """Let the scale grow, or halve it after an overflow."""
+        if self._scale is None:
+            super().update_loss_scale()
+        else:
+            self._scale.adapt()
+
     def serialize(self, serializer):
         """Save or restore the optimizer, the scale and the master weights."""
+        self._read_scale()  # before the counts of updates are saved
         super().serialize(serializer)
         if self._halved:
             self._loss_scale = serializer('loss_scale', self._loss_scale)

@@ -28,7 +28,8 @@ KERNELS = {'loss': ['mark_largest', 'average<true>', 'average<false>'] + [
        for source, names, windows in (
            ('pooling', ('max_pool', 'max_pool_gradient'), (', 2, 2, 2, 2', ', 3, 3, 1, 1')),
            ('normalize', ('normalize', 'normalize_gradient'), ('',)),
-           ('momentum_sgd', ('update', 'find_nonfinite'), ('',)))}}
+           ('updates', ('update', 'update_adam', 'find_nonfinite'), ('',)))}}
+KERNELS['updates'].append('adapt')
 NODES = [node for folder in ('multibox', 'experiments')
          for path in sorted((ROOT / folder).rglob('*.py'))
          for node in ast.walk(ast.parse(path.read_text()))]

@@ -1,5 +1,6 @@
 """Training, resuming and evaluation give the same results on a GPU and on a CPU."""
 import json
+import shutil
 
 import evaluate
 import train
@@ -90,3 +91,32 @@ def test_evaluation_on_a_gpu_scores_as_on_a_cpu(gpu, data, on_cpu, tmp_path):
                        '--out', str(tmp_path / name)])
         scores.append(json.loads((tmp_path / name / 'metrics.json').read_text())['map'])
     assert scores[0] == pytest.approx(scores[1], rel=.1) and scores[0] > 0
+
+
+@pytest.mark.parametrize('precision', ['float32', 'tf32', 'float16', 'bfloat16'])
+@pytest.mark.parametrize('model, optimizer', [
+    ('slim300', 'momentum_sgd'), ('slim300', 'adam'), ('lite300', 'adam'),
+    ('ssd300', 'momentum_sgd')])
+def test_a_cuda_graph_trains_the_same_weights_to_the_bit(
+        gpu, data, tmp_path, capsys, model, optimizer, precision):
+    more = ('--model', model, '--optimizer', optimizer, '--precision', precision,
+            '--pretrained', 'none', '--iteration', '10', '--warmup', '8',
+            '--snapshot-interval', '5', '--eval-interval', '3')
+    run(data, tmp_path / 'graph', GPU, *more)
+    (tmp_path / 'resumed').mkdir()
+    for name in 'snapshot_iter_5', 'settings.json':
+        shutil.copy(tmp_path / 'graph' / name, tmp_path / 'resumed')
+    run(data, tmp_path / 'resumed', GPU, *more, '--resume')
+    assert 'without a CUDA graph' not in capsys.readouterr().out
+    run(data, tmp_path / 'plain', GPU, *more, '--no-graph')
+    expected = state(tmp_path / 'plain')
+    for name in 'graph', 'resumed':
+        for key, value in state(tmp_path / name).items():
+            np.testing.assert_array_equal(value, expected[key], err_msg=f'{name}: {key}')
+        assert losses(tmp_path / name) == losses(tmp_path / 'plain')
+
+
+def state(out):
+    """Weights, momenta and counts of the last snapshot."""
+    with np.load(out / 'snapshot_iter_10') as arrays:
+        return {name: arrays[name] for name in arrays if name.startswith('updater/')}

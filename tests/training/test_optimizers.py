@@ -1,5 +1,5 @@
 """The rules of the update against numbers worked by hand."""
-from multibox.engines.momentum_sgd import gpu as momentum_sgd
+from multibox.engines.updates import gpu as updates
 from multibox.training.learning_rate import learning_rate, scaled_cuts
 from multibox.training.optimizers import OPTIMIZERS, make_optimizer
 
@@ -78,7 +78,7 @@ def test_momentum_is_the_papers():
 
 def test_an_optimizer_launches_one_kernel_per_kind_of_parameter(kernel_xp, monkeypatch):
     updated = []
-    monkeypatch.setattr(momentum_sgd, '_launch', lambda *args: updated.append(len(args[2])))
+    monkeypatch.setattr(updates, '_launch', lambda *args: updated.append(len(args[2])))
     net = chainer.links.Linear(2, 3)
     net.to_device('@numpy' if kernel_xp is np else '@cupy:0')
     optimizer = make_optimizer('momentum_sgd', net, .1, .05)

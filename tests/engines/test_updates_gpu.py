@@ -1,6 +1,6 @@
 """The update of many parameters by one kernel, against Chainer's update per parameter."""
 from multibox.engines import bfloat16, kernels
-from multibox.engines.momentum_sgd import gpu as momentum_sgd
+from multibox.engines.updates import gpu as updates
 from multibox.training import make_optimizer
 
 import chainer
@@ -51,12 +51,12 @@ def set_gradients(optimizer, seed, loss_scale=None):
 
 def chainers_update(optimizer):
     """Chainer's own update, parameter by parameter."""
-    chainer.optimizers.MomentumSGD.update(optimizer)
+    chainer.GradientMethod.update(optimizer)
 
 
-def make_pair(xp, dtype='f', **options):
+def make_pair(xp, dtype='f', name='momentum_sgd', **options):
     """Two equal optimizers: one for the kernels, and one for Chainer on the CPU."""
-    both = [make_optimizer('momentum_sgd', cast_and_send(module, Net(**options), dtype), .1, .05)
+    both = [make_optimizer(name, cast_and_send(module, Net(**options), dtype), .1, .05)
             for module in (xp, np)]
     for optimizer in both:
         optimizer.use_fp32_update()
@@ -68,15 +68,16 @@ def assert_same(actual, expected, tolerance=1e-6):
     for name, parameter in actual.target.namedparams():
         other = parameters[name]
         assert parameter.dtype == other.dtype
-        for one, two in ((parameter.array, other.array),
-                         (parameter.update_rule.state['v'], other.update_rule.state['v'])):
+        for one, two in ((parameter.array, other.array), *(
+                (parameter.update_rule.state[state], other.update_rule.state[state])
+                for state in other.update_rule.state)):
             np.testing.assert_allclose(*(cuda.to_cpu(each).astype('f') for each in (one, two)),
                                        rtol=tolerance, atol=tolerance)
         assert parameter.update_rule.t == other.update_rule.t
 
 
 def assert_updates_are_the_same(actual, expected, tolerance=1e-6):
-    momentum_sgd.update(actual)
+    updates.update(actual)
     chainers_update(expected)
     assert_same(actual, expected, tolerance)
 
@@ -88,7 +89,7 @@ def test_updates_are_chainers(kernel_xp, dtype, scale, tolerance):
     for seed in range(3):
         for optimizer in actual, expected:
             set_gradients(optimizer, seed, scale)
-        momentum_sgd.update(actual)
+        updates.update(actual)
         chainers_update(expected)
         for optimizer in actual, expected:
             optimizer.lr /= 2
@@ -97,13 +98,36 @@ def test_updates_are_chainers(kernel_xp, dtype, scale, tolerance):
     assert actual.t == expected.t == 3
 
 
+@pytest.mark.parametrize('dtype, tolerance', [('f', 1e-6), ('e', 1e-3), ('bfloat16', 8e-3)])
+def test_updates_of_adam_are_chainers(kernel_xp, dtype, tolerance):
+    actual, expected = make_pair(kernel_xp, dtype, 'adam')
+    for seed in range(3):
+        for optimizer in actual, expected:
+            optimizer.alpha, optimizer.eta, optimizer.weight_decay_rate = .1 / (seed + 1), .9, .01
+            optimizer.beta1 -= .1
+            set_gradients(optimizer, seed)
+        updates.update(actual)
+        chainers_update(expected)
+    assert_same(actual, expected, tolerance)
+    assert actual.t == expected.t == 3
+
+
+@pytest.mark.parametrize('variant', ['amsgrad', 'adabound'])
+def test_variants_of_adam_are_left_to_chainer(kernel_xp, variant):
+    both = [chainer.optimizers.Adam(.1, **{variant: True}).setup(cast_and_send(module, Net([7])))
+            for module in (kernel_xp, np)]
+    for optimizer in both:
+        set_gradients(optimizer, 0)
+    assert_updates_are_the_same(*both)
+
+
 @pytest.mark.parametrize('dtype', ['e', 'bfloat16'])
 def test_masters_of_16_bits_keep_what_rounding_drops(kernel_xp, dtype):
     actual, expected = make_pair(kernel_xp, dtype)
     for seed in range(2):
         for optimizer in actual, expected:
             set_gradients(optimizer, seed)
-        momentum_sgd.update(actual)
+        updates.update(actual)
         chainers_update(expected)
     masters = [{name: cuda.to_cpu(parameter.update_rule._fp32_param.array)
                 for name, parameter in optimizer.target.namedparams()}
@@ -118,7 +142,7 @@ def test_decay_of_float32_does_not_grow_with_the_scale_of_the_loss(kernel_xp):
     set_gradients(plain, 0)
     for parameter in scaled.target.params():
         parameter.grad *= 1024
-    momentum_sgd.update(scaled)
+    updates.update(scaled)
     chainers_update(plain)
     assert_same(scaled, plain)
 
@@ -130,7 +154,7 @@ def test_one_launch_for_each_kind_of_parameter(kernel_xp, monkeypatch, dtype):
     set_gradients(optimizer, 0)
     optimizer._loss_scaling_is_dynamic = False  # the search for overflow would be another launch
     monkeypatch.setattr(kernels, 'launch', lambda *args: launches.append(launch(*args)))
-    momentum_sgd.update(optimizer)
+    updates.update(optimizer)
     assert len(launches) == 2
 
 
@@ -217,7 +241,7 @@ def test_an_update_takes_chainers_steps(kernel_xp, monkeypatch):
         update()
         return taken
     actual, expected = make_pair(kernel_xp, sizes=[7])
-    assert (steps(actual, lambda: momentum_sgd.update(actual))
+    assert (steps(actual, lambda: updates.update(actual))
             == steps(expected, lambda: chainers_update(expected)))
     assert_same(actual, expected)
 
@@ -235,7 +259,7 @@ def test_chainer_and_the_kernels_load_the_others_snapshots(kernel_xp, tmp_path, 
             chainer.serializers.load_npz(tmp_path / 'net.npz', optimizer.target)
             chainer.serializers.load_npz(tmp_path / 'state.npz', optimizer)
         set_gradients(optimizer, seed)
-        chainers_update(chainers) if optimizer is chainers else momentum_sgd.update(ours)
+        chainers_update(chainers) if optimizer is chainers else updates.update(ours)
         chainer.serializers.save_npz(tmp_path / 'net.npz', optimizer.target)
         chainer.serializers.save_npz(tmp_path / 'state.npz', optimizer)
     assert_same(optimizer, expected)
@@ -245,9 +269,9 @@ def test_chainer_and_the_kernels_load_the_others_snapshots(kernel_xp, tmp_path, 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
 def test_one_number_that_is_not_finite_is_found(kernel_xp, dtype, bad):
     gradients = [kernel_xp.ones(size, dtype) for size in SIZES]
-    assert momentum_sgd.all_finite(gradients)
+    assert updates.all_finite(gradients)
     gradients[3] = kernel_xp.ones(2 * SIZES[3], dtype)[::2]
     gradients[3][300] = bad  # not the first or last element of its thread
-    assert not momentum_sgd.all_finite(gradients)
+    assert not updates.all_finite(gradients)
     gradients[3][300], gradients[3][-1] = 1, bad
-    assert not momentum_sgd.all_finite(gradients)
+    assert not updates.all_finite(gradients)

@@ -1,1 +1,0 @@
-"""Momentum SGD: kernels that update many parameters per launch on a GPU."""
