@@ -97,7 +97,7 @@ def make_loader(args, data, model, processes):
     sequence = TrainingSequence(
         data.train.as_decoded(), targets, args.seed, args.iteration * args.batchsize)
     return Loader(sequence, args.batchsize, args.loader_processes, processes.rank, processes.size,
-                  targets.nbytes)
+                  targets.fields)
 
 
 def make_updater(args, loader, model, device, processes):
@@ -112,7 +112,7 @@ def make_updater(args, loader, model, device, processes):
     model.freeze(args.frozen)  # stops the weight decay, too
     return chainer.training.updaters.StandardUpdater(
         loader, make_multi_node(optimizer, processes), device=device,
-        converter=Transfer(loader) if is_gpu(args.device) else chainer.dataset.concat_examples)
+        converter=Transfer(loader) if is_gpu(args.device) else loader.arrays)
 
 
 def add_extensions(trainer, args, data, model, results, processes):

@@ -48,7 +48,7 @@ def fed(model: str, precision: str, device: str, batchsize: int, workers: int, d
     device = select_device(device)
     detector = make_detector(model, 20)
     loader = _loader(detector, batchsize, workers, data)
-    to_device = chainer.dataset.concat_examples if device.xp is np else Transfer(loader)
+    to_device = loader.arrays if device.xp is np else Transfer(loader)
     return _trainer(detector, precision, device, lambda: to_device(next(loader)))
 
 
@@ -62,7 +62,7 @@ def _loader(detector, batchsize, workers, data):
     targets = MakeTargets(detector.coder, detector.insize, detector.mean)
     images = load_data(data).train.as_decoded()
     sequence = TrainingSequence(images, targets, 0, 10 ** 6 * batchsize)
-    return Loader(sequence, batchsize, workers, example_bytes=targets.nbytes)
+    return Loader(sequence, batchsize, workers, fields=targets.fields)
 
 
 def _trainer(detector, precision, device, next_batch):
