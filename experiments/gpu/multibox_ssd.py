@@ -11,7 +11,6 @@ from multibox.networks import make_detector
 from multibox.report.metrics import versions
 from multibox.training import TrainChain, Transfer, halve, make_optimizer
 
-import chainer
 import numpy as np
 from chainer.backends import cuda
 

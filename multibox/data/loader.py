@@ -5,7 +5,7 @@ from typing import Any
 
 from multibox.data.ring import Batch, Fields, Ring, shared_file
 from multibox.data.sequence import TrainingSequence
-from multibox.data.workers import Workers, load
+from multibox.data.loader_workers import Workers, load
 from multibox.errors import UserError
 
 import chainer
@@ -143,7 +143,7 @@ class Loader(chainer.dataset.Iterator):
         """Take examples from the workers; whether there were any."""
         begin = time.perf_counter()
         answers = self._workers.receive(None if wait else 0)
-        self.waited += time.perf_counter() - begin
+        self.waited += (time.perf_counter() - begin) * wait
         for place, value in answers:
             self._missing[place // self.n_own] -= 1
             if value is not None:

@@ -73,8 +73,9 @@ class Ring:
             os.ftruncate(file, size)
         pages = mmap.mmap(-1 if file is None else file, size)
         self.memory = np.frombuffer(pages, np.uint8)
-        arrays = [np.ndarray((n_row, *shape), dtype, pages, start)
-                  for (shape, dtype), start in zip(self.fields * n_slot, starts)]
+        arrays: list[np.ndarray] = [
+            np.ndarray((n_row, *shape), dtype, pages, start)
+            for (shape, dtype), start in zip(self.fields * n_slot, starts)]
         n = len(self.fields)
         self.slots = [tuple(arrays[i:i + n]) for i in range(0, len(arrays), n)]
 

@@ -62,7 +62,8 @@ class Transfer:
         self._stream.wait_event(cuda.cupy.cuda.get_current_stream().record())
         for array, source in zip(self._arrays, batch.arrays):
             array.set(source, self._stream)
-        batch.copied = self._stream.record()  # the loader keeps the memory until then
+        # The loader keeps the memory until then, and waits without using a core.
+        batch.copied = self._stream.record(cuda.cupy.cuda.Event(block=True, disable_timing=True))
         self._batch = batch
 
 

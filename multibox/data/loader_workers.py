@@ -200,8 +200,11 @@ def _load(sequence, t, ring, place):
         example = load(sequence, t, ring, place)
         return b'' if example is None else pickle.dumps(example, 5)
     except Exception as error:
-        return pickle.dumps(
-            multiprocessing.pool.ExceptionWithTraceback(error, error.__traceback__))
+        traced = multiprocessing.pool.ExceptionWithTraceback(error, error.__traceback__)
+        try:
+            return pickle.dumps(traced)
+        except Exception:
+            return pickle.dumps(RuntimeError(f'in a loader process: {traced.tb}'))
 
 
 def load(sequence: Any, t: int, ring: Ring | None, place: int) -> Any:
