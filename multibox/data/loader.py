@@ -3,9 +3,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from multibox.data.loader_workers import Workers, load
 from multibox.data.ring import Batch, Fields, Ring, shared_file
 from multibox.data.sequence import TrainingSequence
-from multibox.data.loader_workers import Workers, load
 from multibox.errors import UserError
 
 import chainer
@@ -78,6 +78,9 @@ class Loader(chainer.dataset.Iterator):
 
         Args:
             wait: with False, the result is also None while workers load the batch.
+
+        Raises:
+            UserError, ValueError: as :meth:`__next__`.
         """
         if self._next is None and self.position + self.batchsize <= len(self.sequence):
             try:
@@ -96,13 +99,13 @@ class Loader(chainer.dataset.Iterator):
     def _load(self, wait):
         slot = self._turn % N_SLOT
         if self._workers is None:
-            values = [load(self.sequence, t, self.ring, place)
-                      for t, place in self._tasks(0)]
+            start, place, n = self._task(0)
+            values = [load(self.sequence, start + i, self.ring, place + i) for i in range(n)]
         else:
             for ahead in range(len(self._missing), BATCHES_AHEAD + 1):
-                tasks = self._tasks(ahead)
-                self._workers.submit(tasks)
-                self._missing[(self._turn + ahead) % N_SLOT] = len(tasks)
+                task = self._task(ahead)
+                self._workers.submit(*task)
+                self._missing[(self._turn + ahead) % N_SLOT] = task[-1]
             while self._missing[slot]:
                 if not self._receive(wait) and not wait:
                     return None
@@ -128,16 +131,14 @@ class Loader(chainer.dataset.Iterator):
             raise UserError(f'the loader processes cannot be started ({error.strerror}); give '
                             '--loader-processes 0') from None
 
-    def _tasks(self, ahead):
-        """The examples of a coming batch, and their places in a slot that is free."""
+    def _task(self, ahead):
+        """First example of a coming batch, its place in a slot that is free, number of examples."""
         start = self.position + ahead * self.batchsize
-        if start + self.batchsize > len(self.sequence):
-            return []
         slot = (self._turn + ahead) % N_SLOT
         if slot in self._latest and self._latest[slot].copied is not None:
             self._latest[slot].copied.synchronize()
-        return [(start + self.rank * self.n_own + row, slot * self.n_own + row)
-                for row in range(self.n_own)]
+        n = self.n_own if start + self.batchsize <= len(self.sequence) else 0
+        return start + self.rank * self.n_own, slot * self.n_own, n
 
     def _receive(self, wait):
         """Take examples from the workers; whether there were any."""

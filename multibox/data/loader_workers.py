@@ -1,5 +1,6 @@
 """Worker processes that load training examples, whose errors and deaths are reported."""
 import collections
+import contextlib
 import dataclasses
 import multiprocessing
 import multiprocessing.forkserver
@@ -11,6 +12,7 @@ import pickle
 import select
 import signal
 import struct
+import time
 from typing import Any
 
 from multibox.data.ring import Ring
@@ -20,11 +22,11 @@ from multibox.processes import SIGNALS
 import cv2
 
 GRACE = 5  # seconds for a worker to finish its example at the end
-# Number of an example and its place. The size divides that of a page, so that a worker which reads
-# from the pipe of all workers gets a whole task.
-TASK = struct.Struct('<qq')
+# First example, its place, and number of examples. The size divides that of a page, so that a
+# worker which reads from the pipe of all workers gets a whole task.
+TASK = struct.Struct('<qii')
 ANSWER = struct.Struct('<qq')  # place of an example, and number of bytes that follow
-MOST_OUT = 512  # tasks without an answer; they fit into a pipe, also with macOS's 16 KiB
+MOST_OUT = 512  # examples without an answer; their tasks fit into a pipe, also into macOS's 16 KiB
 
 
 class Workers:
@@ -80,13 +82,20 @@ class Workers:
         """The numbers of the processes."""
         return [worker.process.pid for worker in self._workers.values()]
 
-    def submit(self, tasks: list[tuple[int, int]]) -> None:
-        """Hand out examples: their number in the sequence, and their place in the ring.
+    def submit(self, start: int, place: int, n: int) -> None:
+        """Hand out consecutive examples, an equal part to each worker.
+
+        Args:
+            start: number of the first example in the sequence.
+            place: its place in the ring; the next example has the next place.
+            n: number of examples.
 
         Raises:
             UserError: no worker is alive.
         """
-        self._waiting.extend(tasks)
+        size = -(-n // len(self._workers))  # few and long tasks wake this process less often
+        for i in range(0, n, size or 1):
+            self._waiting.append((start + i, place + i, min(size, n - i)))
         self._fill_pipe()
 
     def receive(self, seconds: float | None = None) -> list[tuple[int, Any]]:
@@ -122,10 +131,12 @@ class Workers:
 
     def _fill_pipe(self):
         """Write tasks, but never so many that this process would have to wait for a worker."""
-        n = min(MOST_OUT - self._n_out, len(self._waiting))
-        if n:
-            tasks = b''.join(TASK.pack(*self._waiting.popleft()) for _ in range(n))
-            self._n_out += n
+        tasks = b''
+        while self._waiting and self._n_out < MOST_OUT:
+            task = self._waiting.popleft()
+            tasks += TASK.pack(*task)
+            self._n_out += task[-1]
+        if tasks:
             try:
                 _write(self._tasks, tasks)
             except BrokenPipeError:
@@ -157,8 +168,9 @@ def _end(tasks, workers):
     tasks.close()
     for worker in workers.values():
         worker.answers.close()  # it ends when it has loaded its example
+    deadline = time.monotonic() + GRACE
     for worker in workers.values():
-        worker.process.join(GRACE)
+        worker.process.join(max(0, deadline - time.monotonic()))
         worker.process.kill()
         worker.process.join()
 
@@ -185,26 +197,31 @@ def _work(sequence, tasks, answers, ring):
     """Load examples until the main process ends or closes the pipes."""
     cv2.setNumThreads(0)  # the processes share the cores already
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        while task := os.read(tasks.fileno(), TASK.size):
-            t, place = TASK.unpack(task)
-            value = _load(sequence, t, ring, place)
-            _write(answers, ANSWER.pack(place, len(value)) + value)
-    except BrokenPipeError:
-        pass
+    closed = select.poll()
+    closed.register(answers, 0)  # tells only that nobody will read the answers
+    while task := os.read(tasks.fileno(), TASK.size):
+        t, place, n = TASK.unpack(task)
+        loaded = []
+        for i in range(n):
+            loaded.append(_load(sequence, t + i, ring, place + i))
+            if closed.poll(0):
+                return
+        with contextlib.suppress(BrokenPipeError):
+            _write(answers, b''.join(loaded))
 
 
 def _load(sequence, t, ring, place):
-    """Nothing if the example is in the ring; otherwise the example or an exception, pickled."""
+    """The answer: an example that is not in the ring, or an exception, is pickled."""
     try:
         example = load(sequence, t, ring, place)
-        return b'' if example is None else pickle.dumps(example, 5)
+        value = b'' if example is None else pickle.dumps(example, 5)
     except Exception as error:
         traced = multiprocessing.pool.ExceptionWithTraceback(error, error.__traceback__)
         try:
-            return pickle.dumps(traced)
+            value = pickle.dumps(traced)
         except Exception:
-            return pickle.dumps(RuntimeError(f'in a loader process: {traced.tb}'))
+            value = pickle.dumps(RuntimeError(f'in a loader process: {traced.tb}'))
+    return ANSWER.pack(place, len(value)) + value
 
 
 def load(sequence: Any, t: int, ring: Ring | None, place: int) -> Any:

@@ -52,6 +52,7 @@ class Ring:
             memory in this process.
 
     Attributes:
+        fields: the fields, with dtypes of NumPy.
         slots: per slot a tuple of arrays with ``n_row`` rows.
         memory: (n,) uint8 array, all slots; it begins and ends with a page.
 

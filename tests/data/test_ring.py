@@ -210,3 +210,16 @@ def test_without_files_in_memory_a_file_without_a_name_is_shared(load, monkeypat
     monkeypatch.delattr(ring.os, 'memfd_create')
     loader = load(1)
     assert next(loader).arrays[2].tolist() == numbers(loader, 4)
+
+
+def slower(*example):
+    time.sleep(.5)
+    return example
+
+
+def test_workers_end_after_the_example_that_they_load(load):
+    loader = load(2, slower, batchsize=40)
+    loader.peek(wait=False)
+    begin = time.monotonic()
+    loader.finalize()
+    assert time.monotonic() - begin < 4  # not after their parts of all batches
