@@ -83,6 +83,11 @@ class Ring:
     def __reduce__(self):  # for a worker process, while it is being started
         return _attach, (self.fields, self.n_slot, self.n_row, DupFd(self._file))
 
+    def rows(self, place: int) -> tuple[np.ndarray, ...]:
+        """The memory of the arrays of one example; ``place`` as for :meth:`write`."""
+        slot, row = divmod(place, self.n_row)
+        return tuple(array[row, ...] for array in self.slots[slot])
+
     def write(self, place: int, example: Sequence[np.ndarray]) -> None:
         """Copy the arrays of an example into their rows.
 
@@ -97,9 +102,8 @@ class Ring:
         if forms != self.fields:
             raise ValueError(f'the arrays of an example are {_text(forms)}, not '
                              f'{_text(self.fields)} as the loader was told')
-        slot, row = divmod(place, self.n_row)
-        for array, rows in zip(example, self.slots[slot]):
-            rows[row] = array
+        for array, row in zip(example, self.rows(place)):
+            row[...] = array
 
 
 def shared_file() -> int:
