@@ -97,7 +97,7 @@ def make_loader(args, data, model, processes):
     sequence = TrainingSequence(
         data.train.as_decoded(), targets, args.seed, args.iteration * args.batchsize)
     return Loader(sequence, args.batchsize, args.loader_processes, processes.rank, processes.size,
-                  targets.nbytes)
+                  targets.fields)
 
 
 def make_updater(args, loader, model, device, processes):

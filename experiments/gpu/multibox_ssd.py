@@ -13,8 +13,8 @@ from multibox.report.metrics import versions
 from multibox.training import TrainChain, Transfer, halve, make_optimizer
 from multibox.training.plans import measure
 from multibox.training.release import Release
+from multibox.training.updater import GraphedUpdate
 
-import chainer
 import numpy as np
 from chainer.backends import cuda
 
@@ -51,7 +51,7 @@ def fed(model: str, precision: str, device: str, batchsize: int, workers: int, d
     device = select_device(device)
     detector = make_detector(model, 20)
     loader = _loader(detector, batchsize, workers, data)
-    to_device = chainer.dataset.concat_examples if device.xp is np else Transfer(loader)
+    to_device = loader.arrays if device.xp is np else Transfer(loader)
     return _trainer(detector, precision, device, batchsize, lambda: to_device(next(loader)))
 
 
@@ -65,7 +65,7 @@ def _loader(detector, batchsize, workers, data):
     targets = MakeTargets(detector.coder, detector.insize, detector.mean)
     images = load_data(data).train.as_decoded()
     sequence = TrainingSequence(images, targets, 0, 10 ** 6 * batchsize)
-    return Loader(sequence, batchsize, workers, example_bytes=targets.nbytes)
+    return Loader(sequence, batchsize, workers, fields=targets.fields)
 
 
 def _trainer(detector, precision, device, batchsize, next_batch):
@@ -79,10 +79,14 @@ def _trainer(detector, precision, device, batchsize, next_batch):
     on_gpu = device.xp is not np
     if on_gpu:
         measure(detector, batchsize, Table())
+    graphed = GraphedUpdate(optimizer)
 
     def step():
         with Release():
-            optimizer.update(chain, *next_batch())
+            if on_gpu:
+                graphed(*next_batch())
+            else:
+                optimizer.update(chain, *next_batch())
 
     def wait():
         chain.check()
@@ -90,7 +94,7 @@ def _trainer(detector, precision, device, batchsize, next_batch):
             device.xp.cuda.get_current_stream().synchronize()
 
     def memory():
-        return cuda.memory_pool.total_bytes() if on_gpu else 0
+        return cuda.memory_pool.total_bytes() + graphed.nbytes if on_gpu else 0
 
     return Contestant(step, wait, memory, _versions(device))
 

@@ -78,9 +78,9 @@ def compare(paths: dict[str, Stages], n_images: int, repeat: int) -> dict[str, A
 def _measure_loader(examples, model, n_processes, n_images, shared):
     """Time the loader, whose arrays come through shared memory or through a pipe."""
     targets = MakeTargets(model.coder, model.insize, model.mean)
-    example_bytes = targets.nbytes if shared else 0
     sequence = TrainingSequence(VOCDataset(examples, np.uint8), targets, 0, 2 * n_images)
-    loader = Loader(sequence, BATCHSIZE, n_processes, example_bytes=example_bytes)
+    loader = Loader(sequence, BATCHSIZE, n_processes,
+                    fields=targets.fields if shared else None)
     for _ in range(4):  # more than the batches loaded ahead
         next(loader)
     start, used = time.perf_counter(), time.process_time()

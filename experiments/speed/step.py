@@ -64,7 +64,7 @@ def _timed_step(loader, model, optimizer):
         seconds[part] += now - begin - but
         begin = now
 
-    batch = chainer.dataset.concat_examples(next(loader))
+    batch = next(loader).arrays
     mark('waiting for the loader')
     with _Parts(seconds):
         mb_locs, mb_confs = model(batch[0])
@@ -91,7 +91,7 @@ def _measure(model_name, batchsize, repeat):
     n_step = len(names) * (repeat + 1)
     targets = MakeTargets(model.coder, model.insize, model.mean)
     sequence = TrainingSequence(data.train.as_decoded(), targets, 0, n_step * batchsize)
-    loader = Loader(sequence, batchsize, n_processes=1, example_bytes=targets.nbytes)
+    loader = Loader(sequence, batchsize, n_processes=1, fields=targets.fields)
     step = functools.partial(_timed_step, loader, model, optimizer)
     try:
         steps = take_turns({name: with_engine(step, name) for name in names}, repeat, own_reading)

@@ -29,9 +29,11 @@ class MakeTargets:
         self.match, self.steps = match, steps
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the three arrays of an example."""
-        return 4 * (3 * self.size ** 2 + 5 * len(self.coder.default_bbox))
+    def fields(self) -> list[tuple[tuple[int, ...], Any]]:
+        """Shape and dtype of each of the three arrays of an example."""
+        n_box = len(self.coder.default_bbox)
+        return [((3, self.size, self.size), np.float32), ((n_box, 4), np.float32),
+                ((n_box,), np.int32)]
 
     def without_augmentation(self) -> 'MakeTargets':
         """The same matching after resizing alone, which draws no random numbers."""

@@ -63,6 +63,11 @@ class Recorder:
             graph = stream.end_capture()
         return graph.launch
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the pool holds."""
+        return self._pool.total_bytes()
+
     def free(self) -> None:
         """Give back the memory that no array has."""
         self._pool.free_all_blocks()

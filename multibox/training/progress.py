@@ -10,6 +10,7 @@ import chainer
 from chainer.backends import cuda
 from tqdm import tqdm
 
+WAITING = .05  # share of the time, above which a line says that the loader is waited for
 SOON = 5  # iterations, after the first and slowest one, until the first estimate of the time left
 
 
@@ -19,6 +20,8 @@ class Progress(chainer.training.Extension):
     The bar is drawn on a terminal only; the lines also appear in a file or a pipe. Without a bar, a
     line after six iterations tells the time left, unless a log line came before. Speed and
     remaining time count from the start of this process, so a resumed run reports its own speed.
+    A line also tells the share of the time since the line before in which this process waited for
+    the workers of a :class:`multibox.data.Loader`, if it is above 5 %.
 
     Args:
         n_iteration: number of iterations of the whole run.
@@ -47,8 +50,11 @@ class Progress(chainer.training.Extension):
         if self._bar.update() and loss is not None:
             self._bar.set_postfix_str(f'loss {float(loss):.3f}')
         self._tell_soon(trainer.updater.iteration, n_told=len(log) - self._n_before)
+        waited = getattr(trainer.updater.get_iterator('main'), 'waited', 0)
+        if trainer.updater.iteration == self._start_iteration + 1:  # the workers have started
+            self._told = perf_counter(), waited
         for entry in log[self._n_told:]:
-            self._tell(entry, trainer.updater.epoch_detail)
+            self._tell(entry, trainer.updater.epoch_detail, waited)
         self._n_told = len(log)
 
     def _tell_soon(self, iteration, n_told):
@@ -59,13 +65,16 @@ class Progress(chainer.training.Extension):
             seconds = (perf_counter() - self._first_time) / SOON
             print(f'about {duration(seconds * (self._n_iteration - iteration))} left', flush=True)
 
-    def _tell(self, entry, epoch):
-        seconds = perf_counter() - self._start_time
+    def _tell(self, entry, epoch, waited):
+        now = perf_counter()
+        seconds = now - self._start_time
+        (before, waited_before), self._told = self._told, (now, waited)
         iterations_per_second = (entry['iteration'] - self._start_iteration) / seconds
         tqdm.write(format_entry(
             entry, epoch, self._n_iteration,
             images_per_second=iterations_per_second * self._batchsize,
-            seconds_left=(self._n_iteration - entry['iteration']) / iterations_per_second))
+            seconds_left=(self._n_iteration - entry['iteration']) / iterations_per_second,
+            waiting=(waited - waited_before) / max(now - before, 1e-9)))
         sys.stdout.flush()  # a file or a pipe would hold the lines back for minutes
 
     def finalize(self) -> None:
@@ -73,7 +82,7 @@ class Progress(chainer.training.Extension):
 
 
 def format_entry(entry: dict[str, Any], epoch: float, n_iteration: int, images_per_second: float,
-                 seconds_left: float) -> str:
+                 seconds_left: float, waiting: float = 0) -> str:
     """Format one entry of Chainer's log as a line.
 
     Args:
@@ -83,6 +92,7 @@ def format_entry(entry: dict[str, Any], epoch: float, n_iteration: int, images_p
         n_iteration: number of iterations of the whole run.
         images_per_second: speed of training.
         seconds_left: seconds to the end of the run at that speed.
+        waiting: share of the time in which the loader was waited for.
 
     Returns:
         str without a line break.
@@ -96,6 +106,8 @@ def format_entry(entry: dict[str, Any], epoch: float, n_iteration: int, images_p
         f'{images_per_second:.1f} img/s',
         f'left {tqdm.format_interval(seconds_left)}',
     ]
+    if waiting > WAITING:
+        fields.append(f'waits {100 * waiting:.0f} % for the loader')
     if 'validation/main/loss' in entry:
         fields.append(f'validation loss {entry["validation/main/loss"]:.3f}')
     mean_ap = entry.get('validation/main/map')

@@ -1,64 +1,84 @@
 """Copies of batches from the loader to the GPU, while the GPU computes on the batch before."""
+import warnings
+import weakref
 from typing import Any
 
+from multibox.data.ring import Batch
 from multibox.typing import Array
 
-import numpy as np
 from chainer.backends import cuda
 
 
 class Transfer:
     """A converter for Chainer's updater that sends the next batch to the GPU ahead of its use.
 
-    Batches are laid out in page-locked memory, and a separate stream copies them. The next batch is
-    only peeked at, so a snapshot holds the right position of the loader.
+    The memory of the loader's batches is page-locked, and a stream of its own copies them straight
+    from there: the host copies nothing. The next batch is sent ahead if the workers have finished
+    it. It is only peeked at, so a snapshot holds the right position of the loader.
 
     Args:
-        loader: the :class:`multibox.data.Loader` of the batches.
+        loader: the :class:`multibox.data.Loader` of the batches. It knows the ``fields`` of an
+            example.
+
+    Raises:
+        ValueError: the loader does not know them.
     """
 
     def __init__(self, loader: Any):
+        if loader.fields is None:
+            raise ValueError('Transfer needs a Loader with fields, such as MakeTargets.fields')
         self._loader = loader
         self._stream = cuda.Stream(non_blocking=True)
-        self._batch: Any = None
+        self._batch: Batch | None = None
         self._arrays: Any = None
-        self._copied: Any = None
-        self._pinned: Any = None
 
-    def __call__(self, batch: list, device: Any = None) -> tuple[Array, ...]:
-        """Stack the arrays of the examples of a batch on the current GPU.
+    def __call__(self, batch: Batch, device: Any = None) -> tuple[Array, ...]:
+        """Copy the arrays of a batch to the current GPU.
 
         Args:
-            batch: the latest batch of the loader, a list of tuples of arrays. The shapes are those
-                of the first batch.
+            batch: the latest batch of the loader.
             device: not used; the updater passes it.
 
         Returns:
             tuple of CuPy arrays; later work on the current stream waits for their copy.
+
+        Warns:
+            UserWarning: once, if the memory cannot be page-locked. Copies then hold up the host.
         """
-        if batch is not self._batch:  # the first batch
+        if batch is not self._batch:  # the first batch, or one that was late
             self._send(batch)
         arrays = self._arrays
-        cuda.cupy.cuda.get_current_stream().wait_event(self._copied)
-        following = self._loader.peek()
+        cuda.cupy.cuda.get_current_stream().wait_event(batch.copied)
+        following = self._loader.peek(wait=False)
         if following is not None:
             self._send(following)
         return arrays
 
     def _send(self, batch):
-        columns = list(zip(*batch))
-        if self._pinned is None:
-            import cupyx
-            self._pinned = [cupyx.empty_pinned((len(column), *column[0].shape), column[0].dtype)
-                            for column in columns]
-        else:
-            self._copied.synchronize()  # the last batch has left the memory that is written now
-        for pinned, column in zip(self._pinned, columns):
-            np.stack(column, out=pinned)
-        self._arrays = tuple(cuda.cupy.empty(each.shape, each.dtype) for each in self._pinned)
+        if self._batch is None:
+            _lock_pages(self._loader.ring, self._stream)
+        self._arrays = tuple(cuda.cupy.empty(each.shape, each.dtype) for each in batch.arrays)
         # The GPU may still compute on freed arrays whose memory the new arrays have.
         self._stream.wait_event(cuda.cupy.cuda.get_current_stream().record())
-        for array, pinned in zip(self._arrays, self._pinned):
-            array.set(pinned, self._stream)
-        self._copied = self._stream.record()
+        for array, source in zip(self._arrays, batch.arrays):
+            array.set(source, self._stream)
+        # The loader keeps the memory until then, and waits without using a core.
+        batch.copied = self._stream.record(cuda.cupy.cuda.Event(block=True, disable_timing=True))
         self._batch = batch
+
+
+def _lock_pages(ring, stream):
+    """Page-lock the memory of a ring until the ring is deleted."""
+    runtime, address = cuda.cupy.cuda.runtime, ring.memory.ctypes.data
+    try:
+        runtime.hostRegister(address, ring.memory.nbytes, 0)
+    except runtime.CUDARuntimeError as error:
+        warnings.warn(f"the memory of the loader's batches cannot be page-locked ({error}); "
+                      'training goes on, but the host waits for every copy to the GPU',
+                      stacklevel=4)
+        return
+
+    def unlock():
+        stream.synchronize()
+        runtime.hostUnregister(address)
+    weakref.finalize(ring, unlock).atexit = False  # the end of the process frees it anyway

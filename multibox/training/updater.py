@@ -27,7 +27,7 @@ class Updater(chainer.training.updaters.StandardUpdater):
         on_gpu = device.xp is not np
         super().__init__(
             loader, optimizer, device=device,
-            converter=Transfer(loader) if on_gpu else chainer.dataset.concat_examples)
+            converter=Transfer(loader) if on_gpu else loader.arrays)
         self._graphed = GraphedUpdate(optimizer) if on_gpu and graph else None
 
     def update_core(self) -> None:
@@ -80,6 +80,11 @@ class GraphedUpdate:
             self._replay(arrays)
         else:
             self._update(*arrays)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory of the graph and of the updates before it."""
+        return self._recorder.nbytes if self._recorder else 0
 
     def _update(self, *arrays):
         self._optimizer.update(self._chain, *arrays)

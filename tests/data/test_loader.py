@@ -1,14 +1,15 @@
-"""A loader process that dies in the middle of its result. The pool waits for the other half."""
+"""A loader process that dies in the middle of its result, and limits of the system."""
 import multiprocessing
 import os
 import resource
-from multiprocessing.connection import Connection
 
-from multibox.data import Loader, TrainingSequence, loader
+from multibox.data import Loader, TrainingSequence
 from multibox.errors import UserError
 
 import numpy as np
 import pytest
+
+write = os.write
 
 
 class DiesInMidResult:
@@ -19,12 +20,12 @@ class DiesInMidResult:
 
     def __getitem__(self, i):
         if multiprocessing.parent_process() is not None:
-            Connection._send = _write_half
+            os.write = _write_half
         return np.zeros(1000, 'f'),
 
 
-def _write_half(connection, message):
-    os.write(connection.fileno(), bytes(message)[:len(message) // 2])
+def _write_half(descriptor, message):
+    write(descriptor, bytes(message)[:len(message) // 2])
     os._exit(1)
 
 
@@ -32,8 +33,7 @@ def keep(*example):
     return example
 
 
-def test_a_worker_that_dies_while_it_writes_is_reported(monkeypatch):
-    monkeypatch.setattr(loader, 'PATIENCE', .5)
+def test_a_worker_that_dies_while_it_writes_is_reported():
     batches = Loader(TrainingSequence(DiesInMidResult(), keep, 0, 8), 4, 1)
     with pytest.raises(UserError, match='a loader process died'):
         next(batches)
@@ -45,6 +45,6 @@ def test_a_limit_on_the_size_of_files_is_named():
     resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
     try:
         with pytest.raises(UserError, match=r'be started \(File too large\); give --loader-p'):
-            Loader(range(4), 2, 1, example_bytes=10 ** 6).peek()
+            Loader(range(4), 2, 1, fields=[((10 ** 6,), 'B')]).peek()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

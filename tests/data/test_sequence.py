@@ -3,6 +3,7 @@
 The number of processes changes none of them.
 """
 import contextlib
+import copy
 import multiprocessing
 import os
 import random
@@ -39,11 +40,11 @@ class Augment:
         return augment(img, bbox, label, 40, MEAN)
 
 
-def read_all(n_processes, length=20, batchsize=4, start=0, **kwargs):
-    loader = Loader(TrainingSequence(Photographs(), Augment(), 7, length), batchsize, n_processes,
-                    **kwargs)
+def read_all(n_processes, length=20, batchsize=4, start=0, augment=None, **kwargs):
+    loader = Loader(TrainingSequence(Photographs(), augment or Augment(), 7, length), batchsize,
+                    n_processes, **kwargs)
     loader.position = start
-    examples = [example for batch in loader for example in batch]
+    examples = [copy.deepcopy(example) for batch in loader for example in batch]
     loader.finalize()
     return examples
 
@@ -69,22 +70,30 @@ def test_random_access_gives_what_reading_in_order_gives():
         [sequence.source(t) for t in range(20)][i] for i in (17, 3)]
 
 
-EXAMPLE_BYTES = 4 * 3 * 40 * 40 + 2 * 5 * 4  # image, boxes and labels of two objects
+class AugmentToOneSize(Augment):
+    """Examples with the same shapes: the boxes of an image without objects are zeros."""
+
+    def __call__(self, img, bbox, label):
+        img, bbox, label = super().__call__(img, bbox, label)
+        return img, np.resize(bbox, (2, 4)), np.resize(label, 2)
+
+
+FIELDS = [((3, 40, 40), 'f'), ((2, 4), 'f'), ((2,), 'i')]
 
 
 @pytest.mark.parametrize('n_processes', [1, 3])
-@pytest.mark.parametrize('example_bytes', [0, EXAMPLE_BYTES - 8, EXAMPLE_BYTES],
-                         ids=['pipe', 'memory for some', 'memory for all'])
-def test_workers_give_what_one_process_gives(n_processes, example_bytes):
-    examples = read_all(n_processes, length=60, example_bytes=example_bytes)
-    assert_same(examples, read_all(0, length=60))
+@pytest.mark.parametrize('augment, fields', [(Augment(), None), (AugmentToOneSize(), FIELDS)],
+                         ids=['pipe', 'ring'])
+def test_workers_give_what_one_process_gives(n_processes, augment, fields):
+    examples = read_all(n_processes, length=60, augment=augment, fields=fields)
+    assert_same(examples, read_all(0, length=60, augment=augment))
     examples[0][0][:] = 0  # an example may be changed by its receiver
 
 
-def test_the_memory_of_an_example_is_that_of_its_arrays():
+def test_the_fields_are_those_of_an_example():
     model = make_detector('slim300', 2)
     make = MakeTargets(model.coder, model.insize, model.mean)
-    assert make.nbytes == sum(array.nbytes for array in make(*Photographs()[0][:3]))
+    assert make.fields == [(array.shape, array.dtype) for array in make(*Photographs()[0][:3])]
 
 
 def test_the_same_image_is_augmented_differently_in_the_next_epoch():
@@ -170,15 +179,6 @@ def test_after_an_error_the_loader_goes_on_where_it_is_told_to():
     loader.finalize()
 
 
-def test_examples_loaded_ahead_share_no_memory():
-    loader = Loader(TrainingSequence(Photographs(), Augment(), 7, 60), 4, 1, example_bytes=1000)
-    for _ in range(5):
-        next(loader)
-        offsets = [offset for offset, _ in loader._pending]
-        assert len(set(offsets)) == len(offsets) > 4
-    loader.finalize()
-
-
 def test_opencv_rounds_alike_in_the_main_process_and_in_workers():
     cv2.setNumThreads(2)
     Loader(TrainingSequence(Photographs(), Augment(), 7, 20), 4, 0)
@@ -195,7 +195,7 @@ def test_a_dead_worker_is_reported():
 def test_a_worker_that_dies_between_batches_is_reported():
     loader = Loader(TrainingSequence(Photographs(), Augment(), 7, 200), 4, 1)
     next(loader)
-    for pid in list(loader._executor._processes):
+    for pid in loader._workers.pids:
         os.kill(pid, signal.SIGKILL)
     with pytest.raises(UserError, match='a loader process died'):
         for _ in range(20):
@@ -206,9 +206,9 @@ def test_a_worker_that_dies_between_batches_is_reported():
 def test_saving_keeps_what_was_loaded_ahead():
     loader = Loader(TrainingSequence(Photographs(), Augment(), 7, 20), 4, 1)
     next(loader)
-    ahead = list(loader._pending)
+    workers, ahead = loader._workers, dict(loader._missing)
     loader.serialize(DictionarySerializer())
-    assert ahead and list(loader._pending) == ahead
+    assert ahead and loader._missing == ahead and loader._workers is workers
     loader.finalize()
 
 

@@ -39,6 +39,14 @@ def test_mean_ap_that_is_nan_is_left_out():
     assert 'mAP' not in format_entry(**{'validation/main/map': float('nan')})
 
 
+def test_line_tells_how_long_the_loader_was_waited_for():
+    def line(share):
+        return progress.format_entry(ENTRY, epoch=0.967, n_iteration=120000, seconds_left=11565,
+                                     images_per_second=31.24, waiting=share)
+    assert line(.351).endswith('left 3:12:45  waits 35 % for the loader')
+    assert 'waits' not in line(.05) and 'waits 5 %' in line(.051)
+
+
 class ToyChain(chainer.Chain):
     def __init__(self):
         super().__init__()
@@ -81,6 +89,19 @@ def test_speed_and_time_left(tmp_path, capsys, monkeypatch):
     trainer.run()
     first, last = capsys.readouterr().out.splitlines()
     assert first.endswith('0.1 img/s  left 03:20') and last.endswith('0.1 img/s  left 00:00')
+
+
+def test_the_share_of_waiting_is_that_since_the_line_before(tmp_path, capsys, monkeypatch):
+    trainer = make_trainer(tmp_path, n_iteration=8)
+    let_an_iteration_take(100, trainer, monkeypatch)
+    waited = [0, 500, 530, 540, 545, 545, 600, 745, 745]  # seconds, after each iteration
+    loader = trainer.updater.get_iterator('main')
+    monkeypatch.setattr(type(loader), 'waited', property(
+        lambda loader: waited[trainer.updater.iteration]), raising=False)
+    trainer.run()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition('waits ')[2] for line in lines] == [
+        '30 % for the loader', '8 % for the loader', '28 % for the loader', '72 % for the loader']
 
 
 def test_resumed_run_measures_its_own_speed(tmp_path, capsys, monkeypatch):
