@@ -184,8 +184,7 @@ class pygraph:
 
 
 def elementwise(inputs, outputs, body, name):
-    return {'round_to_bfloat16': round_to_bfloat16, 'widen_bfloat16': widen_bfloat16,
-            'relu_gradient': lambda y, gy: np.ascontiguousarray(np.where(y > 0, gy, 0))}[name]
+    return {'round_to_bfloat16': round_to_bfloat16, 'widen_bfloat16': widen_bfloat16}[name]
 
 
 cuda = types.SimpleNamespace(  # replaces chainer.backends.cuda
@@ -197,13 +196,19 @@ cuda = types.SimpleNamespace(  # replaces chainer.backends.cuda
             get_current_stream=lambda: types.SimpleNamespace(ptr=STREAM))))
 
 
-def pretend(monkeypatch):
-    """Let the engine ``cudnn`` use this module for the package, and NumPy for CuPy."""
-    from multibox.engines import kernels, order
+def pretend(monkeypatch, with_kernels=False):
+    """Let the engine ``cudnn`` use this module for the package, and NumPy for CuPy.
+
+    Chainer's functions take the place of the kernels of activations unless ``with_kernels``.
+    """
+    from multibox.engines import kernels
+    from multibox.engines.activation import gpu as activation
     from multibox.engines.convolution import cudnn, graphs
     monkeypatch.setitem(sys.modules, 'cudnn', sys.modules[__name__])
-    for module in (cudnn, graphs, order):
+    for module in (cudnn, graphs):
         monkeypatch.setattr(module, 'cuda', cuda)
+    if not with_kernels:
+        monkeypatch.setattr(activation, 'takes', lambda *arrays: False)
     monkeypatch.setattr(kernels, 'is_on_gpu', lambda array: isinstance(array, np.ndarray))
     monkeypatch.setattr(kernels, 'address', lambda array: array.ctypes.data)
     cudnn._plan.cache_clear()

@@ -70,7 +70,7 @@ def launched(kernel_xp, monkeypatch):
     launched, launch = [], kernels.launch
     monkeypatch.setattr(kernels, 'launch', lambda *args: launched.append(args[1]) or launch(*args))
     if kernel_xp is np:
-        fake_cudnn.pretend(monkeypatch)
+        fake_cudnn.pretend(monkeypatch, with_kernels=True)
         for node in MaxPooling, MaxPoolingGradient:
             monkeypatch.setattr(node, 'forward_cpu', node.forward_gpu)
     return launched
@@ -87,7 +87,8 @@ def test_updates_in_float16_are_chainers(kernel_xp, launched):
         actual, *others = train('@numpy' if kernel_xp is np else '@cupy:0')
     assert others == counts == [[128., 65504, 64. * 2 ** .001, 128. * 2 ** .001], 4, {3}]
     assert {name.partition('<')[0] for name in launched} >= {
-        'max_pool', 'max_pool_gradient', 'normalize', 'normalize_gradient', 'update', 'gradients'}
+        'max_pool', 'max_pool_gradient', 'normalize', 'normalize_gradient', 'update', 'gradients',
+        'rectify', 'add'}
     for name, array in expected.items():
         np.testing.assert_allclose(actual[name], array, rtol=.02, atol=.02 * abs(array).max(),
                                    err_msg=name)

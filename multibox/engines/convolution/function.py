@@ -6,7 +6,7 @@ forward methods also serve :func:`multibox.engines.using`, which lends them to C
 import math
 
 from multibox.engines import choice
-from multibox.engines.order import ClippedReLUGradient, ReLUGradient, bias_gradient
+from multibox.engines.order import bias_gradient, relu_gradient
 from multibox.typing import ArrayOrVariable, IntOrPair
 
 import chainer
@@ -119,8 +119,11 @@ class Convolution(Convolution2DFunction):
     forward_gpu = _by_engine(Convolution2DFunction.forward_gpu, _convolve)
 
     def backward(self, indexes, grad_outputs):
+        return self._gradients(indexes, *grad_outputs)
+
+    def _gradients(self, indexes, gy, gb=None):
+        """The gradients of the inputs ``indexes``, of which ``gb`` may be known."""
         x, W = self.get_retained_inputs()
-        gy, = grad_outputs
         stride, pad, dilate = _geometry(self)
         gradients = []
         if 0 in indexes:
@@ -129,7 +132,7 @@ class Convolution(Convolution2DFunction):
         if 1 in indexes:
             gradients += WeightGradient(self, W.shape, W.dtype, W.layout).apply((x, gy))
         if 2 in indexes:
-            gradients.append(bias_gradient(gy))
+            gradients.append(bias_gradient(gy) if gb is None else gb)
         return gradients
 
 
@@ -148,6 +151,6 @@ class ConvolutionReLU(Convolution):
 
     def backward(self, indexes, grad_outputs):
         y, = self.get_retained_outputs()
-        gradient = (ReLUGradient(y.array) if self.ceiling == math.inf
-                    else ClippedReLUGradient(y.array, self.ceiling))
-        return super().backward(indexes, gradient.apply(grad_outputs))
+        bias_dtype = self.inputs[2].dtype if 2 in indexes else None
+        return self._gradients(
+            indexes, *relu_gradient(y.array, *grad_outputs, self.ceiling, bias_dtype))
