@@ -29,7 +29,8 @@ def vector(length: int, *arrays: Any) -> int:
 
     Args:
         length: number of elements that are contiguous in memory.
-        arrays: contiguous arrays of one dtype; a load must not begin at an odd address.
+        arrays: contiguous arrays; the elements of none are larger than those of the first. A load
+            must not begin at an odd address.
 
     Returns:
         The largest power of 2 that divides ``length`` and makes at most 16 bytes.

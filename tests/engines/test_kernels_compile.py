@@ -26,10 +26,14 @@ KERNELS = {'activation': [f'add_rows<{dtype}>' for dtype in kernels.TYPES.values
                             ('rectify', ', false, false, true'))], 'loss': ['mark_largest', 'average<true>', 'average<false>'] + [
     f'{kernel}<{dtype}>' for dtype in kernels.TYPES.values()
     for kernel in ('cross_entropy', 'cross_entropy_gradient', 'mine', 'gradients')],
+    'pooling': [
+        f'{kernel}<{dtype}, {width}{relu}{window}>' for dtype, (width, *_) in WIDTHS.items()
+        for kernel, relu in (('max_pool', ', true'), ('max_pool', ', false'),
+                             ('max_pool_gradient', ''))
+        for window in (', 2, 2, 2, 2', ', 3, 3, 1, 1')],
     **{source: [f'{kernel}<{dtype}{window}>' for dtype in ('float', '__half')
                 for kernel in names for window in windows]
        for source, names, windows in (
-           ('pooling', ('max_pool', 'max_pool_gradient'), (', 2, 2, 2, 2', ', 3, 3, 1, 1')),
            ('normalize', ('normalize', 'normalize_gradient'), ('',)),
            ('momentum_sgd', ('update', 'find_nonfinite'), ('',)))}}
 NODES = [node for folder in ('multibox', 'experiments')
