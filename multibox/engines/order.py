@@ -55,6 +55,23 @@ def relu_gradient(y: Array, gy: chainer.Variable, ceiling: float, bias_dtype: An
     return gradient.apply((gy,))[0], None
 
 
+def bias_gradient_behind_relu(y: Array, gy: chainer.Variable, dtype: Any
+                              ) -> chainer.Variable | None:
+    """The sum of the gradient before a ReLU over all but the channels.
+
+    Args:
+        y: (B, C, H, W) result of the ReLU.
+        gy: Variable of its gradient.
+        dtype: the dtype of the sum.
+
+    Returns:
+        (C,) Variable; None if no kernel takes the arrays.
+    """
+    if not activation.takes(y, gy.array):
+        return None
+    return BiasedReLUGradient(y, math.inf, dtype, sums_alone=True).apply((gy,))[0]
+
+
 def _on_gpu(x):
     return kernels.is_on_gpu(chainer.as_variable(x).array)
 
@@ -137,21 +154,24 @@ class BiasedReLUGradient(chainer.FunctionNode):
         y: output of the ReLU; :func:`multibox.engines.activation.gpu.takes` it.
         ceiling: its largest value.
         dtype: the dtype of the sums.
+        sums_alone: whether the sums are the only result.
     """
 
-    def __init__(self, y: Array, ceiling: float, dtype: Any):
-        self.y, self.ceiling, self.dtype = y, ceiling, dtype
+    def __init__(self, y: Array, ceiling: float, dtype: Any, sums_alone: bool = False):
+        self.y, self.ceiling, self.dtype, self.sums_alone = y, ceiling, dtype, sums_alone
 
     def forward(self, inputs):
-        return activation.rectify(self.y, *inputs, self.ceiling, sum_dtype=self.dtype)
+        results = activation.rectify(
+            self.y, *inputs, self.ceiling, not self.sums_alone, self.dtype)
+        return results[self.sums_alone:]
 
     def backward(self, indexes, grad_outputs):
-        ggx, ggb = grad_outputs
+        *ggx, ggb = grad_outputs
+        terms = [each for each in ggx if each is not None]
         if ggb is not None:
             ggb = F.cast(F.reshape(ggb, (1, -1, 1, 1)), self.y.dtype)
-            ggb = F.broadcast_to(ggb, self.y.shape)
-            ggx = ggb if ggx is None else ggx + ggb
-        return relu_gradient(self.y, ggx, self.ceiling)[:1]
+            terms.append(F.broadcast_to(ggb, self.y.shape))
+        return relu_gradient(self.y, sum(terms), self.ceiling)[:1]
 
 
 class OrderedReLU(ReLU):
