@@ -31,11 +31,10 @@ KERNELS = {'activation': [f'add_rows<{dtype}>' for dtype in kernels.TYPES.values
         for kernel, relu in (('max_pool', ', true'), ('max_pool', ', false'),
                              ('max_pool_gradient', ''))
         for window in (', 2, 2, 2, 2', ', 3, 3, 1, 1')],
-    **{source: [f'{kernel}<{dtype}{window}>' for dtype in ('float', '__half')
-                for kernel in names for window in windows]
-       for source, names, windows in (
-           ('normalize', ('normalize', 'normalize_gradient'), ('',)),
-           ('momentum_sgd', ('update', 'find_nonfinite'), ('',)))}}
+    'normalize': [f'{kernel}<{dtype}, {width}>' for dtype, widths in WIDTHS.items()
+                  for width in widths for kernel in ('normalize', 'normalize_gradient')],
+    'momentum_sgd': [f'{kernel}<{dtype}>' for dtype in ('float', '__half')
+                     for kernel in ('update', 'find_nonfinite')]}
 NODES = [node for folder in ('multibox', 'experiments')
          for path in sorted((ROOT / folder).rglob('*.py'))
          for node in ast.walk(ast.parse(path.read_text()))]
