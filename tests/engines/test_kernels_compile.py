@@ -31,6 +31,8 @@ KERNELS = {'activation': [f'add_rows<{dtype}>' for dtype in kernels.TYPES.values
         for kernel, relu in (('max_pool', ', true'), ('max_pool', ', false'),
                              ('max_pool_gradient', ''))
         for window in (', 2, 2, 2, 2', ', 3, 3, 1, 1')],
+    'joining': [f'{kernel}<{dtype}>' for dtype in kernels.TYPES.values()
+                for kernel in ('join', 'split')],
     'normalize': [f'{kernel}<{dtype}, {width}>' for dtype, widths in WIDTHS.items()
                   for width in widths for kernel in ('normalize', 'normalize_gradient')],
     'momentum_sgd': [f'{kernel}<{dtype}>' for dtype in ('float', '__half')
