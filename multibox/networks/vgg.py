@@ -1,7 +1,7 @@
 """SSD300 and SSD512 of Liu et al., ECCV 2016, on VGG16, with ChainerCV's parameter names.
 
 Three ReLUs come after the max pooling that follows their convolution. The result is the same in
-either order. After the pooling the ReLU, and the gradient of the bias, have a quarter of the pixels.
+either order. After the pooling, the ReLU and the gradient of the bias have a quarter of the pixels.
 """
 from multibox.engines import fork, max_pooling_2d
 from multibox.networks.layers import Convolution2D, L2Normalization

@@ -18,14 +18,16 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 SOURCES = {path.stem: path for path in (ROOT / 'multibox').rglob('*.cu')}
-WIDTHS = {'float': (4, 1), '__half': (8, 4, 1), '__nv_bfloat16': (8, 4, 1)}
-KERNELS = {'activation': [f'add_rows<{dtype}>' for dtype in kernels.TYPES.values()] + [
-    f'{kernel}<{dtype}, {width}{options}>' for dtype, widths in WIDTHS.items() for width in widths
-    for kernel, options in (('add', ''), ('rectify', ', true, true, true'),
-                            ('rectify', ', true, true, false'), ('rectify', ', true, false, true'),
-                            ('rectify', ', false, false, true'))], 'loss': ['mark_largest', 'average<true>', 'average<false>'] + [
-    f'{kernel}<{dtype}>' for dtype in kernels.TYPES.values()
-    for kernel in ('cross_entropy', 'cross_entropy_gradient', 'mine', 'gradients')],
+WIDTHS = {'float': (4, 1), '__half': (8, 1), '__nv_bfloat16': (8, 1)}  # elements per load
+KERNELS = {
+    'activation': [f'add_rows<{dtype}>' for dtype in kernels.TYPES.values()] + [
+        f'{kernel}<{dtype}, {width}{options}>' for dtype, widths in WIDTHS.items()
+        for width in widths for kernel, options in (
+            ('add', ''), ('rectify', ', true, true, true'), ('rectify', ', true, true, false'),
+            ('rectify', ', true, false, true'), ('rectify', ', false, false, true'))],
+    'loss': ['mark_largest', 'average<true>', 'average<false>'] + [
+        f'{kernel}<{dtype}>' for dtype in kernels.TYPES.values()
+        for kernel in ('cross_entropy', 'cross_entropy_gradient', 'mine', 'gradients')],
     'pooling': [
         f'{kernel}<{dtype}, {width}{relu}{window}>' for dtype, (width, *_) in WIDTHS.items()
         for kernel, relu in (('max_pool', ', true'), ('max_pool', ', false'),

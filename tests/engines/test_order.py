@@ -60,7 +60,7 @@ def test_the_gradient_of_relu_and_bias_has_the_derivative_of_two_functions(kerne
 
     def derivatives(gx, gb):
         return [cuda.to_cpu(g.array) for g in chainer.grad([gx * ggx, gb * ggb], inputs)]
-    passed = gy * (X > 0) * (X < ceiling)
+    passed = gy * ((X > 0) & (ceiling > X))
     expected = derivatives(passed, F.sum(passed, axis=(0, 2, 3)))
     actual = derivatives(*order.relu_gradient(x.array, gy, ceiling, np.float32))
     for one, other in zip(actual, expected, strict=True):

@@ -39,8 +39,9 @@ def test_kernels_compute_the_pooling_and_the_gradients(launched, use):
     use('chainer')
     for ours, theirs in zip(actual, outputs(separate, ARRAYS), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
-    assert launched == ['max_pool<float, 4, true, 2, 2, 2, 2>', 'rectify<float, 4, true, false, true>',
-                        'add_rows<float>', 'max_pool_gradient<float, 4, 2, 2, 2, 2>']
+    assert launched == [
+        'max_pool<float, 4, true, 2, 2, 2, 2>', 'rectify<float, 4, true, false, true>',
+        'add_rows<float>', 'max_pool_gradient<float, 4, 2, 2, 2, 2>']
 
 
 def test_second_derivatives_are_chainers(launched, use):

@@ -18,7 +18,7 @@ _TERMS = np.dtype([('address', np.uint64, MAX_TERMS)])
 
 def takes(*arrays: Array) -> bool:
     """Whether all are maps of one dtype on a GPU, the first with its channels innermost."""
-    return (kernels.takes(*arrays) and arrays[0].size and layout.is_channels_last(arrays[0])
+    return (kernels.takes(*arrays) and arrays[0].size > 0 and layout.is_channels_last(arrays[0])
             and all(array.dtype == arrays[0].dtype for array in arrays))
 
 

@@ -88,14 +88,16 @@ def _convolve_relu(engine, node, inputs):
 
 def _weight_gradient(engine, node, inputs):
     x, gy = inputs
-    gW = engine.weight_gradient(_ordered(node, x), gy, _geometry(node), node.W_shape[2:], node.groups)
+    gW = engine.weight_gradient(
+        _ordered(node, x), gy, _geometry(node), node.W_shape[2:], node.groups)
     return gW.astype(node.W_dtype, copy=False)
 
 
 def _input_gradient(engine, node, inputs):
     gy, W, *b = inputs
     node._calc_out_size(gy.shape, W.shape)
-    gx = engine.input_gradient(gy, _ordered(node, W), _geometry(node), (node.outh, node.outw), node.groups)
+    gx = engine.input_gradient(
+        gy, _ordered(node, W), _geometry(node), (node.outh, node.outw), node.groups)
     if b:
         gx += b[0][:, None, None]
     return gx

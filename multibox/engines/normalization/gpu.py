@@ -16,9 +16,9 @@ _BLOCK, _WARPS, _PIXELS = 256, 8, 32  # threads and warps per block; pixels, in 
 class L2Normalize(FunctionNode):
     """x / (length of x over its channels + eps) * scale, with sums in float32.
 
-    The inputs are x (B, C, H, W) and scale (C,), both in one of the dtypes of ``kernels.TYPES``. The
-    result has the shape, the dtype and the memory order of x. Where the length is 0, the gradient
-    of the length is 0, as in Chainer. Second derivatives are not defined.
+    The inputs are x (B, C, H, W) and scale (C,), both of one dtype of ``kernels.TYPES``. The result
+    has the shape, the dtype and the memory order of x. Where the length is 0, the gradient of the
+    length is 0, as in Chainer. Second derivatives are not defined.
 
     Args:
         eps: a small number, which keeps the divisor from 0.
