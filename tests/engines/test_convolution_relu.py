@@ -85,7 +85,7 @@ def test_one_kernel_computes_the_gradients_of_relu_and_bias(kernel_xp, use, monk
     monkeypatch.setattr(kernels, 'launch', lambda *args: launched.append(args[1]) or launch(*args))
     arrays = draw(*SHAPES)
     expected = outputs(separate, arrays)
-    fake_cudnn.pretend(monkeypatch, with_kernels=True)
+    fake_cudnn.pretend(monkeypatch)
     use('cudnn')
     for ours, theirs in zip(outputs(fused, arrays), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

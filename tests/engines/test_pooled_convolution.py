@@ -29,7 +29,7 @@ def launched(kernel_xp, use, monkeypatch):
         pytest.skip('the stand-in for cuDNN computes on NumPy arrays')
     launched, launch = [], kernels.launch
     monkeypatch.setattr(kernels, 'launch', lambda *args: launched.append(args[1]) or launch(*args))
-    fake_cudnn.pretend(monkeypatch, with_kernels=True)
+    fake_cudnn.pretend(monkeypatch)
     use('cudnn')
     return launched
 

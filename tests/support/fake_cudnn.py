@@ -196,19 +196,18 @@ cuda = types.SimpleNamespace(  # replaces chainer.backends.cuda
             get_current_stream=lambda: types.SimpleNamespace(ptr=STREAM))))
 
 
-def pretend(monkeypatch, with_kernels=False):
+def pretend(monkeypatch):
     """Let the engine ``cudnn`` use this module for the package, and NumPy for CuPy.
 
-    Chainer's functions take the place of the kernels of activations unless ``with_kernels``.
+    Unless the test runs kernels by the fixture ``kernel_xp``, Chainer's functions take their place.
     """
     from multibox.engines import kernels
-    from multibox.engines.activation import gpu as activation
     from multibox.engines.convolution import cudnn, graphs
     monkeypatch.setitem(sys.modules, 'cudnn', sys.modules[__name__])
     for module in (cudnn, graphs):
         monkeypatch.setattr(module, 'cuda', cuda)
-    if not with_kernels:
-        monkeypatch.setattr(activation, 'takes', lambda *arrays: False)
+    if getattr(kernels.launch, '__module__', None) == kernels.__name__:
+        monkeypatch.setattr(kernels, 'takes', lambda *arrays: False)
     monkeypatch.setattr(kernels, 'is_on_gpu', lambda array: isinstance(array, np.ndarray))
     monkeypatch.setattr(kernels, 'address', lambda array: array.ctypes.data)
     cudnn._plan.cache_clear()

@@ -69,7 +69,7 @@ def launched(kernel_xp, monkeypatch):
     launched, launch = [], kernels.launch
     monkeypatch.setattr(kernels, 'launch', lambda *args: launched.append(args[1]) or launch(*args))
     if kernel_xp is np:
-        fake_cudnn.pretend(monkeypatch, with_kernels=True)
+        fake_cudnn.pretend(monkeypatch)
     return launched
 
 

@@ -88,8 +88,8 @@ def elementwise(inputs, outputs, body, name):
 def _compiled(code):
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, 'kernel.so')
-        _compile('-shared', f'-I{_precompiled().name}', f'-I{HERE}', '-x', 'c++', '-', '-o', library,
-                 input=code, text=True)
+        _compile(f'-I{_precompiled().name}', f'-I{HERE}', '-shared', '-x', 'c++', '-',
+                 '-o', library, input=code, text=True)
         return ctypes.CDLL(str(library))
 
 
