@@ -8,6 +8,7 @@ import pathlib
 from multibox import engines
 from multibox.data.synthetic import draw_set
 from multibox.engines import kernels
+from multibox.engines.pooling.function import MaxPooling, MaxPoolingGradient
 from tests.support import cuda_on_cpu
 
 import chainer
@@ -80,6 +81,8 @@ def kernel_xp(request, monkeypatch):
                         functools.partial(cuda_on_cpu.launch, seed=request.param))
     monkeypatch.setattr(kernels, 'address', lambda array: array.ctypes.data)
     monkeypatch.setattr(kernels, 'is_on_gpu', lambda array: isinstance(array, np.ndarray))
+    for node in MaxPooling, MaxPoolingGradient:
+        monkeypatch.setattr(node, 'forward_cpu', node.forward_gpu)
     return np
 
 

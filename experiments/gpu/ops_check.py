@@ -1,18 +1,22 @@
-"""Are the kernels of pooling, normalisation and the update right?
+"""Are the kernels of the work between convolutions, and of the update, right?
 
 An error is the largest difference relative to the largest number of the exact array.
 """
 import types
+from collections.abc import Sequence
 from typing import Any
 
 from experiments.timing.arrays import random_array
 from experiments.timing.steps import forward_and_backward
 from multibox import engines
+from multibox.engines.activation import gpu as activation
 from multibox.engines.pooling import cpu
 from multibox.networks import make_detector
 from multibox.training import halve, make_optimizer
+from multibox.typing import Array
 
 import chainer
+import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
 
@@ -44,6 +48,66 @@ def check_pooling() -> dict[str, list[float]]:
                 gx = cpu.max_pool_gradient(cuda.to_cpu(gy), index, window, (size, size))
                 errors[f'{name}, {dtype}{", channels last" * last}'] = [
                     _worst(*both) for both in zip(actual, (y, gx))]
+    return errors
+
+
+def check_relu_and_pooling() -> dict[str, list[float]]:
+    """Errors of max pooling with ReLU and of its gradient, beside the CPU's results."""
+    rng, errors = cuda.cupy.random.default_rng(0), {}
+    for dtype in DTYPES:
+        x = random_array(rng, (2, 64, 75, 75), dtype, True) - 1
+        gy = random_array(rng, (2, 64, 38, 38), dtype, True)
+        actual, exact = (
+            forward_and_backward(lambda x: engines.max_pooling_2d(x, 2, relu=True), (x,), gy)()
+            for x, gy in ((x, gy), (cuda.to_cpu(x), cuda.to_cpu(gy))))
+        errors[dtype] = [_worst(*both) for both in zip(actual, exact)]
+    return errors
+
+
+def check_bias() -> dict[str, list[float]]:
+    """Errors of the gradients of ReLU and of a bias, beside float64 on the CPU."""
+    rng, errors = cuda.cupy.random.default_rng(0), {}
+    for dtype in DTYPES:
+        for channels in 64, 84, 1024:
+            y, gy = (random_array(rng, (4, channels, 75, 75), dtype, True) for _ in range(2))
+            gx = np.where(cuda.to_cpu(y) > 0, cuda.to_cpu(gy).astype(float), 0)
+            actual = activation.rectify(y, gy, sum_dtype=np.float32)
+            errors[f'{dtype}, {channels} channels'] = [
+                _worst(*both) for both in zip(actual, (gx, gx.sum(axis=(0, 2, 3))))]
+    return errors
+
+
+def check_add() -> dict[str, float]:
+    """Errors of the sum of three maps, beside float64 on the CPU."""
+    rng, errors = cuda.cupy.random.default_rng(0), {}
+    for dtype in DTYPES:
+        maps = [random_array(rng, (2, 512, 38, 38), dtype, True) for _ in range(3)]
+        errors[dtype] = _worst(
+            activation.add(maps), sum(cuda.to_cpu(each).astype(float) for each in maps))
+    return errors
+
+
+def heads_of_ssd300(rng: Any, n: int, dtype: str) -> list[Array]:
+    """Random logits of 21 classes for n images: (n, 21 A, grid, grid), A boxes per cell."""
+    return [random_array(rng, (n, 21 * boxes, grid, grid), dtype, True) for boxes, grid in (
+        (4, 38), (6, 19), (6, 10), (6, 5), (4, 3), (4, 1))]
+
+
+def join_by_chainer(maps: Sequence[chainer.Variable], n: int) -> chainer.Variable:
+    """As :func:`multibox.engines.join_heads`, by functions of Chainer."""
+    return F.concat([F.reshape(F.transpose(x, (0, 2, 3, 1)), (len(x), -1, n)) for x in maps])
+
+
+def check_join() -> dict[str, float]:
+    """The largest errors of joined heads and their gradients, beside the CPU's results."""
+    rng, errors = cuda.cupy.random.default_rng(0), {}
+    for dtype in DTYPES:
+        maps, gy = heads_of_ssd300(rng, 2, dtype), random_array(rng, (2, 8732, 21))
+        actual = forward_and_backward(lambda *maps: engines.join_heads(maps, 21), maps, gy)()
+        exact = forward_and_backward(
+            lambda *maps: join_by_chainer(maps, 21),
+            [cuda.to_cpu(x).astype('f') for x in maps], cuda.to_cpu(gy))()
+        errors[dtype] = max(_worst(*both) for both in zip(actual, exact))
     return errors
 
 
@@ -113,4 +177,5 @@ def check_update() -> dict[str, float]:
     return errors
 
 
-CHECKS = check_pooling, check_normalize, check_update
+CHECKS = (check_pooling, check_relu_and_pooling, check_bias, check_add, check_join, check_normalize,
+          check_update)

@@ -20,8 +20,26 @@ def address(array: Any) -> int:
 
 
 def takes(*arrays: Any) -> bool:
-    """Whether all arrays are on a GPU and of a dtype that the kernels accept."""
+    """Whether all arrays are on a GPU and have a dtype of :data:`TYPES`."""
     return all(is_on_gpu(array) and array.dtype.name in TYPES for array in arrays)
+
+
+def vector(length: int, *arrays: Any) -> int:
+    """The number of neighbouring elements that a thread of a kernel loads at once.
+
+    Args:
+        length: number of elements that are contiguous in memory.
+        arrays: contiguous arrays; the elements of none are larger than those of the first. A load
+            must not begin at an odd address.
+
+    Returns:
+        The largest power of 2 that divides ``length`` and makes at most 16 bytes.
+    """
+    size = arrays[0].dtype.itemsize
+    width = 16 // size
+    while length % width or any(address(array) % (width * size) for array in arrays):
+        width //= 2
+    return width
 
 
 def launch(source: Path, kernel: str, grid: int, block: int, *args: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from multibox.typing import Array
 
-import numpy as np
+from chainer.backends import cuda
 
 
 def pixels(x: Array) -> Array:
@@ -26,9 +26,9 @@ def is_channels_last(x: Array) -> bool:
     return x.ndim == 4 and pixels(x).flags.c_contiguous
 
 
-def to_channels_last(x: np.ndarray) -> np.ndarray:
+def to_channels_last(x: Array) -> Array:
     """``x`` itself if its channels are innermost in memory, else a copy with that order."""
-    return maps(np.ascontiguousarray(pixels(x)))
+    return maps(cuda.get_array_module(x).ascontiguousarray(pixels(x)))
 
 
 def empty_channels_last(shape: tuple, dtype: Any, xp: Any) -> Array:

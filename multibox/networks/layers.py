@@ -1,5 +1,5 @@
 """The links of the networks; their parameters have the names of Chainer's and ChainerCV's links."""
-from multibox.engines import convolution_2d, l2_normalize, relu
+from multibox.engines import convolution_2d, l2_normalize, pooled_convolution_2d, relu
 from multibox.typing import ArrayOrVariable
 
 import chainer
@@ -13,8 +13,18 @@ class Convolution2D(L.Convolution2D):
     The number of input channels has to be given, and the channels form one group.
     """
 
-    def forward(self, x: ArrayOrVariable, relu: bool = False) -> chainer.Variable:
-        """(B, in_channels, H, W) to (B, out_channels, out_h, out_w); ``relu`` applies a ReLU."""
+    def forward(self, x: ArrayOrVariable, relu: bool = False, pool: int | None = None
+                ) -> chainer.Variable:
+        """(B, in_channels, H, W) to (B, out_channels, out_h, out_w).
+
+        Args:
+            x: the maps.
+            relu: whether a ReLU follows.
+            pool: the side of windows of a max pooling that follows, before a ReLU. The link then
+                needs a bias, and no dilation.
+        """
+        if pool is not None:
+            return pooled_convolution_2d(x, self.W, self.b, pool, self.stride, self.pad)
         return convolution_2d(x, self.W, self.b, self.stride, self.pad, self.dilate, relu)
 
 

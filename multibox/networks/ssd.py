@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from multibox.boxes import Coder
 from multibox.boxes.coder import CAFFES_LIMITS
-from multibox.engines import fork
+from multibox.engines import fork, join_heads
 from multibox.networks.layers import Convolution2D
 from multibox.resized import Resized, resize
 from multibox.typing import ArrayOrVariable
@@ -61,12 +61,11 @@ class Multibox(chainer.Chain):
         Returns:
             (B, K, 4) offsets and (B, K, C) logits, map by map, and cell by cell within a map.
         """
-        rows = []
+        results: tuple[list, list] = [], []
         for x, *heads in zip(maps, self.loc, self.conf):
-            for head, h, n in zip(heads, fork(x, 2), (4, self.n_class)):
-                y = F.transpose(head(h), (0, 2, 3, 1))
-                rows.append(F.reshape(y, (len(y), -1, n)))
-        return F.concat(rows[::2], axis=1), F.concat(rows[1::2], axis=1)
+            for head, h, result in zip(heads, fork(x, 2), results):
+                result.append(head(h))
+        return join_heads(results[0], 4), join_heads(results[1], self.n_class)
 
 
 class SSD(chainercv.links.model.ssd.SSD):

@@ -1,9 +1,9 @@
 """SSD300 and SSD512 of Liu et al., ECCV 2016, on VGG16, with ChainerCV's parameter names.
 
 Three ReLUs come after the max pooling that follows their convolution. The result is the same in
-either order, and after the pooling the ReLU has a quarter of the pixels.
+either order. After the pooling, the ReLU and the gradient of the bias have a quarter of the pixels.
 """
-from multibox.engines import fork, max_pooling_2d, relu
+from multibox.engines import fork, max_pooling_2d
 from multibox.networks.layers import Convolution2D, L2Normalization
 from multibox.networks.ssd import SSD, DefaultBoxes
 from multibox.typing import ArrayOrVariable
@@ -52,14 +52,14 @@ class VGG16(chainer.Chain):
     def forward(self, x: ArrayOrVariable) -> list[chainer.Variable]:
         """(B, 3, insize, insize) to two maps: conv4_3, normalised, and conv7."""
         h = self.conv1_1(x, relu=True)
-        h = relu(max_pooling_2d(self.conv1_2(h), 2))
+        h = self.conv1_2(h, relu=True, pool=2)
 
         h = self.conv2_1(h, relu=True)
-        h = relu(max_pooling_2d(self.conv2_2(h), 2))
+        h = self.conv2_2(h, relu=True, pool=2)
 
         h = self.conv3_1(h, relu=True)
         h = self.conv3_2(h, relu=True)
-        h = relu(max_pooling_2d(self.conv3_3(h), 2))
+        h = self.conv3_3(h, relu=True, pool=2)
 
         h = self.conv4_1(h, relu=True)
         h = self.conv4_2(h, relu=True)

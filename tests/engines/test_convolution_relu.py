@@ -1,5 +1,6 @@
 """A convolution and its ReLU as one function, against Chainer's two functions."""
 from multibox import engines
+from multibox.engines import kernels
 from multibox.engines.convolution import graphs
 from multibox.engines.convolution.function import ConvolutionReLU
 from multibox.networks.layers import Convolution2D
@@ -75,6 +76,20 @@ def test_cudnn_computes_bias_and_relu_in_the_convolutions_graph(use, monkeypatch
     both = F.relu(F.convolution_2d(*arrays, pad=1)), fused(*arrays)
     assert [graph.fused for graph in fake_cudnn.graphs] == [['bias'], ['bias', 'relu']]
     assert all(y.array.transpose(0, 2, 3, 1).flags.c_contiguous for y in both)
+
+
+def test_one_kernel_computes_the_gradients_of_relu_and_bias(kernel_xp, use, monkeypatch):
+    if kernel_xp is not np:
+        pytest.skip('the stand-in for cuDNN computes on NumPy arrays')
+    launched, launch = [], kernels.launch
+    monkeypatch.setattr(kernels, 'launch', lambda *args: launched.append(args[1]) or launch(*args))
+    arrays = draw(*SHAPES)
+    expected = outputs(separate, arrays)
+    fake_cudnn.pretend(monkeypatch)
+    use('cudnn')
+    for ours, theirs in zip(outputs(fused, arrays), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    assert launched == ['rectify<float, 4, true, true, true>', 'add_rows<float>']
 
 
 @pytest.mark.gpu

@@ -113,6 +113,20 @@ def test_images_with_their_channels_innermost_are_not_copied(use, cudnn, monkeyp
     assert any(np.shares_memory(array, x) for array in read)
 
 
+def test_images_and_weights_are_reordered_once_for_a_convolution_and_its_gradients(use, cudnn):
+    use('cudnn')
+    variables = [chainer.Variable(array) for array in (X, W)]
+    y = engines.convolution_2d(*variables)
+    x_last, W_last = y.creator.ordered
+    read = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, 'address', lambda array: read.append(array) or array.ctypes.data)
+        y.grad = np.ones_like(y.array)
+        y.backward()
+    for ordered in x_last, W_last:
+        assert any(np.shares_memory(array, ordered) for array in read)
+
+
 def test_images_at_an_odd_address_are_copied(use, cudnn):
     memory = np.zeros(X.size + 5, np.float32)
     start = next(i for i in range(4) if memory[i:].ctypes.data % 16 == 4)

@@ -18,18 +18,29 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 SOURCES = {path.stem: path for path in (ROOT / 'multibox').rglob('*.cu')}
-KERNELS = {'loss': ['mark_largest', 'average<true>', 'average<false>'] + [
-    f'{kernel}<{dtype}>' for dtype in kernels.TYPES.values()
-    for kernel in ('cross_entropy', 'cross_entropy_gradient', 'mine', 'gradients')],
+WIDTHS = {'float': (4, 1), '__half': (8, 1), '__nv_bfloat16': (8, 1)}  # elements per load
+KERNELS = {
+    'activation': [f'add_rows<{dtype}>' for dtype in kernels.TYPES.values()] + [
+        f'{kernel}<{dtype}, {width}{options}>' for dtype, widths in WIDTHS.items()
+        for width in widths for kernel, options in (
+            ('add', ''), ('rectify', ', true, true, true'), ('rectify', ', true, true, false'),
+            ('rectify', ', true, false, true'), ('rectify', ', false, false, true'))],
+    'loss': ['mark_largest', 'average<true>', 'average<false>'] + [
+        f'{kernel}<{dtype}>' for dtype in kernels.TYPES.values()
+        for kernel in ('cross_entropy', 'cross_entropy_gradient', 'mine', 'gradients')],
+    'pooling': [
+        f'{kernel}<{dtype}, {width}{relu}{window}>' for dtype, (width, *_) in WIDTHS.items()
+        for kernel, relu in (('max_pool', ', true'), ('max_pool', ', false'),
+                             ('max_pool_gradient', ''))
+        for window in (', 2, 2, 2, 2', ', 3, 3, 1, 1')],
+    'joining': [f'{kernel}<{dtype}>' for dtype in kernels.TYPES.values()
+                for kernel in ('join', 'split')],
+    'normalize': [f'{kernel}<{dtype}, {width}>' for dtype, widths in WIDTHS.items()
+                  for width in widths for kernel in ('normalize', 'normalize_gradient')],
     'suppression': [f'{kernel}<{dtype}>' for dtype in ('float', 'double')
                     for kernel in ('suppress', 'collect')],
-    **{source: [f'{kernel}<{dtype}{window}>' for dtype in kernels.TYPES.values()
-                for kernel in names for window in windows]
-       for source, names, windows in (
-           ('pooling', ('max_pool', 'max_pool_gradient'), (', 2, 2, 2, 2', ', 3, 3, 1, 1')),
-           ('normalize', ('normalize', 'normalize_gradient'), ('',)),
-           ('updates', ('update', 'update_adam', 'find_nonfinite'), ('',)))}}
-KERNELS['updates'].append('adapt')
+    'updates': ['adapt'] + [f'{kernel}<{dtype}>' for dtype in kernels.TYPES.values()
+                            for kernel in ('update', 'update_adam', 'find_nonfinite')]}
 NODES = [node for folder in ('multibox', 'experiments')
          for path in sorted((ROOT / folder).rglob('*.py'))
          for node in ast.walk(ast.parse(path.read_text()))]

@@ -50,7 +50,8 @@ def random_array(xp, shape, dtype='f'):
     return xp.asarray(np.random.default_rng(0).standard_normal(shape).astype(dtype))
 
 
-@pytest.mark.parametrize('shape', [(2, 24, 5, 9), (1, 3, 1, 1), (33, 20, 1, 2), (1, 8, 4, 8)],
+@pytest.mark.parametrize('shape', [(2, 24, 5, 9), (1, 3, 1, 1), (33, 20, 1, 2), (1, 8, 4, 8),
+                                   (1, 1028, 1, 3)],
                          ids=str)
 def test_output_and_gradients(kernel_xp, shape):
     assert_as_chainercvs(kernel_xp, random_array(kernel_xp, shape))

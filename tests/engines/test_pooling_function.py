@@ -43,6 +43,23 @@ def test_max_pooling_is_chainers(device_xp, options):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('options', [{'ksize': 2}, {'ksize': 3, 'stride': 1, 'pad': 1}], ids=str)
+def test_max_pooling_with_relu_is_two_functions_of_chainer(device_xp, options):
+    x = random_array(2, 3, 7, 6) - 1  # some windows have no positive number
+    actual = derivatives(max_pooling_2d, device_xp.asarray(x), relu=True, **options)
+    expected = derivatives(lambda x: F.relu(F.max_pooling_2d(x, **options)), x)
+    assert (expected[0] == 0).any()
+    for one, other in zip(actual, expected):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_max_pooling_with_relu_on_a_cpu_is_two_functions_to_the_bit():
+    expected = derivatives(lambda x: engines.relu(max_pooling_2d(x, 2)), random_array(2, 3, 7, 6))
+    actual = derivatives(max_pooling_2d, random_array(2, 3, 7, 6), ksize=2, relu=True)
+    for one, other in zip(actual, expected):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize('engine', ['blas', 'chainer'])
 def test_max_pooling_on_a_cpu_is_chainers(engine):
     options = {'ksize': 3, 'stride': 2, 'pad': 1}

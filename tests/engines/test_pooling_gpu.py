@@ -67,6 +67,31 @@ def test_float16(kernel_xp):
     assert_as_on_cpu(kernel_xp, random_array(kernel_xp, (2, 3, 7, 6), np.float16))
 
 
+@pytest.mark.parametrize('ksize, stride, pad', [((2, 2), (2, 2), (0, 0)), ((3, 3), (1, 1), (1, 1))],
+                         ids=str)
+def test_eight_channels_per_thread(kernel_xp, ksize, stride, pad):
+    x = random_array(kernel_xp, (2, 7, 6, 24), np.float16).transpose(0, 3, 1, 2)
+    assert_as_on_cpu(kernel_xp, x, ksize, stride, pad)
+
+
+def test_relu_stops_gradients_of_maxima_that_are_not_positive(kernel_xp):
+    x = random_array(kernel_xp, (2, 7, 6, 8)).transpose(0, 3, 1, 2) - 5
+    geometry = (2, 2), (2, 2), (0, 0)
+    y, index = on_cpu.max_pool(cuda.to_cpu(x), geometry, (4, 3))
+    actual, marked = pooling.max_pool(x, geometry, (4, 3), relu=True)
+    np.testing.assert_array_equal(cuda.to_cpu(actual), np.maximum(y, 0))
+    np.testing.assert_array_equal(cuda.to_cpu(marked), index + pooling.STOPPED * (y <= 0))
+    gx = pooling.max_pool_gradient(actual + 1, marked, geometry, (7, 6))
+    np.testing.assert_array_equal(
+        cuda.to_cpu(gx), on_cpu.max_pool_gradient((y + 1) * (y > 0), index, geometry, (7, 6)))
+
+
+def test_nan_comes_through_a_relu(kernel_xp):
+    x = kernel_xp.asarray(np.array([np.nan, -1, -1, -1], 'f').reshape(1, 1, 2, 2))
+    y, index = pooling.max_pool(x, [(2, 2), (2, 2), (0, 0)], (1, 1), relu=True)
+    assert np.isnan(float(y[0, 0, 0, 0])) and int(index[0, 0, 0, 0]) >= pooling.STOPPED
+
+
 @pytest.mark.parametrize('channels', [1, 3, 300])
 def test_channels_innermost_in_memory_stay_there(kernel_xp, channels):
     x = random_array(kernel_xp, (2, 7, 6, channels)).transpose(0, 3, 1, 2)

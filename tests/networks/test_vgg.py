@@ -37,12 +37,21 @@ def to_device(xp, network):
     return network
 
 
-def test_vgg16_is_chainercvs(kernel_xp):
-    x = random_array(1, 3, 32, 32)
+def assert_vgg16_is_chainercvs(xp):
+    x = random_array(1, 3, 17, 17)
     network, other = with_equal_weights(vgg.VGG16(), chainercvs.VGG16(), x)
-    for one, theirs in zip(results(to_device(kernel_xp, network), kernel_xp.asarray(x)),
-                           results(other, x), strict=True):
+    for one, theirs in zip(results(to_device(xp, network), xp.asarray(x)), results(other, x),
+                           strict=True):
         np.testing.assert_allclose(one, theirs, rtol=1e-3, atol=1e-4 * abs(theirs).max())
+
+
+def test_vgg16_is_chainercvs(xp):
+    assert_vgg16_is_chainercvs(xp)
+
+
+@pytest.mark.slow
+def test_vgg16_by_all_kernels_is_chainercvs(kernel_xp):
+    assert_vgg16_is_chainercvs(kernel_xp)
 
 
 @pytest.mark.parametrize('make, other, grid', [

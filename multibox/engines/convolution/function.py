@@ -5,8 +5,8 @@ forward methods also serve :func:`multibox.engines.using`, which lends them to C
 """
 import math
 
-from multibox.engines import choice
-from multibox.engines.order import ClippedReLUGradient, ReLUGradient, bias_gradient
+from multibox.engines import choice, kernels, layout
+from multibox.engines.order import bias_gradient, relu_gradient
 from multibox.typing import ArrayOrVariable, IntOrPair
 
 import chainer
@@ -76,6 +76,8 @@ def _geometry(node):
 
 def _convolve(engine, node, inputs, **relu):
     x, W, b = inputs if len(inputs) == 3 else (*inputs, None)
+    if isinstance(node, Convolution) and kernels.is_on_gpu(x):
+        node.ordered = x, W = layout.to_channels_last(x), layout.to_channels_last(W)
     out_size = node._get_out_size(x.shape, W.shape)
     return engine.convolve(x, W, b, _geometry(node), out_size, **relu)
 
@@ -85,17 +87,26 @@ def _convolve_relu(engine, node, inputs):
 
 
 def _weight_gradient(engine, node, inputs):
-    gW = engine.weight_gradient(*inputs, _geometry(node), node.W_shape[2:], node.groups)
+    x, gy = inputs
+    gW = engine.weight_gradient(
+        _ordered(node, x), gy, _geometry(node), node.W_shape[2:], node.groups)
     return gW.astype(node.W_dtype, copy=False)
 
 
 def _input_gradient(engine, node, inputs):
     gy, W, *b = inputs
     node._calc_out_size(gy.shape, W.shape)
-    gx = engine.input_gradient(gy, W, _geometry(node), (node.outh, node.outw), node.groups)
+    gx = engine.input_gradient(
+        gy, _ordered(node, W), _geometry(node), (node.outh, node.outw), node.groups)
     if b:
         gx += b[0][:, None, None]
     return gx
+
+
+def _ordered(node, array):
+    """``array``, or the copy of it with the channels innermost that the convolution read."""
+    ordered = getattr(node, 'ordered', None)
+    return array if ordered is None else ordered
 
 
 class InputGradient(Deconvolution2DFunction):
@@ -113,23 +124,35 @@ class WeightGradient(Convolution2DGradW):
 
 
 class Convolution(Convolution2DFunction):
-    """y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C, kh, kw) and, if given, b (O,)."""
+    """y (B, O, out_h, out_w) of x (B, C, H, W), W (O, C, kh, kw) and, if given, b (O,).
 
+    Attributes:
+        ordered: on a GPU, x and W with the channels innermost in memory, as cuDNN reads them. The
+            gradients read them, too.
+    """
+
+    ordered: tuple = None, None
     forward_cpu = _by_engine(Convolution2DFunction.forward_cpu, _convolve)
     forward_gpu = _by_engine(Convolution2DFunction.forward_gpu, _convolve)
 
     def backward(self, indexes, grad_outputs):
+        return self._gradients(indexes, *grad_outputs)
+
+    def _gradients(self, indexes, gy, gb=None):
+        """The gradients of the inputs ``indexes``, of which ``gb`` may be known."""
         x, W = self.get_retained_inputs()
-        gy, = grad_outputs
         stride, pad, dilate = _geometry(self)
         gradients = []
         if 0 in indexes:
-            gradients += InputGradient(stride, pad, x.shape[2:], dilate=dilate,
-                                       groups=self.groups).apply((gy, W))
+            node = InputGradient(stride, pad, x.shape[2:], dilate=dilate, groups=self.groups)
+            node.ordered = self.ordered[1]
+            gradients += node.apply((gy, W))
         if 1 in indexes:
-            gradients += WeightGradient(self, W.shape, W.dtype, W.layout).apply((x, gy))
+            node = WeightGradient(self, W.shape, W.dtype, W.layout)
+            node.ordered = self.ordered[0]
+            gradients += node.apply((x, gy))
         if 2 in indexes:
-            gradients.append(bias_gradient(gy))
+            gradients.append(bias_gradient(gy) if gb is None else gb)
         return gradients
 
 
@@ -148,6 +171,6 @@ class ConvolutionReLU(Convolution):
 
     def backward(self, indexes, grad_outputs):
         y, = self.get_retained_outputs()
-        gradient = (ReLUGradient(y.array) if self.ceiling == math.inf
-                    else ClippedReLUGradient(y.array, self.ceiling))
-        return super().backward(indexes, gradient.apply(grad_outputs))
+        bias_dtype = self.inputs[2].dtype if 2 in indexes else None
+        return self._gradients(
+            indexes, *relu_gradient(y.array, *grad_outputs, self.ceiling, bias_dtype))

@@ -1,79 +1,104 @@
-// L2 normalisation, x / (|x| + eps) * scale, over the channels of (images, channels, pixels) in any
-// memory order. A block computes 32 pixels: each lane computes one pixel, and the warps share the
-// channels.
+// L2 normalisation, x / (|x| + eps) * scale, over the channels of maps (pixels, channels).
+// Sums are in float32 and in a fixed order, so a run repeats to the last bit.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-const int WARPS = 8;
+const int BLOCK = 256, WARPS = 8;  // of a block; gpu.py repeats them
+const int PIXELS = 32;             // of a block of the gradient; gpu.py repeats it
 
-struct Maps {
-    int channels, pixels, channel_stride, pixel_stride;  // per image
-    unsigned total;  // number of pixels of all images
-    float eps;
+// Neighbouring numbers, which a thread loads or stores at once.
+template <class T, int V>
+struct alignas(sizeof(T) * V) Vector {
+    T at[V];
 };
 
-// The index of the first channel of this thread's pixel; -1 for a thread beyond the last pixel.
-__device__ long long start(const Maps& maps) {
-    const unsigned pixel = blockIdx.x * 32 + threadIdx.x % 32;
-    if (pixel >= maps.total) return -1;
-    return (long long)(pixel / maps.pixels) * maps.channels * maps.pixels
-        + (long long)(pixel % maps.pixels) * maps.pixel_stride;
+__device__ float sum_over_lanes(float x) {
+    for (int bits = 16; bits; bits /= 2) x += __shfl_xor_sync(~0u, x, bits);
+    return x;
 }
 
-// Sums the values that the warps hold for each pixel.
-__device__ float sum_over_warps(float value) {
-    __shared__ float part[WARPS][32];
-    const int lane = threadIdx.x % 32;
-    __syncthreads();  // until all threads have read the previous sum
-    part[threadIdx.x / 32][lane] = value;
-    __syncthreads();
-    float sum = 0;
-    for (int warp = 0; warp < WARPS; ++warp) sum += part[warp][lane];
-    return sum;
-}
-
-template <class T>
+// Each warp computes one pixel.
+template <class T, int V>
 __global__ void normalize(const T* __restrict__ x, const T* __restrict__ scale, T* __restrict__ y,
-                          Maps maps) {
-    const long long first = start(maps);
-    const int end = first < 0 ? 0 : maps.channels;
+                          int pixels, int channels, float eps) {
+    typedef Vector<T, V> Numbers;
+    const int pixel = blockIdx.x * WARPS + threadIdx.x / 32, width = channels / V;
+    if (pixel >= pixels) return;
+    const Numbers* in = reinterpret_cast<const Numbers*>(x) + size_t(pixel) * width;
+    Numbers* out = reinterpret_cast<Numbers*>(y) + size_t(pixel) * width;
     float square = 0;
-    for (int c = threadIdx.x / 32; c < end; c += WARPS) {
-        const float value = x[first + (long long)c * maps.channel_stride];
-        square += value * value;
+    for (int i = threadIdx.x % 32; i < width; i += 32) {
+        const Numbers numbers = in[i];
+        for (int v = 0; v < V; ++v) square += float(numbers.at[v]) * float(numbers.at[v]);
     }
-    const float norm = sqrtf(sum_over_warps(square)) + maps.eps;
-    for (int c = threadIdx.x / 32; c < end; c += WARPS) {
-        const long long i = first + (long long)c * maps.channel_stride;
-        y[i] = T(float(x[i]) / norm * float(scale[c]));
+    const float factor = 1 / (sqrtf(sum_over_lanes(square)) + eps);
+    for (int i = threadIdx.x % 32; i < width; i += 32) {
+        const Numbers numbers = in[i], scales = reinterpret_cast<const Numbers*>(scale)[i];
+        Numbers result;
+        for (int v = 0; v < V; ++v)
+            result.at[v] = T(float(numbers.at[v]) * factor * float(scales.at[v]));
+        out[i] = result;
     }
 }
 
 // gscale is (blocks, channels): each row is the share of a block in the gradient of the scale.
-template <class T>
+// First each warp sums over the channels of some pixels, then each thread sums over the pixels of
+// some channels.
+template <class T, int V>
 __global__ void normalize_gradient(const T* __restrict__ x, const T* __restrict__ scale,
                                    const T* __restrict__ gy, T* __restrict__ gx,
-                                   float* __restrict__ gscale, Maps maps) {
-    const long long first = start(maps);
-    float square = 0, product = 0;
-    for (int c = threadIdx.x / 32; c < maps.channels && first >= 0; c += WARPS) {
-        const long long i = first + (long long)c * maps.channel_stride;
-        const float value = x[i];
-        square += value * value;
-        product += value * float(gy[i]) * float(scale[c]);
-    }
-    const float length = sqrtf(sum_over_warps(square)), norm = length + maps.eps;
-    product = sum_over_warps(product);
-    const float along = length == 0 ? 0 : product / length / norm / norm;
-    for (int c = threadIdx.x / 32; c < maps.channels; c += WARPS) {
-        float share = 0;
-        if (first >= 0) {
-            const long long i = first + (long long)c * maps.channel_stride;
-            const float value = x[i], gradient = gy[i];
-            gx[i] = T(gradient * float(scale[c]) / norm - value * along);
-            share = gradient * value / norm;
+                                   float* __restrict__ gscale, int pixels, int channels,
+                                   float eps) {
+    typedef Vector<T, V> Numbers;
+    __shared__ float factors[PIXELS], alongs[PIXELS], shares[BLOCK * V];
+    const int width = channels / V, n = min(PIXELS, pixels - int(blockIdx.x) * PIXELS);
+    const size_t first = size_t(blockIdx.x) * PIXELS * width;
+    const Numbers* in = reinterpret_cast<const Numbers*>(x) + first;
+    const Numbers* gradients = reinterpret_cast<const Numbers*>(gy) + first;
+    const Numbers* scales = reinterpret_cast<const Numbers*>(scale);
+    for (int pixel = threadIdx.x / 32; pixel < n; pixel += WARPS) {
+        float square = 0, product = 0;
+        for (int i = threadIdx.x % 32; i < width; i += 32) {
+            const Numbers value = in[pixel * width + i], gradient = gradients[pixel * width + i];
+            const Numbers factor = scales[i];
+            for (int v = 0; v < V; ++v) {
+                square += float(value.at[v]) * float(value.at[v]);
+                product += float(value.at[v]) * float(gradient.at[v]) * float(factor.at[v]);
+            }
         }
-        for (int bit = 16; bit; bit /= 2) share += __shfl_xor_sync(~0u, share, bit);
-        if (threadIdx.x % 32 == 0) gscale[(size_t)blockIdx.x * maps.channels + c] = share;
+        const float length = sqrtf(sum_over_lanes(square)), factor = 1 / (length + eps);
+        product = sum_over_lanes(product);
+        factors[pixel] = factor;
+        alongs[pixel] = length == 0 ? 0 : product / length * factor * factor;
+    }
+    __syncthreads();
+    const int columns = min(width, BLOCK), rows = BLOCK / columns;
+    const int row = threadIdx.x / columns, column = threadIdx.x % columns;
+    for (int start = 0; start < width; start += columns) {
+        float share[V] = {};
+        if (row < rows && start + column < width) {
+            const Numbers factor = scales[start + column];
+            for (int pixel = row; pixel < n; pixel += rows) {
+                const int at = pixel * width + start + column;
+                const Numbers value = in[at], gradient = gradients[at];
+                Numbers result;
+                for (int v = 0; v < V; ++v) {
+                    const float direction = float(value.at[v]), change = float(gradient.at[v]);
+                    share[v] += change * direction * factors[pixel];
+                    result.at[v] = T(change * float(factor.at[v]) * factors[pixel]
+                                     - direction * alongs[pixel]);
+                }
+                reinterpret_cast<Numbers*>(gx)[first + at] = result;
+            }
+        }
+        for (int v = 0; v < V; ++v) shares[threadIdx.x * V + v] = share[v];
+        __syncthreads();
+        for (int i = threadIdx.x; i < columns * V; i += BLOCK) {
+            float sum = 0;
+            for (int r = 0; r < rows; ++r) sum += shares[r * columns * V + i];
+            if (start * V + i < channels)
+                gscale[size_t(blockIdx.x) * channels + start * V + i] = sum;
+        }
+        __syncthreads();  // until all threads have read the shares
     }
 }

@@ -88,7 +88,19 @@ def elementwise(inputs, outputs, body, name):
 def _compiled(code):
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, 'kernel.so')
-        subprocess.run([COMPILER, '-std=c++17', '-O1', '-U_FORTIFY_SOURCE', '-ffp-contract=off',
-                        '-w', '-shared', '-fPIC', f'-I{HERE}', '-x', 'c++', '-', '-o', library],
-                       input=code, text=True, check=True)
+        _compile(f'-I{_precompiled().name}', f'-I{HERE}', '-shared', '-x', 'c++', '-',
+                 '-o', library, input=code, text=True)
         return ctypes.CDLL(str(library))
+
+
+@functools.cache
+def _precompiled():
+    """A folder with the header as GCC's precompiled header, which halves the time per kernel."""
+    folder = tempfile.TemporaryDirectory()
+    _compile('-x', 'c++-header', HERE / 'cuda.hpp', '-o', Path(folder.name, 'cuda.hpp.gch'))
+    return folder
+
+
+def _compile(*args, **options):
+    subprocess.run([COMPILER, '-std=c++17', '-O1', '-U_FORTIFY_SOURCE', '-ffp-contract=off', '-w',
+                    '-fPIC', *args], check=True, **options)
