@@ -15,7 +15,7 @@ RANGE = 1e6  # largest ratio of two lengths, for which the rounding is far below
 class Grids:
     """Default boxes as S grids, one for each size of boxes.
 
-    The boxes of a grid have one size. There is one in every row and column, which are evenly spaced.
+    The boxes of a grid have one size. There is one in every row and column, at even distances.
 
     Args:
         default_bbox: (K, 4) float64 array (center_y, center_x, height, width) in pixels.
