@@ -9,6 +9,7 @@ import numpy as np
 
 SHARE = 0.7  # of the largest IoU of an object: boxes from it on are candidates
 SLACK = 1e-3  # far more than the rounding of an IoU, for sides and coordinates within the range
+EVEN = 1e-11  # largest error of a centre, in steps
 RANGE = 1e6  # largest ratio of two lengths, for which the rounding is far below the slack
 
 
@@ -31,12 +32,12 @@ class Grids:
             raise ValueError('default boxes without an area, or not in float64')
         grids = [_grid(default_bbox[:, :2], np.flatnonzero(number.ravel() == s))
                  for s in range(len(sizes))]
-        # (y and x, S) each.
-        self.size, self.area = sizes.T, sizes.prod(axis=1)
-        self.first, self.step, self.last = (np.transpose([grid[i] for grid in grids])
-                                            for i in range(3))
+        self.first, self.step, self.last = (  # (y and x, 1, S) each
+            np.transpose([grid[i] for grid in grids])[:, None] for i in range(3))
+        self.half, self.area = sizes.T[:, None] / 2, sizes.prod(axis=1)
         self.boxes = np.concatenate([boxes.ravel() for *_, boxes in grids])
-        n_box = (self.last + 1).prod(axis=0)
+        self.n_column = self.last[1, 0] + 1
+        n_box = (self.last[0, 0] + 1) * self.n_column
         self.start = np.cumsum(n_box) - n_box  # of a grid in ``boxes``
 
     def match(self, default_bbox: np.ndarray, bbox: np.ndarray, threshold: float,
@@ -87,30 +88,29 @@ class Grids:
         side = high - low
         if not ((side * RANGE > self.extent) & (abs(low) + side < RANGE * self.extent)).all():
             return None
-        first, step, last, size = (x[:, None] for x in (
-            self.first, self.step, self.last, self.size))
-        centre = (low + side / 2 - first) / step  # in rows and columns
-        nearest = first + step * np.minimum(np.maximum(np.rint(centre), 0), last)
-        longest = np.minimum(nearest + size / 2, high) - np.maximum(nearest - size / 2, low)
-        overlap = np.maximum(longest, 0).prod(axis=0)  # (R, S), the largest
-        total = self.area + side.prod(axis=0)
+        centre = (low + side / 2 - self.first) / self.step  # in rows and columns
+        nearest = self.first + self.step * np.minimum(np.maximum(np.rint(centre), 0), self.last)
+        longest = np.minimum(nearest + self.half, high) - np.maximum(nearest - self.half, low)
+        longest = np.maximum(longest, 0)  # (y and x, R, S)
+        overlap = longest[0] * longest[1]  # (R, S), the largest
+        total = self.area + side[0] * side[1]
         bounds = np.minimum(threshold, SHARE * (overlap / (total - overlap)).max(axis=1))
         bounds *= 1 - SLACK
         least = (bounds / (1 + bounds))[:, None] * total  # the overlap whose IoU is the bound
-        r, s = np.nonzero((overlap >= least) & (overlap > 0))
-        reach = (side[:, r, 0] + self.size[:, s]) / 2 - least[r, s] / longest[::-1, r, s]
-        reach = reach / self.step[:, s] + SLACK
-        begin = np.maximum(np.ceil(centre[:, r, s] - reach), 0).astype(int)
-        end = np.minimum(np.floor(centre[:, r, s] + reach), self.last[:, s]).astype(int)
-        n_y, n_x = end - begin + 1
+        shortest = least / np.maximum(longest[::-1], self.extent / RANGE ** 2)
+        reach = (side / 2 + self.half - shortest) / self.step + SLACK
+        begin = np.maximum(np.ceil(centre - reach), 0).astype(int)
+        end = np.minimum(np.floor(centre + reach), self.last).astype(int)
+        n_y, n_x = np.maximum(end - begin + 1, 0).reshape(2, -1)
         # All rows and columns of all pairs of an object and a grid.
         n = n_y * n_x
         pair = np.repeat(np.arange(len(n)), n)
-        y, x = np.divmod(np.arange(len(pair)) - (np.cumsum(n) - n)[pair], n_x[pair])
-        grid = s[pair]
-        place = (begin[0][pair] + y) * (self.last[1, grid] + 1) + begin[1][pair] + x
+        place = np.arange(len(pair)) - (np.cumsum(n) - n)[pair]
+        corner = self.start + begin[0] * self.n_column + begin[1]
+        skipped = self.n_column - n_x.reshape(begin[0].shape)  # from a row to the next
+        place += corner.ravel()[pair] + place // n_x[pair] * skipped.ravel()[pair]
         is_candidate = np.zeros(len(self.boxes), bool)
-        is_candidate[self.boxes[self.start[grid] + place]] = True
+        is_candidate[self.boxes[place]] = True
         is_candidate[0] = True
         return np.flatnonzero(is_candidate), bounds
 
@@ -131,7 +131,7 @@ def _grid(centre, index):
     boxes[y, x] = index
     steps = [np.diff(places).mean() if len(places) > 1 else 1. for places in (rows, columns)]
     for places, step in zip((rows, columns), steps):
-        if np.abs(places - (places[0] + step * np.arange(len(places)))).max() > SLACK / 9 * step:
+        if np.abs(places - (places[0] + step * np.arange(len(places)))).max() > EVEN * step:
             raise ValueError('default boxes that are not evenly spaced')
     if len(index) != boxes.size or (boxes < 0).any():
         raise ValueError('default boxes that fill no grid')

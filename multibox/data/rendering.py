@@ -36,11 +36,16 @@ def render(img: np.ndarray, plan: Any, size: int, fill: np.ndarray,
     if y.start >= y.stop or x.start >= x.stop:
         result[:] = fill
         return result
-    seen = _distort_part(img.transpose(1, 2, 0), y, x, plan.distortions)
     scale_y, scale_x = size / (bottom - top), size / (right - left)
     # The upper and left margins keep the sampling positions; the others end where all is fill.
-    margins = (max(-top, 0), min(bottom - y.stop, KERNEL + int(1 / scale_y)),
-               max(-left, 0), min(right - x.stop, KERNEL + int(1 / scale_x)))
+    margins = [max(-top, 0), min(bottom - y.stop, KERNEL + int(1 / scale_y)),
+               max(-left, 0), min(right - x.stop, KERNEL + int(1 / scale_x))]
+    if plan.interpolation == cv2.INTER_NEAREST and scale_y < 1:  # only the rows that it takes
+        rows = top + np.floor(np.arange(size) * (1 / scale_y)).astype(int)
+        shown = np.flatnonzero((rows >= y.start) & (rows < y.stop))
+        if len(shown):
+            y, scale_y, margins[:2] = rows[shown], 1, (int(shown[0]), int(size - 1 - shown[-1]))
+    seen = _distort_part(img.transpose(1, 2, 0), y, x, plan.distortions)
     with _canvas(seen, margins, tuple(fill.ravel().tolist())) as canvas:
         resized = cv2.resize(canvas, None, fx=scale_x, fy=scale_y,
                              interpolation=plan.interpolation)
