@@ -16,7 +16,8 @@ def objects(rng, n, smallest, largest, side=300):
 
 @pytest.fixture(scope='module')
 def coder():
-    return make_detector('ssd300', 3).coder
+    """The default boxes of SSD300."""
+    return make_detector('slim300', 3).coder
 
 
 def matched(coder, bbox, rule, threshold=.5):
@@ -38,7 +39,7 @@ def test_candidates_decide_every_rule(coder, rule, smallest, largest):
                 np.testing.assert_array_equal(index, expected)
 
 
-@pytest.mark.parametrize('model', ['lite300', 'ssd300', 'ssd512'])
+@pytest.mark.parametrize('model', ['lite300', 'slim300', 'ssd512'])
 def test_candidates_decide_almost_always(model):
     coder, rng = make_detector(model, 3).coder, np.random.default_rng(0)
     n_decided = 0
@@ -92,7 +93,7 @@ def test_other_default_boxes_use_the_whole_table(coder, change):
 
 
 def test_default_boxes_that_replace_others_are_matched():
-    coder, bbox, label = make_detector('ssd300', 3).coder, objects(
+    coder, bbox, label = make_detector('slim300', 3).coder, objects(
         np.random.default_rng(0), 5, 10, 200), np.arange(5)
     before = coder.encode(bbox, label)
     coder.default_bbox = coder.default_bbox * 2
