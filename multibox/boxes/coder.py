@@ -1,7 +1,9 @@
 """From objects to targets and from predictions to detections, for one set of default boxes."""
+import functools
 from collections.abc import Callable
 
 from multibox.boxes import offsets
+from multibox.boxes.candidates import find_grids
 from multibox.boxes.geometry import iou_with_default_boxes
 from multibox.boxes.matching import match_bipartite
 from multibox.boxes.suppression import suppress
@@ -22,7 +24,8 @@ class Coder:
     Only the offsets of background boxes differ: they are 0 instead of those of the last object.
 
     Args:
-        default_bbox: (K, 4) float array (center_y, center_x, height, width) in pixels.
+        default_bbox: (K, 4) float array (center_y, center_x, height, width) in pixels. Replace it
+            for other boxes instead of writing into it.
         variance: divisors of the offsets of centre and size.
 
     Attributes:
@@ -36,6 +39,20 @@ class Coder:
         self.default_bbox = default_bbox
         self.variance = variance
 
+    @property
+    def default_bbox(self) -> Array:
+        """The default boxes, as they were given."""
+        return self._default_bbox
+
+    @default_bbox.setter
+    def default_bbox(self, default_bbox: Array) -> None:
+        self._default_bbox = default_bbox
+        self.__dict__.pop('_grids', None)  # of the boxes before
+
+    @functools.cached_property
+    def _grids(self):
+        return find_grids(self.default_bbox)
+
     def to_cpu(self) -> None:
         """Move the default boxes to the host."""
         self.default_bbox = cuda.to_cpu(self.default_bbox)
@@ -45,7 +62,8 @@ class Coder:
         self.default_bbox = cuda.to_gpu(self.default_bbox, device=device)
 
     def encode(self, bbox: Array, label: Array, iou_thresh: float = 0.5,
-               match: Callable[..., Array] = match_bipartite) -> tuple[Array, Array]:
+               match: Callable[..., Array] = match_bipartite,
+               out: tuple[Array, Array] | None = None) -> tuple[Array, Array]:
         """Match the objects of one image with the default boxes and encode them.
 
         Args:
@@ -54,20 +72,26 @@ class Coder:
                 such a region, and no object, are ignored by the loss.
             iou_thresh: IoU from which a box is matched; the best box of an object always is.
             match: a rule of :mod:`multibox.matching`.
+            out: arrays of the shapes and dtypes of the result, to write it into.
 
         Returns:
             ``(mb_loc, mb_label)``, (K, 4) float32 and (K,) int32; see
             :func:`multibox.matching.encode`.
         """
-        iou = iou_with_default_boxes(self.default_bbox, bbox)
         real = label != IGNORED
         if real.all():
-            return offsets.encode(
-                bbox, label, match(iou, iou_thresh), self.default_bbox, self.variance)
-        near = match(iou[:, ~real], iou_thresh) >= 0
-        mb_loc, mb_label = self.encode(bbox[real], label[real], iou_thresh, match)
+            return offsets.encode(bbox, label, self._match(bbox, iou_thresh, match),
+                                  self.default_bbox, self.variance, out)
+        near = self._match(bbox[~real], iou_thresh, match) >= 0
+        mb_loc, mb_label = self.encode(bbox[real], label[real], iou_thresh, match, out)
         mb_label[near & (mb_label == 0)] = -1
         return mb_loc, mb_label
+
+    def _match(self, bbox, iou_thresh, match):
+        index = self._grids and self._grids.match(self.default_bbox, bbox, iou_thresh, match)
+        if index is None:
+            index = match(iou_with_default_boxes(self.default_bbox, bbox), iou_thresh)
+        return index
 
     def decode(self, mb_loc: Array, mb_conf: Array, nms_thresh: float | None = 0.45,
                score_thresh: float = 0.6) -> tuple[Array, Array, Array]:

@@ -27,9 +27,14 @@ def match_bipartite(iou: Array, threshold: float = 0.5) -> Array:
     Returns:
         (K,) int32 array, the index of the matched object, -1 for background.
     """
+    xp = cuda.get_array_module(iou)
     index = _match_largest(iou, lambda largest: largest >= threshold)
     table = iou.T.copy()
     box, overlap = cuda.to_cpu(table.argmax(axis=1)), cuda.to_cpu(table.max(axis=1))
+    objects = np.flatnonzero(overlap > 1e-6)
+    if len(set(box[objects].tolist())) == len(objects):  # each gets its best box, in any order
+        index[xp.asarray(box[objects])] = xp.asarray(objects)
+        return index
     for _ in range(min(iou.shape)):
         j = int(overlap.argmax())
         if overlap[j] <= 1e-6:  # as in ChainerCV

@@ -24,7 +24,8 @@ def offsets(bbox: Array, default_bbox: Array, variance: tuple = (0.1, 0.2)) -> A
 
 
 def encode(bbox: Array, label: Array, index: Array, default_bbox: Array,
-           variance: tuple = (0.1, 0.2)) -> tuple[Array, Array]:
+           variance: tuple = (0.1, 0.2),
+           out: tuple[Array, Array] | None = None) -> tuple[Array, Array]:
     """Targets of the loss for one image.
 
     Args:
@@ -34,6 +35,7 @@ def encode(bbox: Array, label: Array, index: Array, default_bbox: Array,
             a box to ignore.
         default_bbox: (K, 4) float array (center_y, center_x, height, width) in pixels.
         variance: divisors of the offsets of centre and size; SSD uses (0.1, 0.2).
+        out: arrays of the shapes and dtypes of the result, to write it into.
 
     Returns:
         ``(mb_loc, mb_label)``: (K, 4) float32 offsets (dy, dx, dh, dw), 0 without an object, and
@@ -42,11 +44,15 @@ def encode(bbox: Array, label: Array, index: Array, default_bbox: Array,
     """
     xp = cuda.get_array_module(default_bbox)
     default_bbox = floating(default_bbox)
-    mb_loc = xp.zeros(default_bbox.shape, np.float32)
-    mb_label = xp.where(index == -2, -1, 0).astype(np.int32)
+    mb_loc, mb_label = out or (xp.empty(default_bbox.shape, np.float32),
+                               xp.empty(len(default_bbox), np.int32))
+    mb_loc[:] = 0
+    mb_label[:] = 0
+    mb_label[index == -2] = -1
     if len(bbox):
         bbox = bbox.astype(default_bbox.dtype)
-        positive = (index >= 0) & is_proper(bbox)[xp.maximum(index, 0)]
+        positive = xp.flatnonzero(index >= 0)
+        positive = positive[is_proper(bbox)[index[positive]]]
         matched = index[positive]
         mb_loc[positive] = offsets(to_center(bbox[matched]), default_bbox[positive], variance)
         mb_label[positive] = label[matched] + 1

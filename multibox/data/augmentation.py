@@ -49,7 +49,7 @@ class Plan(NamedTuple):
 
 
 def augment(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, size: int, mean: np.ndarray,
-            steps: tuple | None = AUGMENTATIONS['full']
+            steps: tuple | None = AUGMENTATIONS['full'], out: np.ndarray | None = None
             ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distort, expand, crop, resize and flip, in the order of ChainerCV's trainer.
 
@@ -63,6 +63,7 @@ def augment(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, size: int, mea
         mean: (3, 1, 1) float32 array, the colour around an expanded image.
         steps: the steps besides resizing and flipping, an entry of :data:`AUGMENTATIONS`; None only
             resizes, and draws nothing.
+        out: (3, size, size) float32 array for the image.
 
     Returns:
         ``(img, bbox, label)``: (3, size, size) float32, and the boxes (R', 4) float32 and labels
@@ -74,7 +75,7 @@ def augment(img: np.ndarray, bbox: np.ndarray, label: np.ndarray, size: int, mea
     else:
         plan = sample_plan(height, width, bbox[label >= 0], steps)
     bbox, kept = move_boxes(bbox, plan, size)
-    result = render(img, plan, size, mean)
+    result = render(img, plan, size, mean, out)
     if steps and 'fill' in steps:
         fill_margins(result, plan, height, width)
     return result, bbox, label[kept]
@@ -139,32 +140,37 @@ def _sample_crop(canvas, bbox):
     # The smallest object first, because most crops fail on it.
     boxes = sorted(zip(np.prod(bbox[:, 2:] - bbox[:, :2], axis=1).tolist(), bbox.tolist()))
     crops = [canvas]
+    smallest = boxes[0][0] if boxes else 0
+    # This loop runs hundreds of times per image. Its draws are those of random.uniform and, for
+    # the position, of random.randrange, without the time of the calls.
+    draw, draw_bits, sqrt = random.random, random.getrandbits, math.sqrt
     for min_iou in MIN_IOUS if boxes else ():
         for _ in range(MAX_TRIALS):
-            scale = random.uniform(MIN_SCALE, 1)
-            narrowest = max(1 / MAX_ASPECT, scale * scale)
-            aspect = math.sqrt(random.uniform(narrowest, 1 / narrowest))
+            scale = MIN_SCALE + (1 - MIN_SCALE) * draw()
+            narrowest = scale * scale
+            if narrowest < 1 / MAX_ASPECT:
+                narrowest = 1 / MAX_ASPECT
+            aspect = sqrt(narrowest + (1 / narrowest - narrowest) * draw())
             crop_height, crop_width = int(height * scale / aspect), int(width * scale * aspect)
-            crop_top = top + _below(height - crop_height)
-            crop_left = left + _below(width - crop_width)
+            free_height, free_width = height - crop_height, width - crop_width
+            bits = free_height.bit_length()
+            crop_top = draw_bits(bits)
+            while crop_top >= free_height > 0:
+                crop_top = draw_bits(bits)
+            bits = free_width.bit_length()
+            crop_left = draw_bits(bits)
+            while crop_left >= free_width > 0:
+                crop_left = draw_bits(bits)
             crop_area = crop_height * crop_width
-            if crop_area and boxes[0][0] / crop_area < min_iou:
+            if crop_area and smallest / crop_area < min_iou:
                 continue  # an IoU is never above the ratio of the areas
+            crop_top, crop_left = top + crop_top, left + crop_left
             crop = crop_top, crop_left, crop_top + crop_height, crop_left + crop_width
             if _overlaps_all(crop, boxes, min_iou):
                 crops.append(crop)
                 break
     top, left, bottom, right = random.choice(crops)
     return top, left, max(bottom, top + 1), max(right, left + 1)  # at least one pixel
-
-
-def _below(n):
-    """The draw of random.randrange(n), in a third of its time."""
-    bits = n.bit_length()
-    drawn = random.getrandbits(bits)
-    while drawn >= n > 0:
-        drawn = random.getrandbits(bits)
-    return drawn
 
 
 def _overlaps_all(crop, boxes, min_iou):

@@ -226,5 +226,7 @@ def _load(sequence, t, ring, place):
 
 def load(sequence: Any, t: int, ring: Ring | None, place: int) -> Any:
     """Load example ``t`` into its place in the ring and return None; without a ring, return it."""
-    example = sequence[t]
-    return example if ring is None else ring.write(place, example)
+    if ring is None:
+        return sequence[t]
+    writes = hasattr(sequence, 'write')
+    return ring.write(place, sequence.write(t, ring.rows(place)) if writes else sequence[t])

@@ -159,8 +159,9 @@ def read_upright(path: Path, dtype: Any = np.float32,
     with _open(path, max_pixels) as image:
         orientation = 1 if image.format == 'TIFF' else _orientation(image)
         _load(image)
-        img = np.asarray((_to_8_bits(image) if image.mode[0] in SIXTEEN_BITS else image)
-                         .convert('RGB'))
+        if image.mode[0] in SIXTEEN_BITS:
+            image = _to_8_bits(image)
+        img = np.asarray(image if image.mode == 'RGB' else image.convert('RGB'))  # it would copy
     return turn(img.transpose(2, 0, 1), orientation).astype(dtype, copy=False)
 
 

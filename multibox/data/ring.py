@@ -89,7 +89,7 @@ class Ring:
         return tuple(array[row, ...] for array in self.slots[slot])
 
     def write(self, place: int, example: Sequence[np.ndarray]) -> None:
-        """Copy the arrays of an example into their rows.
+        """Copy the arrays of an example into their rows, unless they are these rows already.
 
         Args:
             place: number of the example's row, counted through all slots.
@@ -103,7 +103,8 @@ class Ring:
             raise ValueError(f'the arrays of an example are {_text(forms)}, not '
                              f'{_text(self.fields)} as the loader was told')
         for array, row in zip(example, self.rows(place)):
-            row[...] = array
+            if not np.may_share_memory(array, row):
+                row[...] = array
 
 
 def shared_file() -> int:

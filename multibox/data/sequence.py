@@ -1,4 +1,5 @@
 """The training examples of a whole run as one sequence, which is fixed before the run starts."""
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,20 @@ class TrainingSequence:
     def __getitem__(self, t: int) -> Any:
         """Load example ``t``, seed the generators by (seed, epoch, index), and transform it."""
         return self.apply(self.transform, t)
+
+    def write(self, t: int, rows: tuple) -> Any:
+        """Load example ``t`` into given arrays, if the transform can write into arrays.
+
+        Args:
+            t: number of the example.
+            rows: arrays of the shapes and dtypes of the example.
+
+        Returns:
+            The example; its arrays are ``rows`` for :class:`multibox.data.MakeTargets`.
+        """
+        if not hasattr(self.transform, 'fields'):
+            return self[t]
+        return self.apply(functools.partial(self.transform, out=rows), t)
 
     def apply(self, transform: Callable, t: int) -> Any:
         """Make example ``t`` by another transform, with the random draws of the run."""

@@ -41,27 +41,30 @@ class MakeTargets:
         plain.steps = None
         return plain
 
-    def __call__(self, img: np.ndarray, bbox: np.ndarray, label: np.ndarray) -> tuple:
+    def __call__(self, img: np.ndarray, bbox: np.ndarray, label: np.ndarray,
+                 out: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None) -> tuple:
         """Make one training example.
 
         Args:
             img: (3, H, W) uint8 or float32 array, RGB, 0 to 255.
             bbox: (R, 4) float32 array (y_min, x_min, y_max, x_max) in pixels.
             label: (R,) int32 array, classes from 0.
+            out: three arrays of the shapes and dtypes of the result, to write it into.
 
         Returns:
             ``(img, mb_loc, mb_label)``: (3, size, size) float32, (K, 4) float32, (K,) int32; see
             docs/conventions.md.
         """
-        img, bbox, label = self.augment(img, bbox, label)
+        img, bbox, label = self.augment(img, bbox, label, out and out[0])
         img -= self.mean
-        return img, *self.encode(bbox, label)
+        return img, *self.encode(bbox, label, out and out[1:])
 
-    def augment(self, img: np.ndarray, bbox: np.ndarray,
-                label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def augment(self, img: np.ndarray, bbox: np.ndarray, label: np.ndarray,
+                out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Augment an image with its objects; see :func:`multibox.data.augment`."""
-        return augment(img, bbox, label, self.size, self.mean, self.steps)
+        return augment(img, bbox, label, self.size, self.mean, self.steps, out)
 
-    def encode(self, bbox: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, bbox: np.ndarray, label: np.ndarray,
+               out: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Match objects with the default boxes; see :meth:`multibox.boxes.Coder.encode`."""
-        return self.coder.encode(bbox, label, match=self.match)
+        return self.coder.encode(bbox, label, match=self.match, out=out)

@@ -1,7 +1,7 @@
 """The augmentation makes the same random draws, boxes and pixels as ChainerCV's."""
 import random
 
-from multibox.data import augment, seed_all
+from multibox.data import augment, rendering, seed_all
 from multibox.data.augmentation import Plan, fill_margins
 from multibox.data.rendering import render
 
@@ -134,6 +134,25 @@ def test_the_fill_around_the_photograph_equals_that_of_a_whole_canvas(interpolat
         expected = cv2.resize(canvas, (size, size), interpolation=interpolation).transpose(2, 0, 1)
         ours = render(img, Plan([], crop, interpolation, False), size, MEAN)
         np.testing.assert_allclose(ours, expected, rtol=0, atol=0.01)
+
+
+def test_an_image_does_not_depend_on_the_images_before():
+    """They share a canvas, which has another colour or is too small at times."""
+    rng, fills = np.random.RandomState(0), (MEAN, MEAN + 1)
+    plans = [Plan([], crop, cv2.INTER_CUBIC, flip) for crop, flip in (
+        ((-50, -20, 90, 110), False), ((5, -200, 60, 300), True), ((-900, -900, 900, 900), False))]
+    img, other = photograph(rng, 60, 80), photograph(rng, 80, 60)
+
+    def images(order):
+        rendering._canvases.clear()
+        return {(n, m): render(img, plans[n], 60, fills[m]) for n, m in order
+                if render(other, plans[n], 50, fills[m]).any()}
+
+    order = [(n, m) for n in range(3) for m in range(2)]
+    alone = {key: images([key])[key] for key in order}
+    for several in (order, order[::-1], order[1::2] + order[::2]):
+        for key, result in images(several).items():
+            np.testing.assert_array_equal(result, alone[key])
 
 
 def kinds_of_filling(crop, flip):

@@ -59,6 +59,19 @@ def test_the_mean_is_subtracted_from_the_augmented_image():
         np.testing.assert_array_equal(target, expected)
 
 
+def test_an_example_is_written_into_given_arrays():
+    model = make_detector('slim300', 2)
+    make = MakeTargets(model.coder, model.insize, model.mean)
+    for seed in range(8):
+        seed_all(seed)
+        expected = make(IMG, BBOX, LABEL)
+        out = tuple(np.full_like(array, 7) for array in expected)
+        seed_all(seed)
+        for result, array, target in zip(make(IMG, BBOX, LABEL, out), out, expected):
+            assert result is array
+            np.testing.assert_array_equal(array, target)
+
+
 def test_without_augmentation_an_image_is_only_resized():
     model = make_detector('slim300', 2)
     targets = MakeTargets(model.coder, 300, MEAN).without_augmentation()
