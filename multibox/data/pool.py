@@ -159,7 +159,7 @@ class Pool:
     def close(self) -> None:
         """End all processes."""
         self.is_closed = True
-        for worker in self.workers.values():
+        for worker in list(self.workers.values()):  # threads may still start one
             worker.process.kill()
             worker.process.wait()
 

@@ -42,8 +42,10 @@ class _SmoothL1(Sum):
     def gradient(self, x, weight):
         weight = of_boxes(weight, self.axis, self.positive.shape)
         if kernels.is_on_gpu(x):
+            xp = cuda.get_array_module(x)
             with cuda.get_device_from_array(x):
-                return self._slope(self._difference(x)) * weight[..., None]
+                grad = self._slope(self._difference(x)) * weight[..., None]
+                return xp.where(self.positive[..., None], grad, x.dtype.type(0))  # 0 times nan
         grad, weight = np.zeros((self.positive.size, 4), x.dtype), weight.reshape(-1)
 
         def compute(rows, columns):

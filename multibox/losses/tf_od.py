@@ -13,6 +13,7 @@ from multibox.losses.cross_entropy import in_single_precision, softmax_cross_ent
 from multibox.losses.inputs import as_array, at_least_0, validate_inputs
 from multibox.losses.normalizer import mean_count
 from multibox.losses.terms import weigh
+from multibox.losses.totals import total
 from multibox.typing import ArrayOrVariable, Communicator
 
 import chainer
@@ -74,7 +75,10 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
                                  priors, iou_threshold))
         loc_loss = terms.smooth_l1(mb_locs, gt_mb_locs, positive & mined, axis=None)
         n = mean_count(positive, loc_loss.dtype, comm)
-        conf = F.sum(losses(mb_confs[mined], gt_mb_labels[mined]))
+        if xp is np:  # few boxes are mined
+            conf = F.sum(losses(mb_confs[mined], gt_mb_labels[mined]))
+        else:
+            conf = total(losses(mb_confs, gt_mb_labels), mined)
         return loc_loss / n, conf / n.astype(conf.dtype)
 
 

@@ -150,7 +150,7 @@ def test_other_threads_may_draw_random_numbers_meanwhile(fake):
 def some_work(xp, x, y):
     def work():
         for _ in range(5):
-            temporary = xp.sin(x) @ x.T  # each needs memory, which the next one has again
+            temporary = xp.sin(x) * x.T  # each needs memory, which the next one has again
             y[...] += temporary.sum(axis=0)
     return work
 

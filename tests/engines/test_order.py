@@ -1,7 +1,7 @@
 """The memory order of feature maps between convolutions on a GPU."""
 import math
 
-from multibox.engines import kernels, order
+from multibox.engines import kernels, layout, order
 from tests.support import fake_cudnn
 
 import chainer
@@ -21,6 +21,12 @@ def pretended(monkeypatch):
 
 def is_innermost(x):
     return x.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def send(xp, x):
+    """The array on the device of the module ``xp``, in the same memory order."""
+    in_order, back = layout.memory_order(x)
+    return back(xp.asarray(in_order(x)))
 
 
 def test_other_orders_shapes_and_numpy_arrays_are_left_alone(pretended, monkeypatch):
@@ -44,7 +50,7 @@ def test_a_function_computes_on_contiguous_pixels_and_returns_maps(pretended):
 
 @pytest.mark.parametrize('gy', [GY, np.ascontiguousarray(GY)], ids=['same order', 'other order'])
 def test_the_gradient_of_relu_is_in_the_order_of_its_output(kernel_xp, gy):
-    gx, gb = order.relu_gradient(kernel_xp.asarray(X), chainer.Variable(kernel_xp.asarray(gy)),
+    gx, gb = order.relu_gradient(send(kernel_xp, X), chainer.Variable(send(kernel_xp, gy)),
                                  math.inf, np.float32)
     np.testing.assert_array_equal(cuda.to_cpu(gx.array), GY * (X > 0))
     np.testing.assert_allclose(cuda.to_cpu(gb.array), (GY * (X > 0)).sum(axis=(0, 2, 3)), rtol=1e-5)
@@ -53,13 +59,13 @@ def test_the_gradient_of_relu_is_in_the_order_of_its_output(kernel_xp, gy):
 
 @pytest.mark.parametrize('ceiling', [math.inf, 1.])
 def test_the_gradient_of_relu_and_bias_has_the_derivative_of_two_functions(kernel_xp, ceiling):
-    x, gy, ggx, ggb = (chainer.Variable(kernel_xp.asarray(array)) for array in (
+    x, gy, ggx, ggb = (chainer.Variable(send(kernel_xp, array)) for array in (
         X, GY, GY - 1, np.arange(3, dtype='f')))
     inputs = [gy, ggx, ggb]
 
     def derivatives(gx, gb):
         return [cuda.to_cpu(g.array) for g in chainer.grad([gx * ggx, gb * ggb], inputs)]
-    passed = gy * ((X > 0) & (ceiling > X))
+    passed = gy * ((x.array > 0) & (x.array < ceiling))
     expected = derivatives(passed, F.sum(passed, axis=(0, 2, 3)))
     actual = derivatives(*order.relu_gradient(x.array, gy, ceiling, np.float32))
     for one, other in zip(actual, expected, strict=True):

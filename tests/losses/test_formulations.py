@@ -122,12 +122,12 @@ def test_logits_of_ten_thousand_give_finite_terms(xp, loss):
         assert np.isfinite(x).all()
 
 
-@every_loss
+@pytest.mark.parametrize('name', sorted({*LOSSES} - {'tf_od'}))  # tf_od mines on the host
 @pytest.mark.gpu
 @pytest.mark.filterwarnings('ignore:cupyx.allow_synchronize')
-def test_a_gpu_is_not_waited_for(gpu, loss):
-    case = [gpu.send(array) for array in random_case()]
+def test_a_gpu_is_not_waited_for(gpu, name):
+    loss, case = LOSSES[name], [gpu.send(array) for array in random_case()]
     mb_locs, mb_confs = map(chainer.Variable, case[:2])
     with chainer.backends.cuda.cupyx.allow_synchronize(False):
-        sum(loss.multibox_loss(mb_locs, mb_confs, *case[2:], 3)).backward()
+        loss.weigh(*loss.multibox_loss(mb_locs, mb_confs, *case[2:], 3)).backward()
     assert abs(mb_locs.grad).max() > 0 and abs(mb_confs.grad).max() > 0
