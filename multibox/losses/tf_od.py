@@ -78,7 +78,8 @@ def multibox_loss(mb_locs: ArrayOrVariable, mb_confs: ArrayOrVariable,
         if xp is np:  # few boxes are mined
             conf = F.sum(losses(mb_confs[mined], gt_mb_labels[mined]))
         else:
-            conf = total(losses(mb_confs, gt_mb_labels), mined)
+            logits = F.where(mined[..., None], mb_confs, xp.zeros_like(mb_confs.array))
+            conf = total(losses(logits, gt_mb_labels), mined)
         return loc_loss / n, conf / n.astype(conf.dtype)
 
 
