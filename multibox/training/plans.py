@@ -70,6 +70,7 @@ def _pass(model, batchsize):
     # Statistics stay as they are, and other processes do not take part in them.
     with Release(), chainer.using_config('train', False):
         locs, confs = model(model.device.send(imgs))
+        model.cleargrads()
         (F.sum(locs) + F.sum(confs)).backward()
 
 

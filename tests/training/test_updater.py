@@ -10,7 +10,6 @@ from tests.support.fake_recorder import Recorder
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 import numpy as np
 import pytest
 from chainer.backends import cuda
@@ -21,12 +20,27 @@ N = WARM_UP + 5  # updates: some before the recording, the recording, and launch
 SIZE, LABELS = 6, np.zeros(4, 'i')
 
 
+class Dense(chainer.Link):
+    """A fully connected layer without a product of matrices, which CuPy cannot record."""
+
+    def __init__(self, n_in, n_out):
+        super().__init__()
+        with self.init_scope():
+            self.W = chainer.Parameter(chainer.initializers.LeCunNormal(), (n_out, n_in))
+            self.b = chainer.Parameter(0, n_out)
+
+    def forward(self, x):
+        shape = len(x), *self.W.shape
+        products = F.broadcast_to(F.expand_dims(x, 1), shape) * F.broadcast_to(self.W, shape)
+        return F.sum(products, axis=2) + F.broadcast_to(self.b, shape[:2])
+
+
 class Chain(TrainChain):
     """A chain of two layers under the loss of least squares, optionally in float16."""
 
     def __init__(self, dtype='f'):
         rng = np.random.default_rng(0)
-        model = chainer.Sequential(L.Linear(SIZE, 5), L.Linear(5, 2))
+        model = chainer.Sequential(Dense(SIZE, 5), Dense(5, 2))
         for layer in model:
             layer.W.array[...] = rng.standard_normal(layer.W.shape)
             for parameter in layer.params():
@@ -241,6 +255,7 @@ def test_the_host_reads_nothing_while_it_trains_in_float16(
 class Loader:
     """Two batches per epoch."""
     is_new_epoch, n = False, 0
+    arrays = staticmethod(chainer.dataset.concat_examples)
 
     def __next__(self):
         self.n += 1
@@ -255,7 +270,7 @@ def test_the_updater_of_a_cpu_is_chainers(graph):
     taken, chain = [], chainer.Chain()
     optimizer = make_optimizer('adam', chain, .1, 0)
     optimizer.update = lambda *args: taken.append(args)
-    update = Updater({'main': Loader()}, optimizer, chainer.get_device('@numpy'), graph)
+    update = Updater(Loader(), optimizer, chainer.get_device('@numpy'), graph)
     for _ in range(3):
         update.update()
     assert [(target, x.tolist(), y.tolist()) for target, x, y in taken] == [
