@@ -252,7 +252,7 @@ def test_the_host_reads_nothing_while_it_trains_in_float16(
     assert run.n == N
 
 
-class Loader:
+class Loader(chainer.dataset.Iterator):
     """Two batches per epoch."""
     is_new_epoch, n = False, 0
     arrays = staticmethod(chainer.dataset.concat_examples)
