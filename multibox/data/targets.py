@@ -67,4 +67,5 @@ class MakeTargets:
     def encode(self, bbox: np.ndarray, label: np.ndarray,
                out: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Match objects with the default boxes; see :meth:`multibox.boxes.Coder.encode`."""
-        return self.coder.encode(bbox, label, match=self.match, out=out)
+        options = {} if out is None else {'out': out}
+        return self.coder.encode(bbox, label, match=self.match, **options)
