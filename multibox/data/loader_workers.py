@@ -228,5 +228,5 @@ def load(sequence: Any, t: int, ring: Ring | None, place: int) -> Any:
     """Load example ``t`` into its place in the ring and return None; without a ring, return it."""
     if ring is None:
         return sequence[t]
-    writes = hasattr(sequence, 'write')
-    return ring.write(place, sequence.write(t, ring.rows(place)) if writes else sequence[t])
+    sequence.rows = ring.rows(place)
+    return ring.write(place, sequence[t])

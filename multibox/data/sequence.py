@@ -20,11 +20,16 @@ class TrainingSequence:
             the global generators of ``random`` and ``numpy.random``.
         seed: an integer >= 0.
         length: number of examples in the run, iterations times batch size.
+
+    Attributes:
+        rows: arrays to write the next example into; None makes new arrays. A transform with
+            ``fields`` uses them, such as :class:`multibox.data.MakeTargets`.
     """
 
     def __init__(self, dataset: Any, transform: Callable, seed: int, length: int):
         self.dataset, self.transform = dataset, transform
         self.seed, self.length = seed, length
+        self.rows: tuple | None = None
         self._permutation: tuple = None, None
 
     def __len__(self) -> int:
@@ -40,21 +45,10 @@ class TrainingSequence:
 
     def __getitem__(self, t: int) -> Any:
         """Load example ``t``, seed the generators by (seed, epoch, index), and transform it."""
-        return self.apply(self.transform, t)
-
-    def write(self, t: int, rows: tuple) -> Any:
-        """Load example ``t`` into given arrays, if the transform can write into arrays.
-
-        Args:
-            t: number of the example.
-            rows: arrays of the shapes and dtypes of the example.
-
-        Returns:
-            The example; its arrays are ``rows`` for :class:`multibox.data.MakeTargets`.
-        """
-        if not hasattr(self.transform, 'fields'):
-            return self[t]
-        return self.apply(functools.partial(self.transform, out=rows), t)
+        transform = self.transform
+        if self.rows is not None and hasattr(transform, 'fields'):
+            transform = functools.partial(transform, out=self.rows)
+        return self.apply(transform, t)
 
     def apply(self, transform: Callable, t: int) -> Any:
         """Make example ``t`` by another transform, with the random draws of the run."""
