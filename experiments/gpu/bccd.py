@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments import trainings
+from experiments.timing.gpu_clock import gpu_name
 from multibox.devices import available_cores
+from multibox.errors import ending_together
 from multibox.files import write_json
 
 AXES = {'iteration': {'3000': ['--iteration', '3000', '--model', 'ssd300', '--pretrained', 'hed',
@@ -68,6 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the program; duration.json is written even if a run fails."""
     argv = sys.argv[1:] if argv is None else argv
     out = trainings.parse_args(__doc__, AXES, OUT, argv).out
+    gpu_name()  # one line, not one per run
     try:
         trainings.main(__doc__, AXES, OUT, with_loader(argv))
     finally:
@@ -80,4 +83,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with ending_together('experiments.gpu.bccd'):
+        main()

@@ -52,8 +52,8 @@ def compare(model: str, precision: str, batchsize: int) -> list[dict[str, Any]]:
     device = select_device('cuda')
     engines.set_up(device, 'cudnn', precision)
     detector = make_detector(model, 20)
-    if precision == 'float16':
-        halve(detector)
+    if precision in ('float16', 'bfloat16'):
+        halve(detector, precision)
     detector.to_device(device)
     table = Compared()
     measure(detector, batchsize, table)

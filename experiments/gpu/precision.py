@@ -15,7 +15,9 @@ from typing import Any
 
 from experiments import trainings
 from experiments.gpu.bccd import with_loader
+from experiments.timing.gpu_clock import gpu_name
 from multibox.engines import PRECISIONS
+from multibox.errors import ending_together
 from multibox.files import write_json
 
 FLAGS = ['--iteration', '500', '--model', 'ssd300', '--pretrained', 'hed', '--device', '0',
@@ -64,6 +66,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the program; losses.json is written even if a run fails."""
     argv = sys.argv[1:] if argv is None else argv
     out = trainings.parse_args(__doc__, AXES, OUT, argv).out
+    gpu_name()  # one line, not one per run
     try:
         trainings.main(__doc__, AXES, OUT, with_loader(argv))
     finally:
@@ -77,4 +80,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with ending_together('experiments.gpu.precision'):
+        main()

@@ -6,7 +6,7 @@ The step is that of train.py on a batch in the memory of the GPU. It is timed fi
 profiler of PyTorch records the kernels of some steps by CUPTI, also those of CuPy and cuDNN,
 because they run in the same process. The table sums the kernels in groups by their names, and lists
 the kernels outside of the groups. The file holds all of them. ``host`` is the time in which the
-host launches a step on an idle GPU. In float16 it includes the wait for the overflow of gradients.
+host launches a step, one CUDA graph, on an idle GPU.
 """
 import importlib.util
 import re

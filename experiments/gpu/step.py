@@ -15,10 +15,11 @@ import sys
 import time
 from typing import Any
 
+from experiments.timing.gpu_clock import gpu_name
 from experiments.timing.rivals import Rival, command, compete
 from experiments.timing.turns import make_parser, ratio, save
 from experiments.timing.watch import Watch
-from multibox.devices import available_cores
+from multibox.devices import available_cores, is_gpu
 from multibox.engines import PRECISIONS
 from multibox.errors import ending_together
 from multibox.flags import check_numbers
@@ -136,6 +137,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     check_numbers(args, ('repeat',), lowest=1)
     check_numbers(args, ('minutes', 'seconds'), lowest=0)
+    if is_gpu(args.device):
+        gpu_name()  # one line, not one per contestant
     words = sys.argv[1:] if argv is None else argv
     watch, end, results = Watch(), time.monotonic() + 60 * args.minutes, []
     left = _plan(args)

@@ -132,8 +132,8 @@ def make_multi_node(optimizer: Any, processes: OneProcess) -> Any:
     if processes.comm is None:
         return optimizer
     if any(map(is_bfloat16, optimizer.target.params())):
-        raise UserError('--precision bfloat16: several processes cannot exchange its gradients; '
-                        'give --precision float16, or one process')
+        raise UserError('--precision bfloat16: ChainerMN cannot exchange its gradients; give '
+                        '--precision float16, or start train.py without mpiexec')
     import chainermn
     for parameter in optimizer.target.params():  # pure_nccl fails on float16 under CuPy 14
         first = processes.broadcast(cuda.to_cpu(parameter.array) if processes.is_first else None)

@@ -272,7 +272,9 @@ def begin_or_resume(trainer: Trainer, args: argparse.Namespace, data: VOCData,
                 args.batchsize // processes.size, args.out, args.resume, processes)
     if processes.is_first:
         n_pass = args.iteration * args.batchsize / len(data.train)
-        print(f'results: {args.out}, with report.html from iteration {args.eval_interval} on; '
+        done = trainer.updater.iteration
+        report_at = min(args.iteration, done + args.eval_interval - done % args.eval_interval)
+        print(f'results: {args.out}, with report.html from iteration {report_at} on; '
               f'{args.iteration} iterations are {n_pass:.3g} passes over the training images')
         if data.drawn:
             split.save(args.out, args.data, data.drawn)

@@ -92,7 +92,7 @@ class GraphedUpdate:
     def _obstacle(self):
         """The reason why the update cannot be a graph, in words; None if it can."""
         if self._chain.processes.comm is not None:
-            return 'several processes share the update'
+            return 'the update exchanges gradients between processes, as under mpiexec'
         if chainer.is_debug():
             return "Chainer's debug mode reads arrays within the update"
         if not hasattr(self._optimizer, 'obstacle'):

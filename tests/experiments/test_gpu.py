@@ -138,7 +138,7 @@ def test_what_does_not_fit_in_memory_together_runs_alone(monkeypatch):
 
 def test_when_time_is_up_the_rest_is_listed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(step, 'compete', fake_compete([]))
-    step.main(['--minutes', '0', '--out', str(tmp_path / 'step.json')])
+    step.main(['--device', '-1', '--minutes', '0', '--out', str(tmp_path / 'step.json')])
     assert capsys.readouterr().out.count('left out for lack of time') > 20
 
 

@@ -184,7 +184,7 @@ def test_frozen_weights_of_bfloat16_stay(bfloat16):
 
 def test_several_processes_refuse_bfloat16(bfloat16):
     optimizer = make_optimizer('momentum_sgd', Weights(bfloat16), .1, .1)
-    with pytest.raises(UserError, match=r'--precision bfloat16: several processes.*float16'):
+    with pytest.raises(UserError, match=r'--precision bfloat16: ChainerMN cannot.*float16'):
         make_multi_node(optimizer, as_processes(mock.MagicMock(rank=0, size=2)))
 
 

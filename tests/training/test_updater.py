@@ -184,7 +184,7 @@ def share(run, monkeypatch):
 
 @pytest.mark.parametrize('change, reason', [
     (clip, 'the optimizer has hooks'), (add_lasso, 'Chainer itself updates some'),
-    (debug, "Chainer's debug mode"), (share, 'several processes')])
+    (debug, "Chainer's debug mode"), (share, 'the update exchanges gradients')])
 def test_updates_that_no_graph_can_hold_run_without_it(
         kernel_xp, recorders, capsys, monkeypatch, change, reason):
     graphed, plain = Run(kernel_xp, True), Run(kernel_xp, None)
