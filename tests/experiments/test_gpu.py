@@ -103,6 +103,7 @@ def test_what_was_measured_is_saved_with_what_was_not(tmp_path, monkeypatch, cap
     asked = []
     monkeypatch.setattr(step, 'compete', fake_compete(asked))
     monkeypatch.setattr(step, 'available_cores', lambda: 4)
+    monkeypatch.setattr(step, 'gpu_name', lambda: 'a GPU')
     out = tmp_path / 'step.json'
     step.main(['--quick', '--out', str(out)])
     results = json.loads(out.read_text())['results']
