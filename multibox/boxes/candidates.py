@@ -29,7 +29,7 @@ class Grids:
         sizes, number = np.unique(default_bbox[:, 2:], axis=0, return_inverse=True)
         self.extent = np.abs(default_bbox).max()
         if default_bbox.dtype != np.float64 or not (sizes * RANGE > self.extent).all():
-            raise ValueError('default boxes without an area, or not in float64')
+            raise ValueError('default boxes that are tiny, or not in float64')
         grids = [_grid(default_bbox[:, :2], np.flatnonzero(number.ravel() == s))
                  for s in range(len(sizes))]
         self.first, self.step, self.last = (  # (y and x, 1, S) each
@@ -51,8 +51,8 @@ class Grids:
             rule: a function from an IoU table and a threshold to the matched objects.
 
         Returns:
-            (K,) int32 array, as the rule makes it of the whole table. None if the candidates do not
-            decide it.
+            (K,) int32 array, the object per default box, or -1: the result of the rule on the IoU
+            table of all boxes. None if the candidates do not decide it.
         """
         if rule not in RULES.values() or not threshold > 0 or not len(bbox):
             return None

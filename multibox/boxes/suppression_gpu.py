@@ -16,13 +16,13 @@ TYPES = {'float32': 'float', 'float64': 'double'}  # of boxes
 class Suppression:
     """Suppress in every class of every image in one launch, and hold the result on the GPU.
 
-    The boxes that are kept, and their order, are those of :func:`multibox.boxes.suppress` on a
-    CPU. Of equal scores, the boxes of the lowest indices become candidates on both. Among
-    candidates of equal scores, the box of the highest index comes first, while a CPU orders them as
-    NumPy's argsort does.
+    Except among candidates of equal scores, the kept boxes and their order are those of
+    :func:`multibox.boxes.suppress` on a CPU. Of equal scores, the boxes of the lowest indices
+    become candidates on both. Among candidates of equal scores, the box of the highest index comes
+    first; a CPU orders them as NumPy's argsort does.
 
     Args:
-        bbox: (B, K, 4) float array (y_min, x_min, y_max, x_max).
+        bbox: (B, K, 4) float array (y_min, x_min, y_max, x_max), in pixels or any other unit.
         score: (B, C, K) float array, compared in float32.
         nms_thresh, score_thresh, n_candidate: as for :func:`multibox.boxes.suppress`.
 

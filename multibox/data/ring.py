@@ -17,7 +17,7 @@ class Batch(Sequence):
     """A batch whose arrays are stacked already; as a sequence, its examples.
 
     Args:
-        arrays: arrays with one row per example. Example ``i`` is the tuple of their rows ``i``,
+        arrays: arrays (B, ...) of any dtype, one row per example. Example ``i`` is the tuple of their rows ``i``,
             without a copy.
 
     Attributes:
@@ -40,7 +40,7 @@ class Batch(Sequence):
 
 
 class Ring:
-    """Slots for batches in one piece of memory.
+    """Slots for batches in one block of memory; a slot holds one batch.
 
     Worker processes get the same memory when they are started with the ring as an argument.
 
@@ -48,8 +48,9 @@ class Ring:
         fields: shape and dtype of each array of an example.
         n_slot: number of batches.
         n_row: examples per batch.
-        file: a descriptor of the file that holds the memory, which the ring closes. None keeps the
-            memory in this process.
+        file: a descriptor of the file that holds the memory; it is closed when the ring is
+            deleted. None takes memory of this process alone, and the ring cannot be given to a
+            worker then.
 
     Attributes:
         fields: the fields, with dtypes of NumPy.
@@ -57,7 +58,7 @@ class Ring:
         memory: (n,) uint8 array, all slots; it begins and ends with a page.
 
     Raises:
-        OSError: there is no room.
+        OSError: there is not enough memory, or the file cannot grow.
     """
 
     def __init__(self, fields: Fields, n_slot: int, n_row: int, file: int | None = None):
@@ -84,7 +85,14 @@ class Ring:
         return _attach, (self.fields, self.n_slot, self.n_row, DupFd(self._file))
 
     def rows(self, place: int) -> tuple[np.ndarray, ...]:
-        """The memory of the arrays of one example; ``place`` as for :meth:`write`."""
+        """The memory of the arrays of one example.
+
+        Args:
+            place: as for :meth:`write`.
+
+        Returns:
+            The rows, with the shapes and dtypes of ``fields``, without a copy.
+        """
         slot, row = divmod(place, self.n_row)
         return tuple(array[row, ...] for array in self.slots[slot])
 
@@ -108,10 +116,12 @@ class Ring:
 
 
 def shared_file() -> int:
-    """Open an empty file in memory, or without a name; nothing of it outlasts its processes.
+    """Open an empty file without a name: in memory on Linux, else among the temporary files.
+
+    The system removes it when the last process that has it open ends.
 
     Returns:
-        its descriptor.
+        Its descriptor.
 
     Raises:
         OSError: no file can be opened.

@@ -38,7 +38,11 @@ def dtype() -> np.dtype:
 
 
 def array_dtype(precision: str) -> np.dtype:
-    """The dtype of the arrays in a precision, one of :data:`multibox.engines.PRECISIONS`."""
+    """The dtype of the arrays in a precision, one of :data:`multibox.engines.PRECISIONS`.
+
+    Raises:
+        ModuleNotFoundError: as :func:`dtype`.
+    """
     if precision == 'bfloat16':
         return dtype()
     return np.dtype(np.float16 if precision == 'float16' else np.float32)

@@ -1,7 +1,8 @@
 """CUDA graphs: work for the GPU that is recorded once and launched many times.
 
-A graph repeats launches with the addresses and numbers of the recording. CuPy refuses to record a
-copy between host and GPU, and CUDA refuses to wait for the GPU meanwhile.
+A graph repeats launches with the addresses and numbers of the recording. While recording, CuPy
+refuses products of matrices and copies between host and GPU, and CUDA refuses calls that wait for
+the GPU.
 """
 import contextlib
 import threading
@@ -69,7 +70,7 @@ class Recorder:
         return self._pool.total_bytes()
 
     def free(self) -> None:
-        """Give back the memory that no array has."""
+        """Give the memory that no array uses back to CUDA."""
         self._pool.free_all_blocks()
 
     @contextlib.contextmanager

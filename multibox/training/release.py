@@ -5,11 +5,11 @@ import chainer
 
 
 class Release(chainer.FunctionHook):
-    """A hook for training, under which each graph is differentiated once.
+    """A hook for a training that differentiates each graph once.
 
-    Chainer keeps all maps until the last reference to the loss is gone. Functions run backward
-    after all functions that take their outputs, so the outputs of a function are free when it is
-    done. They then leave the graph. Arrays that Variables hold stay.
+    Chainer keeps all maps until the last reference to the loss is gone. When a function has run
+    backward, every function that takes its outputs has done so before, so its outputs can be freed.
+    Arrays that Variables hold stay.
     """
 
     name = 'Release'

@@ -21,6 +21,9 @@ class Updater(chainer.training.updaters.StandardUpdater):
             :class:`multibox.training.TrainChain`.
         device: a ``chainer.backend.Device``.
         graph: whether the update becomes a CUDA graph on a GPU.
+
+    Raises:
+        ValueError: the device is a GPU, and the loader has no ``fields``.
     """
 
     def __init__(self, loader: Any, optimizer: Any, device: Any, graph: bool = True):
@@ -44,10 +47,10 @@ class Updater(chainer.training.updaters.StandardUpdater):
 class GraphedUpdate:
     """Forward pass, backward pass and update, recorded once and then launched as a whole.
 
-    The first updates run as without a graph. After them, each batch is copied into the arrays that
-    the graph reads. The graph reads the learning rate and the scale of the loss from the GPU, so
-    they may change. A batch of another shape is an update without the graph, and so is every update
-    if nothing can be recorded. A line on stdout then tells the reason once.
+    The first three updates run without a graph. After them, each batch is copied into the arrays
+    that the graph reads. The graph reads the learning rate and the scale of the loss from the GPU,
+    so they may change. For a batch of another shape, the update runs without the graph. If nothing
+    can be recorded, every update does, and one line on stdout tells the reason.
 
     Args:
         optimizer: as for :class:`Updater`.
@@ -63,7 +66,9 @@ class GraphedUpdate:
         """Update the network by a batch.
 
         Args:
-            arrays: the arguments of the target of the optimizer, contiguous arrays on the GPU.
+            arrays: contiguous arrays on the GPU, the arguments of the target of the optimizer:
+                images (B, 3, H, W) float32, offsets (B, K, 4) float32 and labels (B, K) int32 for
+                :class:`multibox.training.TrainChain`.
         """
         if self._is_off:
             self._update(*arrays)

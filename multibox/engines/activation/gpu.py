@@ -17,7 +17,7 @@ _TERMS = np.dtype([('address', np.uint64, MAX_TERMS)])
 
 
 def takes(*arrays: Array) -> bool:
-    """Whether all are maps of one dtype on a GPU, the first with its channels innermost."""
+    """Whether all are on a GPU, of one dtype, not empty, the first with its channels innermost."""
     return (kernels.takes(*arrays) and arrays[0].size > 0 and layout.is_channels_last(arrays[0])
             and all(array.dtype == arrays[0].dtype for array in arrays))
 
@@ -29,15 +29,16 @@ def rectify(y: Array | None, gy: Array, ceiling: float = math.inf, write: bool =
     Args:
         y: (B, C, H, W) result of the ReLU in one of the dtypes of ``kernels.TYPES``, the channels
             innermost in memory. None means that no ReLU was applied.
-        gy: (B, C, H, W) gradient of the result, in the dtype of ``y``.
-        ceiling: the number to which the ReLU clipped larger results.
+        gy: (B, C, H, W) gradient of the result, in the dtype of ``y``; copied if its channels are
+            not innermost.
+        ceiling: the upper bound of the ReLU: 6 for ReLU6, inf for none.
         write: whether the gradient is wanted.
         sum_dtype: the dtype of the sums, which are computed in float32. None means that they are
             not wanted.
 
     Returns:
         ``(gx, sums)``, (B, C, H, W) in the dtype of ``gy`` with the channels innermost in memory,
-        and (C,). Each is None if it is not wanted.
+        and (C,) in ``sum_dtype``. Each is None if it is not wanted.
     """
     xp = cuda.get_array_module(gy)
     gy = xp.ascontiguousarray(layout.pixels(gy))

@@ -18,8 +18,8 @@ class Problem(NamedTuple):
     """A convolution or one of its gradients; the attributes are arguments of :class:`graphs.Graph`.
 
     Attributes:
-        operation, geometry, dtype, exact, bias, relu: as there.
-        shapes: as there, but a tuple of the pairs (name, shape).
+        operation, geometry, dtype, exact, bias, relu: as for :class:`graphs.Graph`.
+        shapes: pairs (name, shape) in a tuple, because a dict cannot be hashed.
     """
     operation: str
     shapes: tuple
@@ -38,7 +38,7 @@ class Problem(NamedTuple):
             f'{name} {"x".join(map(str, numbers))}' for name, numbers in parts])
 
     def forms(self) -> list[str]:
-        """Names of the forms that can compute this; all arrays in their order is the first, ''."""
+        """Names of the forms that can compute this. The first is '', which copies nothing."""
         if not self.exact:
             return ['']
         return ['', FIRST] + [TURNED, f'{TURNED}, {FIRST}'] * (self.turned() is not None)

@@ -18,8 +18,8 @@ def join_heads(maps: Sequence[chainer.Variable], n: int) -> chainer.Variable:
         n: numbers per box.
 
     Returns:
-        (B, K, n) Variable, map by map, and cell by cell within a map. On a GPU it is float32 if the
-        maps are float16 or bfloat16; otherwise it has their dtype.
+        (B, K, n) Variable, map by map, and cell by cell within a map: float32 if the kernel joins
+        the maps, see :func:`multibox.engines.joining.gpu.takes`; otherwise in their dtype.
     """
     if gpu.takes([x.array for x in maps]):
         return Join(n).apply(maps)[0]
