@@ -17,8 +17,8 @@ class Batch(Sequence):
     """A batch whose arrays are stacked already; as a sequence, its examples.
 
     Args:
-        arrays: arrays (B, ...) of any dtype, one row per example. Example ``i`` is the tuple of their rows ``i``,
-            without a copy.
+        arrays: arrays (B, ...) of any dtype, one row per example. Example ``i`` is the tuple of
+            their rows ``i``, without a copy.
 
     Attributes:
         arrays: the same, a tuple.
