@@ -159,7 +159,8 @@ def join_processes(communicator: str | None = None, on_gpu: bool = False) -> One
         if any(int(os.environ.get(name, 1)) > 1 for name in ('OMPI_COMM_WORLD_SIZE', 'PMI_SIZE')):
             raise UserError('mpi4py belongs to another MPI than this mpiexec, so every process '
                             'finds itself alone; use the mpiexec beside this Python')
-        if communicator is None and not (on_gpu and chainermn.nccl._available):
+        by_mpiexec = any(name in os.environ for name in LAUNCHERS[:2])  # srun alone sets the last
+        if communicator is None and not (on_gpu and by_mpiexec and chainermn.nccl._available):
             return ONE
     communicator = communicator or ('pure_nccl' if on_gpu else 'naive')
     if communicator != 'naive' and not on_gpu:

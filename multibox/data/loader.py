@@ -53,6 +53,7 @@ class Loader(chainer.dataset.Iterator):
         self._values: dict[int, Any] = {}  # by place: what came through a pipe
         self._latest: dict[int, Batch] = {}  # by slot
         self._next: Sequence | None = None
+        self._error: Exception | None = None  # of a batch that was peeked at
 
     def __next__(self) -> Sequence:
         """The examples of this process in the next batch.
@@ -77,24 +78,35 @@ class Loader(chainer.dataset.Iterator):
         """The batch that :meth:`__next__` will return, or None at the end; the position stays.
 
         Args:
-            wait: with False, the result is also None while workers load the batch.
+            wait: with False, the result is also None while workers load the batch, and if it
+                cannot be loaded. The next call that waits then raises the error.
 
         Raises:
             UserError, ValueError: as :meth:`__next__`.
         """
         if self._next is None and self.position + self.batchsize <= len(self.sequence):
             try:
-                self._start()
-                self._next = self._load(wait)
-            except Exception:
+                if self._error is None:
+                    self._start()
+                    self._next = self._load(wait)
+                elif wait:
+                    raise self._error
+            except Exception as error:
                 self.finalize()  # part of the batch is gone: the next call loads it again
-                raise
+                if wait:
+                    raise
+                self._error = error  # the batch before is not yet used
         return self._next
 
     @staticmethod
-    def arrays(batch: Batch, device: Any = None) -> tuple:
-        """The arrays of a batch as they are: a converter of Chainer's updater for a CPU."""
-        return batch.arrays
+    def arrays(batch: Sequence, device: Any = None) -> tuple:
+        """The arrays of a batch as they are: a converter of Chainer's updater for a CPU.
+
+        A list of examples, from a loader without ``fields``, is stacked.
+        """
+        if isinstance(batch, Batch):
+            return batch.arrays
+        return chainer.dataset.concat_examples(batch)
 
     def _load(self, wait):
         slot = self._turn % N_SLOT
@@ -158,7 +170,7 @@ class Loader(chainer.dataset.Iterator):
             self._workers = None
         self._missing.clear()
         self._values.clear()
-        self._next = None
+        self._next = self._error = None
 
     def serialize(self, serializer: chainer.AbstractSerializer) -> None:
         """Save or restore the position; examples loaded ahead are dropped."""

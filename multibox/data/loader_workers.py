@@ -219,6 +219,7 @@ def _load(sequence, t, ring, place):
         traced = multiprocessing.pool.ExceptionWithTraceback(error, error.__traceback__)
         try:
             value = pickle.dumps(traced)
+            pickle.loads(value)  # some exceptions can be written, but not read
         except Exception:
             value = pickle.dumps(RuntimeError(f'in a loader process: {traced.tb}'))
     return ANSWER.pack(place, len(value)) + value

@@ -106,12 +106,13 @@ class Ring:
         Raises:
             ValueError: their number, a shape or a dtype is not that of the fields.
         """
-        forms = [(array.shape, array.dtype) for array in map(np.asanyarray, example)]
+        example = [np.asanyarray(array) for array in example]
+        forms = [(array.shape, array.dtype) for array in example]
         if forms != self.fields:
             raise ValueError(f'the arrays of an example are {_text(forms)}, not '
                              f'{_text(self.fields)} as the loader was told')
         for array, row in zip(example, self.rows(place)):
-            if not np.may_share_memory(array, row):
+            if (array.ctypes.data, array.strides) != (row.ctypes.data, row.strides):
                 row[...] = array
 
 

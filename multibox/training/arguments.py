@@ -1,4 +1,5 @@
 """The flags of ``train.py``."""
+import argparse
 import pathlib
 
 from multibox import engines
@@ -81,9 +82,9 @@ def make_train_parser(description: str | None, paper: dict, slim: dict, lite: di
     run = parser.add_argument_group('run')
     add_hardware_flags(run)
     run.add_argument('--precision', choices=engines.PRECISIONS, default='float32',
-                     help='numeric type in which a GPU multiplies')
-    run.add_argument('--no-graph', dest='graph', action='store_false', help='on a GPU, launch the '
-                     'kernels of an update one by one instead of as one CUDA graph')
+                     help='numeric type of the products of a GPU, and in 16 bits of its arrays')
+    run.add_argument('--graph', action=argparse.BooleanOptionalAction, default=True,
+                     help='on a GPU, launch an update as one CUDA graph, or its kernels one by one')
     run.add_argument('--out', type=pathlib.Path, metavar='DIR', help='folder for all results '
                      f'(default: {DEFAULT}, or {DEFAULT}-2 and so on if that holds a run)')
     run.add_argument('--resume', action='store_true', help='continue the run in DIR, or the '

@@ -1,5 +1,6 @@
 """cuDNN's plans of a run: measured before the training, cached per GPU, and kept with the run."""
 import contextlib
+import os
 import re
 import time
 from pathlib import Path
@@ -78,7 +79,7 @@ def _choose(model, batchsize, path, is_resumed):
     gpu, version = _hardware()
     cache = cache_folder() / f'plans-{re.sub("[^0-9A-Za-z]+", "-", gpu)}-{version}.json'
     cached, fault = _read(cache, gpu, version)
-    if fault and cache.exists():
+    if fault and os.path.exists(cache):
         print(f'{cache}: {fault}, so plans of convolutions are measured anew')
     own, fault = _read(path, gpu, version) if is_resumed else ({}, '')
     began = time.monotonic()
@@ -114,7 +115,7 @@ def _hardware() -> tuple[str, int]:
 
 def _read(path: Path, gpu: str, version: int) -> tuple[dict[str, str], str]:
     """The plans of a file, and why there are none."""
-    if not path.exists():
+    if not os.path.exists(path):
         return {}, 'is missing'
     try:
         content: dict[str, Any] = read_json(path, dict)

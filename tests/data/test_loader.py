@@ -48,3 +48,37 @@ def test_a_limit_on_the_size_of_files_is_named():
             Loader(range(4), 2, 1, fields=[((10 ** 6,), 'B')]).peek()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+class FifthIsBad:
+    """A data set of which one image cannot be read."""
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, i):
+        if i == 5:
+            raise UserError('image 5 cannot be read')
+        return np.full(3, i, 'f'), np.zeros((0, 4), 'f'), np.zeros(0, 'i'), None
+
+
+class InOrder(TrainingSequence):
+
+    def source(self, t):
+        return divmod(t, len(self.dataset))
+
+
+def image(img, bbox, label):
+    return img,
+
+
+@pytest.mark.parametrize('n_processes', [0, 1])
+def test_an_error_in_the_batch_that_is_peeked_at_waits_for_its_turn(n_processes):
+    batches = Loader(InOrder(FifthIsBad(), image, 0, 12), 4, n_processes, fields=[((3,), 'f')])
+    next(batches)
+    while batches._error is None:
+        assert batches.peek(wait=False) is None
+    with pytest.raises(UserError, match='image 5 cannot be read'):
+        next(batches)
+    assert batches.position == 4
+    batches.finalize()

@@ -223,3 +223,11 @@ def test_workers_end_after_the_example_that_they_load(load):
     begin = time.monotonic()
     loader.finalize()
     assert time.monotonic() - begin < 4  # not after their parts of all batches
+
+
+def test_a_row_that_is_read_in_another_order_is_copied():
+    slots = ring.Ring([((4,), 'q')], 1, 1)
+    row, = slots.rows(0)
+    row[...] = range(4)
+    slots.write(0, (row[::-1],))
+    assert row.tolist() == [3, 2, 1, 0]

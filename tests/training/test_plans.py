@@ -171,7 +171,7 @@ def test_training_on_a_gpu_with_cudnn_begins_with_the_choice(
                         prepared.append((model, batchsize, resumed)))
     of_run = types.SimpleNamespace(target=types.SimpleNamespace(model='the network'))
     trainer = types.SimpleNamespace(
-        updater=types.SimpleNamespace(get_optimizer=lambda name: of_run))
+        updater=types.SimpleNamespace(get_optimizer=lambda name: of_run, iteration=0))
     args = types.SimpleNamespace(out=tmp_path, resume=False, patience=0, iteration=10, batchsize=8,
                                  eval_interval=5, device=device, conv=conv, data=None)
     data = VOCData(VOCDataset([0]), VOCDataset([]), (), [], [])

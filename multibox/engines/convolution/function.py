@@ -153,6 +153,7 @@ class Convolution(Convolution2DFunction):
             gradients += node.apply((x, gy))
         if 2 in indexes:
             gradients.append(bias_gradient(gy) if gb is None else gb)
+        self.ordered = None, None  # their memory is free for the gradients of earlier layers
         return gradients
 
 
