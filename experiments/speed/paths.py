@@ -3,7 +3,7 @@ import collections
 import time
 from typing import Any
 
-from multibox.data import AUGMENTATIONS, VOCDataset, augmentation, seed_all
+from multibox.data import AUGMENTATIONS, MakeTargets, VOCDataset, augmentation, seed_all
 from multibox.data.rendering import render
 
 import numpy as np
@@ -92,13 +92,18 @@ class ChainerCV(Stages):
 
 
 class Multibox(Stages):
-    """The path of multibox.data, on which annotations are read beforehand."""
+    """The path of multibox.data, on which annotations are read beforehand.
+
+    Every example is written into the same arrays, as a loader process writes into a batch.
+    """
 
     def __init__(self, examples: list, model: Any):
         super().__init__()
         self.dataset = VOCDataset(examples, dtype=np.uint8)
         self.coder, self.size = model.coder, model.insize
         self.mean = np.asarray(model.mean, np.float32)
+        fields = MakeTargets(model.coder, model.insize, model.mean).fields
+        self.img, *self.targets = (np.empty(shape, dtype) for shape, dtype in fields)
 
     def __call__(self, i: int, seed: int) -> tuple:
         img, bbox, label, _ = self._timed('decode', self.dataset.__getitem__, i)
@@ -107,6 +112,7 @@ class Multibox(Stages):
                           AUGMENTATIONS['full'])
         bbox, kept = self._timed('boxes', augmentation.move_boxes, bbox, plan, self.size)
         label = label[kept]
-        img = self._timed('render', render, img, plan, self.size, self.mean)
+        img = self._timed('render', render, img, plan, self.size, self.mean, self.img)
         img = self._timed('subtract mean', np.subtract, img, self.mean, out=img)
-        return img, bbox, label, self._timed('encode', self.coder.encode, bbox, label)
+        return img, bbox, label, self._timed(
+            'encode', self.coder.encode, bbox, label, out=self.targets)
