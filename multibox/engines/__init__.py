@@ -12,8 +12,8 @@ from multibox.engines.convolution.function import convolution_2d
 from multibox.engines.joining.function import join_heads
 from multibox.engines.normalization.function import l2_normalize
 from multibox.engines.order import fork, relu
-from multibox.engines.pooling.after_convolution import pooled_convolution_2d
 from multibox.engines.pooling.function import max_pooling_2d
+from multibox.engines.pooling.pooled_convolution import pooled_convolution_2d
 from multibox.engines.program import set_up
 
 __all__ = ['ENGINES', 'PRECISIONS', 'convolution_2d', 'fastest', 'fork', 'join_heads',

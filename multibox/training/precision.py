@@ -3,6 +3,7 @@ import functools
 
 from multibox.engines import bfloat16, kernels
 from multibox.engines.updates import gpu as updates
+from multibox.engines.updates.gpu import has_master, master
 from multibox.engines.updates.scale import Scale
 
 import chainer
@@ -23,11 +24,6 @@ def halve(model: chainer.Link, precision: str = 'float16') -> None:
     for parameter in model.params():
         if parameter.name not in ('gamma', 'beta'):
             parameter.array = parameter.array.astype(dtype)
-
-
-def has_master(parameter: chainer.Parameter) -> bool:
-    """Whether a parameter has 16 bits, and so is a rounded copy of float32 master weights."""
-    return parameter.dtype.itemsize == 2
 
 
 class LossScaling:
@@ -137,15 +133,6 @@ class LossScaling:
         for name, parameter in self.target.namedparams():
             if has_master(parameter):
                 serializer[name]('weight', master(parameter).array)
-
-
-def master(parameter: chainer.Parameter) -> chainer.Parameter:
-    """The float32 master weights of a parameter, made from its numbers if there are none yet."""
-    rule = parameter.update_rule
-    if rule._fp32_param is None:
-        rule._fp32_param = chainer.Parameter(
-            parameter.array.astype(np.float32), name=parameter.name)
-    return rule._fp32_param
 
 
 def _update_master(rule, parameter):

@@ -65,8 +65,7 @@ def test_scattered_boxes_as_chainercv(shared, n, unit):
         assert_keeps_the_same(bbox.astype('f'), rng.uniform(size=(3, n)).astype('f'), .45, .2)
 
 
-@SEARCHES
-@pytest.mark.parametrize('bbox', [
+ODD_BOXES = pytest.mark.parametrize('bbox', [
     [[np.nan] * 4, [0, 0, 10, 10], [20, 20, 30, 30]],
     [[np.nan] * 4] * 3,
     [[0, np.nan, 10, 10], [0, 0, 10, 10], [0, 0, 10, 9]],
@@ -75,6 +74,10 @@ def test_scattered_boxes_as_chainercv(shared, n, unit):
     [[10, 10, 0, 0], [0, 0, 10, 10], [0, 0, 10, 10]],
     [[0, 0, 10, 10], [0, 0, 10, 5], [0, 5, 10, 10]],
 ], ids=['nan', 'all nan', 'a nan', 'inf', 'no area', 'inverted', 'exactly half'])
+
+
+@SEARCHES
+@ODD_BOXES
 def test_odd_boxes_as_chainercv(shared, bbox):
     with choose_search(shared):
         assert_keeps_the_same(np.array(bbox, 'f'), np.array([[.9, .8, .7]], 'f'), .5, 0)

@@ -1,7 +1,7 @@
 """Suppression on a GPU for all classes and images at once, against one box after another."""
 from multibox.boxes import Coder, suppress
 from multibox.boxes.suppression_gpu import Suppression
-from tests.boxes.test_suppression import crowds
+from tests.boxes.test_suppression import ODD_BOXES, crowds
 
 import numpy as np
 import pytest
@@ -44,15 +44,7 @@ def test_boxes_are_kept_as_one_by_one(kernel_xp, crowd, nms_thresh, score_thresh
     assert on_gpu(kernel_xp, *arguments) == one_by_one(*arguments)
 
 
-@pytest.mark.parametrize('bbox', [
-    [[np.nan] * 4, [0, 0, 10, 10], [20, 20, 30, 30]],
-    [[np.nan] * 4] * 3,
-    [[0, np.nan, 10, 10], [0, 0, 10, 10], [0, 0, 10, 9]],
-    [[-np.inf, 0, np.inf, 10], [-np.inf, 0, np.inf, 10], [0, 0, 10, 10]],
-    [[5, 5, 5, 5], [5, 5, 5, 5], [50, 50, 50, 50]],
-    [[10, 10, 0, 0], [0, 0, 10, 10], [0, 0, 10, 10]],
-    [[0, 0, 10, 10], [0, 0, 10, 5], [0, 5, 10, 10]],
-], ids=['nan', 'all nan', 'a nan', 'inf', 'no area', 'inverted', 'exactly half'])
+@ODD_BOXES
 @pytest.mark.parametrize('thresh', [0, .5])
 def test_odd_boxes_are_kept_as_one_by_one(kernel_xp, bbox, thresh):
     arguments = np.array(bbox, 'f'), np.array([[.9, .8, .7], [-0., 0, -np.inf]], 'f'), thresh, -1

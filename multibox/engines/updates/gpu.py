@@ -63,6 +63,20 @@ def update(optimizer: Any, scale: Any = None, scaled: bool = False) -> None:
     optimizer.update_loss_scale()
 
 
+def has_master(parameter: chainer.Parameter) -> bool:
+    """Whether a parameter has 16 bits, and so is a rounded copy of float32 master weights."""
+    return parameter.dtype.itemsize == 2
+
+
+def master(parameter: chainer.Parameter) -> chainer.Parameter:
+    """The float32 master weights of a parameter, made from its numbers if there are none yet."""
+    rule = parameter.update_rule
+    if rule._fp32_param is None:
+        rule._fp32_param = chainer.Parameter(
+            parameter.array.astype(np.float32), name=parameter.name)
+    return rule._fp32_param
+
+
 def count(link: chainer.Link, n: int = 1) -> None:
     """Add ``n`` to the count of updates of every parameter of a link that is not frozen."""
     for parameter in link.params():
@@ -91,19 +105,16 @@ def find_nonfinite(gradients: Iterable[Array], found: Array) -> None:
 
 def _prepare(parameter):
     """Count the update and return the arrays of a parameter by the columns of the table."""
-    rule, master, columns = parameter.update_rule, parameter, {}
-    if parameter.dtype != np.float32:
-        if rule._fp32_param is None:
-            rule._fp32_param = chainer.Parameter(
-                parameter.array.astype(np.float32), name=parameter.name)
-        master, columns['rounded'] = rule._fp32_param, parameter.array
+    rule, weights, columns = parameter.update_rule, parameter, {}
+    if has_master(parameter):
+        weights, columns['rounded'] = master(parameter), parameter.array
     # The state is not made yet, or was read from a snapshot and is still on the host.
-    if rule.state is None or type(rule.state['v']) is not type(master.array):
-        rule._init_states(master)
+    if rule.state is None or type(rule.state['v']) is not type(weights.array):
+        rule._init_states(weights)
     rule.t += 1
     columns.update((column, rule.state[name]) for column, name in _RULES[type(rule)][1].items())
-    gradient = cuda.get_array_module(master.array).ascontiguousarray(parameter.grad)
-    return {'gradient': gradient, 'parameter': master.array, **columns}
+    gradient = cuda.get_array_module(weights.array).ascontiguousarray(parameter.grad)
+    return {'gradient': gradient, 'parameter': weights.array, **columns}
 
 
 def _launch(kernel, dtype, tensors, *args):
